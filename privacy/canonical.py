@@ -1,0 +1,78 @@
+"""One spelling for every value that is hashed or signed: a strict subset of RFC 8785 JSON.
+
+Objects with sorted string keys, arrays, strings, booleans, null and integers below 2**63 in magnitude; no floats, so
+that no two parsers can disagree. Parsing refuses every other spelling of the same value (spaces, duplicate keys,
+escapes that need not be), so equal bytes and equal values are the same thing.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from privacy.errors import Malformed
+
+MAX_BYTES = 1 << 22
+MAX_DEPTH = 32
+MAX_INTEGER = 1 << 63
+
+
+def encode(value: Any) -> bytes:
+    """Return the canonical UTF-8 bytes of a JSON value.
+
+    Raises:
+        Malformed: for floats, integers of 64 bits or more, keys that are not text, lone surrogates or deep nesting.
+    """
+    _check(value, depth=0)
+    try:
+        text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return text.encode("utf-8")
+    except (UnicodeEncodeError, ValueError, TypeError):
+        raise Malformed("the value has no canonical form", fix="send text as UTF-8 and numbers as integers") from None
+
+
+def decode(data: bytes) -> Any:
+    """Parse canonical bytes; anything that would not be written back byte for byte is refused.
+
+    Raises:
+        Malformed: with no part of the input in the message.
+    """
+    if len(data) > MAX_BYTES:
+        raise Malformed(f"the document is longer than {MAX_BYTES} bytes", fix="send a smaller document")
+    try:
+        value = json.loads(data.decode("utf-8"), parse_float=_no_float, parse_constant=_no_float)
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        raise Malformed("the document is not JSON in UTF-8", fix="send canonical JSON (RFC 8785, integers only)") from None
+    if encode(value) != data:
+        raise Malformed("the document is not in canonical form", fix="send canonical JSON (RFC 8785, integers only)")
+    return value
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical bytes, as 64 hexadecimal digits."""
+    return hashlib.sha256(encode(value)).hexdigest()
+
+
+def _no_float(_: str) -> Any:
+    raise ValueError
+
+
+def _check(value: Any, *, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise Malformed(f"the document nests deeper than {MAX_DEPTH} levels", fix="send a flatter document")
+    if value is None or isinstance(value, bool | str):
+        return
+    if isinstance(value, int):
+        if abs(value) >= MAX_INTEGER:
+            raise Malformed("an integer needs more than 63 bits", fix="send large numbers as text")
+        return
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise Malformed("an object key is not text", fix="use text keys")
+            _check(inner, depth=depth + 1)
+        return
+    if isinstance(value, list | tuple):
+        for inner in value:
+            _check(inner, depth=depth + 1)
+        return
+    raise Malformed("the value is not JSON without floats", fix="send integers, text, lists and objects")

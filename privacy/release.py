@@ -1,0 +1,76 @@
+"""The release: the only thing that leaves. Noisy totals with their variances, and what they cost.
+
+A release holds no row and no party's part; everything computed from it is post-processing and free of further charge
+(closure of differential privacy under post-processing, Dwork and Roth 2014, section 2.1).
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import sqrt
+from statistics import NormalDist
+from typing import Any
+
+from privacy import canonical
+from privacy.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A noisy value with the variance of its noise, in the column's unit (for counts: rows)."""
+
+    value: Fraction
+    variance: Fraction
+
+    def half_width(self, level: float = 0.95) -> float:
+        """Half the width of the interval that holds the true value with probability ``level`` in (0, 1)."""
+        return NormalDist().inv_cdf((1 + level) / 2) * sqrt(self.variance)
+
+    def over(self, other: "Estimate") -> "Estimate | None":
+        """Ratio of two estimates with independent noise, variance by the delta method; ``None`` if ``other`` is not positive."""
+        if other.value <= 0:
+            return None
+        ratio = self.value / other.value
+        variance = (self.variance + ratio * ratio * other.variance) / (other.value * other.value)
+        return Estimate(ratio, variance)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What one session released: ``totals`` are sums over the parties, in integer units, in the plan's cell order.
+
+    ``variances`` gives the noise variance of a cell by measure key (integer units, squared); ``decimals`` the scale of a
+    measure's unit by key (absent: 0). ``session`` names the signed evidence.
+    """
+
+    plan: Plan
+    session: str
+    totals: tuple[int, ...]
+    variances: dict[str, Fraction]
+    decimals: dict[str, int]
+
+    def estimate(self, measure: str, group: tuple[str, ...] = ()) -> Estimate:
+        """Return one cell, e.g. ``estimate("sum(balance)", ("north",))``, in the column's unit.
+
+        Raises:
+            KeyError: if the release has no such cell.
+        """
+        for total, (cell, values) in zip(self.totals, self.plan.cells(), strict=True):
+            if cell.key == measure and values == group:
+                scale = Fraction(10) ** self.decimals.get(measure, 0)
+                return Estimate(Fraction(total) / scale, self.variances[measure] / scale**2)
+        raise KeyError(measure)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical form: how evidence cites this release."""
+        return canonical.digest(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the canonical JSON object of the release."""
+        return {
+            "plan": self.plan.to_json(),
+            "session": self.session,
+            "totals": [str(total) for total in self.totals],
+            "variances": {key: [str(v.numerator), str(v.denominator)] for key, v in self.variances.items()},
+            "decimals": dict(self.decimals),
+        }
