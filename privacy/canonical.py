@@ -41,7 +41,9 @@ def decode(data: bytes) -> Any:
     try:
         value = json.loads(data.decode("utf-8"), parse_float=_no_float, parse_constant=_no_float)
     except (UnicodeDecodeError, ValueError, RecursionError):
-        raise Malformed("the document is not JSON in UTF-8", fix="send canonical JSON (RFC 8785, integers only)") from None
+        raise Malformed(
+            "the document is not JSON in UTF-8", fix="send canonical JSON (RFC 8785, integers only)"
+        ) from None
     if encode(value) != data:
         raise Malformed("the document is not in canonical form", fix="send canonical JSON (RFC 8785, integers only)")
     return value

@@ -57,7 +57,9 @@ def pair_secret(mine: X25519PrivateKey, theirs: bytes) -> bytes:
     try:
         return mine.exchange(X25519PublicKey.from_public_bytes(theirs))
     except (ValueError, InvalidKey):
-        raise Malformed("a peer's key agreement share is not a valid X25519 key", fix="the peer must join anew") from None
+        raise Malformed(
+            "a peer's key agreement share is not a valid X25519 key", fix="the peer must join anew"
+        ) from None
 
 
 def mask(

@@ -80,7 +80,10 @@ def unpack(plaintexts: Sequence[int], layout: Layout) -> tuple[int, ...]:
     Raises:
         Mismatch: if a number is out of range or the number of plaintexts is wrong.
     """
-    complaint = Mismatch("the decrypted sum lies outside the range that the plan allows", fix="ask again; if it recurs, a party is faulty")
+    complaint = Mismatch(
+        "the decrypted sum lies outside the range that the plan allows",
+        fix="ask again; if it recurs, a party is faulty",
+    )
     if len(plaintexts) != layout.plaintexts:
         raise complaint
     shift = layout.parties << layout.magnitude

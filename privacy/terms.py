@@ -63,7 +63,9 @@ class Bounds:
     def __post_init__(self) -> None:
         for end in (self.lower, self.upper):
             if isinstance(end, bool) or not isinstance(end, int) or abs(end) >= 1 << 53:
-                raise Malformed("a bound is not an integer below 2^53", fix="declare bounds in the column's integer units")
+                raise Malformed(
+                    "a bound is not an integer below 2^53", fix="declare bounds in the column's integer units"
+                )
         if self.lower > self.upper:
             raise Malformed("the lower bound lies above the upper bound", fix="swap the two bounds")
 

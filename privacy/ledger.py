@@ -1,0 +1,100 @@
+"""The rules of the privacy ledger: what a charge costs, which caps it must fit, and how rho reads as (epsilon, delta).
+
+A privacy filter in zCDP (Bun and Steinke 2016, Lemma 1.7; Feldman and Zrnic 2021): charges add up, and a charge that
+would pass any cap is refused and leaves no trace. Budgets are integers of 1e-9 rho and belong to a population of
+people, not to a dataset's name, so that renaming or versioning refills nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import ceil, log, log1p
+
+from privacy.errors import Exhausted, Malformed
+from privacy.plan import Plan
+from privacy.terms import NANO
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Lifetime caps over one population, in 1e-9 rho: for everybody together, for one partner, for one purpose."""
+
+    everyone: int
+    partner: int
+    purposes: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for cap in (self.everyone, self.partner, *self.purposes.values()):
+            if isinstance(cap, bool) or not isinstance(cap, int) or not 0 <= cap <= 1_000 * NANO:
+                raise Malformed("a budget is not an integer of 1e-9 rho up to 1000 rho", fix="declare it in 1e-9 rho")
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was charged so far on the population, in 1e-9 rho: in all, by this partner, for this purpose."""
+
+    everyone: int = 0
+    partner: int = 0
+    purpose: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that a plan was charged: noise is drawn only against one. Amounts in 1e-9 rho."""
+
+    plan_hash: str
+    population: str
+    partner: str
+    purpose: str
+    charged: int
+    left: int
+
+
+def remaining(caps: Caps, spent: Spent, *, purpose: str) -> tuple[str, int]:
+    """Return the tightest cap's name and what it has left (1e-9 rho); an unlisted purpose has nothing."""
+    rooms = (
+        ("population", caps.everyone - spent.everyone),
+        ("partner", caps.partner - spent.partner),
+        ("purpose", caps.purposes.get(purpose, 0) - spent.purpose),
+    )
+    return min(rooms, key=lambda room: room[1])
+
+
+def charge(plan: Plan, *, caps: Caps, spent: Spent, population: str, partner: str) -> Receipt:
+    """Charge ``plan.rho`` if every cap has room for it; the caller writes the receipt before anything is read.
+
+    Raises:
+        Exhausted: naming the tightest cap; nothing is charged.
+    """
+    cap, left = remaining(caps, spent, purpose=plan.purpose)
+    if plan.rho > left:
+        raise Exhausted(asked=plan.rho, left=max(left, 0), cap=cap)
+    return Receipt(plan.hash, population, partner, plan.purpose, charged=plan.rho, left=left - plan.rho)
+
+
+def epsilon(rho: int, delta: float) -> float:
+    """Return an epsilon such that ``rho`` (1e-9 zCDP) implies (epsilon, delta)-differential privacy, rounded up to 1e-6.
+
+    Tightest known conversion: Canonne, Kamath and Steinke 2020, Proposition 12, minimised over the order alpha.
+
+    Raises:
+        Malformed: if delta is not in (0, 1).
+    """
+    if not 0 < delta < 1:
+        raise Malformed("delta lies outside (0, 1)", fix="use a delta such as 1e-6")
+    if rho <= 0:
+        return 0.0
+    cost = rho / NANO
+
+    def bound(alpha: float) -> float:
+        return cost * alpha + (log(1 / delta) + (alpha - 1) * log1p(-1 / alpha) - log(alpha)) / (alpha - 1)
+
+    low, high = 1 + 1e-9, 2 + 4 * (log(1 / delta) / cost) ** 0.5 + 1 / cost
+    for _ in range(
+        200
+    ):  # the bound is unimodal in alpha; every alpha gives a valid epsilon, so precision is not safety
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        if bound(left) < bound(right):
+            high = right
+        else:
+            low = left
+    return max(0.0, ceil(bound((low + high) / 2) * 1e6) / 1e6)

@@ -1,0 +1,388 @@
+"""Minimum necessity: a request gets what its purpose needs and no more.
+
+A plan is a set of **atoms** (column, use) and a few scalars. Three layers must each cover it: the classification floor
+(identifiers are never used), the purpose's template, and one grant of the owner's policy for that purpose; silence and
+unknown terms deny. A refusal names every offending item and the nearest plan that would pass. The exchange and every
+node run this same function on the same documents; a node's own answer is the one that counts for its rows.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from privacy import canonical
+from privacy.errors import Malformed
+from privacy.ledger import Caps
+from privacy.plan import CountPresent, CountRows, CountValid, Measure, Plan, Sum
+from privacy.terms import Bounds, Kind, Standard, check_name, check_party
+
+USES = ("group", "filter", "count", "valid", "sum")
+ANYBODY = "*"
+ROWS = "*"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Atom:
+    """One use of one column; ``column`` is ``*`` for counting rows."""
+
+    column: str
+    use: str
+
+    def __str__(self) -> str:
+        return "rows as count" if self.column == ROWS else f"{self.column} as {self.use}"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What a purpose can need at most: uses by kind of column, and how many institutions an answer must join."""
+
+    purpose: str
+    title: str
+    uses: Mapping[Kind, frozenset[str]]
+    min_parties: int
+
+
+PURPOSES: Mapping[str, Template] = {
+    template.purpose: template
+    for template in (
+        Template(
+            purpose="credit-risk-statistics",
+            title="joint statistics of credit risk over several institutions",
+            uses={
+                Kind.CATEGORY: frozenset({"group", "filter", "count"}),
+                Kind.MEASURE: frozenset({"filter", "count", "sum"}),
+            },
+            min_parties=3,
+        ),
+        Template(
+            purpose="pledge-valuation",
+            title="quality of one dataset that is to be valued and pledged",
+            uses={Kind.CATEGORY: frozenset({"count", "valid"}), Kind.MEASURE: frozenset({"count", "valid"})},
+            min_parties=1,
+        ),
+    )
+}
+"""The registry of purposes. A purpose that is not here is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One purpose that an owner allows: who may ask, what of which column, at what price, jointly with how many others.
+
+    ``rho_per_query`` and ``budget`` are in 1e-9 rho; ``min_group`` is the least noisy count of a group worth showing.
+    """
+
+    purpose: str
+    recipients: tuple[str, ...]
+    columns: Mapping[str, tuple[str, ...]]
+    min_parties: int
+    min_group: int
+    rho_per_query: int
+    budget: int
+
+    def admits(self, asker: str) -> bool:
+        """Whether ``asker`` is among the recipients."""
+        return asker in self.recipients or ANYBODY in self.recipients
+
+
+@dataclass(frozen=True, slots=True)
+class Pledging:
+    """The owner's standing consent to pledge the dataset: to whom, up to what loan in yuan, until when (ISO date)."""
+
+    lenders: tuple[str, ...]
+    limit: int
+    until: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """An owner's rules for one dataset, signed and published as one document. Budgets in 1e-9 rho."""
+
+    owner: str
+    dataset: str
+    standard: str
+    version: int
+    everyone: int
+    partner: int
+    grants: tuple[Grant, ...]
+    bounds: Mapping[str, Bounds]
+    domains: Mapping[str, tuple[str, ...]]
+    pledging: Pledging | None = None
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical form."""
+        return canonical.digest(self.to_json())
+
+    @property
+    def caps(self) -> Caps:
+        """The caps that the ledger enforces."""
+        return Caps(self.everyone, self.partner, {grant.purpose: grant.budget for grant in self.grants})
+
+    def grant(self, purpose: str) -> Grant | None:
+        """Return the one grant for ``purpose``, if any."""
+        return next((grant for grant in self.grants if grant.purpose == purpose), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the canonical JSON object of the policy."""
+        return {
+            "owner": self.owner,
+            "dataset": self.dataset,
+            "standard": self.standard,
+            "version": self.version,
+            "everyone": self.everyone,
+            "partner": self.partner,
+            "grants": [
+                {
+                    "purpose": grant.purpose,
+                    "recipients": list(grant.recipients),
+                    "columns": {column: list(uses) for column, uses in grant.columns.items()},
+                    "min_parties": grant.min_parties,
+                    "min_group": grant.min_group,
+                    "rho_per_query": grant.rho_per_query,
+                    "budget": grant.budget,
+                }
+                for grant in self.grants
+            ],
+            "bounds": {column: [bounds.lower, bounds.upper] for column, bounds in self.bounds.items()},
+            "domains": {column: list(domain) for column, domain in self.domains.items()},
+            "pledging": None
+            if self.pledging is None
+            else {"lenders": list(self.pledging.lenders), "limit": self.pledging.limit, "until": self.pledging.until},
+        }
+
+    @classmethod
+    def from_json(cls, document: Any) -> "Policy":
+        """Parse a policy's JSON object.
+
+        Raises:
+            Malformed: if a field is missing, extra, mistyped, or a use or purpose is unknown.
+        """
+        try:
+            pledging = document["pledging"]
+            policy = cls(
+                owner=check_party(document["owner"]),
+                dataset=check_name(document["dataset"], what="dataset"),
+                standard=document["standard"],
+                version=document["version"],
+                everyone=document["everyone"],
+                partner=document["partner"],
+                grants=tuple(
+                    Grant(
+                        **{
+                            **grant,
+                            "recipients": tuple(grant["recipients"]),
+                            "columns": {column: tuple(uses) for column, uses in grant["columns"].items()},
+                        }
+                    )
+                    for grant in document["grants"]
+                ),
+                bounds={column: Bounds(*ends) for column, ends in document["bounds"].items()},
+                domains={column: tuple(domain) for column, domain in document["domains"].items()},
+                pledging=None if pledging is None else Pledging(**{**pledging, "lenders": tuple(pledging["lenders"])}),
+            )
+            policy._validate()
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise Malformed("the document is not a policy", fix="compare it with `touchstone policy example`") from None
+        if policy.to_json() != document:
+            raise Malformed(
+                "the policy has extra or mistyped fields", fix="compare it with `touchstone policy example`"
+            )
+        return policy
+
+    def _validate(self) -> None:
+        if len({grant.purpose for grant in self.grants}) != len(self.grants):
+            raise Malformed("the policy grants one purpose twice", fix="merge the two grants")
+        for grant in self.grants:
+            if grant.purpose not in PURPOSES:
+                raise Malformed("the policy grants an unknown purpose", fix=f"known purposes: {', '.join(PURPOSES)}")
+            if any(use not in USES for uses in grant.columns.values() for use in uses):
+                raise Malformed("the policy grants an unknown use", fix=f"known uses: {', '.join(USES)}")
+            numbers = (grant.min_parties, grant.min_group, grant.rho_per_query, grant.budget)
+            if any(isinstance(number, bool) or not isinstance(number, int) or number < 0 for number in numbers):
+                raise Malformed("a grant's limit is not a whole number", fix="declare limits as whole numbers")
+        _ = self.caps
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Violation:
+    """One offending item: what was asked, which layer's rule refuses it and why, and the change that would lift it."""
+
+    item: str
+    layer: str
+    rule: str
+    why: str
+    fix: str
+
+    def to_json(self) -> dict[str, str]:
+        """Return the JSON object shown to the asker."""
+        return {"item": self.item, "layer": self.layer, "rule": self.rule, "why": self.why, "fix": self.fix}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome for one plan: allowed when nothing is violated; otherwise the nearest plan that passes, if there is one."""
+
+    violations: tuple[Violation, ...]
+    nearest: Plan | None = None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the plan passes every layer."""
+        return not self.violations
+
+
+def atoms(plan: Plan) -> tuple[Atom, ...]:
+    """Return what the plan uses: the smallest grant it needs, sorted."""
+    needed = {Atom(group.column, "group") for group in plan.groups}
+    needed |= {Atom(test.column, "filter") for test in plan.where}
+    needed |= {_atom(measure) for measure in plan.measures}
+    return tuple(sorted(needed))
+
+
+def decide(plan: Plan, *, asker: str, standard: Standard, policies: Iterable[Policy]) -> Decision:
+    """Judge ``plan`` for ``asker`` against the floor, the purpose and each policy; all violations are named.
+
+    A policy that is missing for a party of the plan is the caller's to refuse; an empty ``policies`` refuses.
+    """
+    held = list(policies)
+    violations = _violations(plan, asker=asker, standard=standard, policies=held)
+    if not violations:
+        return Decision(())
+    return Decision(tuple(sorted(violations)), _nearest(plan, asker=asker, standard=standard, policies=held))
+
+
+def _atom(measure: Measure) -> Atom:
+    match measure:
+        case CountRows():
+            return Atom(ROWS, "count")
+        case CountPresent(column):
+            return Atom(column, "count")
+        case CountValid(column):
+            return Atom(column, "valid")
+        case Sum(column, _):
+            return Atom(column, "sum")
+
+
+def _violations(plan: Plan, *, asker: str, standard: Standard, policies: list[Policy]) -> set[Violation]:
+    found: set[Violation] = set()
+    template = PURPOSES.get(plan.purpose)
+    if template is None:
+        known = ", ".join(PURPOSES)
+        found.add(
+            Violation("purpose", "registry", "known purpose", "this purpose is not registered", f"use one of: {known}")
+        )
+    if plan.standard != standard.id or plan.standard_digest != standard.digest:
+        found.add(
+            Violation(
+                "standard", "registry", "pinned standard", "the plan pins another standard", "fetch the standard anew"
+            )
+        )
+    if (plan.rows_per_unit, plan.institutions_per_unit) != (standard.rows_per_unit, standard.institutions_per_unit):
+        found.add(
+            Violation(
+                "contribution bounds",
+                "registry",
+                standard.id,
+                "the bounds are not the standard's",
+                "use the standard's bounds",
+            )
+        )
+    kinds = {column.name: column.kind for column in standard.columns}
+    for atom in atoms(plan):
+        found |= _floor(atom, kinds, template)
+    if not policies:
+        found.add(
+            Violation(
+                "policy", "policy", "published policy", "no owner has published a policy", "ask an owner to publish one"
+            )
+        )
+    for policy in policies:
+        found |= _grant_violations(plan, asker=asker, policy=policy)
+    return found
+
+
+def _floor(atom: Atom, kinds: Mapping[str, Kind], template: Template | None) -> set[Violation]:
+    """Classification floor and purpose template: what no owner can grant."""
+    if atom.column == ROWS:
+        return set()
+    kind = kinds.get(atom.column)
+    if kind is None:
+        return {
+            Violation(
+                str(atom), "registry", "known column", "the standard has no such column", "use a column of the standard"
+            )
+        }
+    if kind is Kind.IDENTIFIER:
+        return {
+            Violation(str(atom), "classification", "identifiers", "identifiers are never used in statistics", "drop it")
+        }
+    if template is not None and atom.use not in template.uses[kind]:
+        why = f"the purpose {template.purpose} does not need a {kind.value} for {atom.use}"
+        return {Violation(str(atom), "purpose", template.purpose, why, "drop it or declare the purpose that needs it")}
+    return set()
+
+
+def _grant_violations(plan: Plan, *, asker: str, policy: Policy) -> set[Violation]:
+    rule = f"{policy.owner}.{policy.dataset}@{policy.version}"
+    grant = policy.grant(plan.purpose)
+    if grant is None or not grant.admits(asker):
+        return {
+            Violation(
+                "purpose", "policy", rule, "the owner grants you nothing for this purpose", "ask the owner for access"
+            )
+        }
+    found = {
+        Violation(str(atom), "policy", rule, f"not granted for {plan.purpose}", "drop it or ask the owner for access")
+        for atom in atoms(plan)
+        if atom.use not in grant.columns.get(atom.column, ())
+    }
+    for measure in plan.measures:
+        if isinstance(measure, Sum):
+            allowed = policy.bounds.get(measure.column)
+            if allowed is None or not allowed.covers(measure.bounds):
+                why = "the owner declares no bounds that cover these"
+                found.add(Violation(f"bounds of {measure.column}", "policy", rule, why, "use the declared bounds"))
+    for group in plan.groups:
+        if not set(group.domain) <= set(policy.domains.get(group.column, ())):
+            why = "the owner declares no public domain that covers these values"
+            found.add(Violation(f"values of {group.column}", "policy", rule, why, "use the declared domain"))
+    least = max(grant.min_parties, PURPOSES[plan.purpose].min_parties)
+    if len(plan.parties) < least:
+        why = f"at least {least} institutions must answer together, the plan has {len(plan.parties)}"
+        found.add(Violation("parties", "policy", rule, why, f"ask {least} or more institutions"))
+    if plan.rho > grant.rho_per_query:
+        why = f"at most {grant.rho_per_query / 1e9:.9g} rho a question, the plan asks {plan.rho / 1e9:.9g}"
+        found.add(Violation("precision", "policy", rule, why, f"set the budget to {grant.rho_per_query / 1e9:.9g} rho"))
+    return found
+
+
+def _nearest(plan: Plan, *, asker: str, standard: Standard, policies: list[Policy]) -> Plan | None:
+    """Drop what is refused, lower the price to what is granted; nothing if that leaves no question worth asking."""
+    kinds = {column.name: column.kind for column in standard.columns}
+    template = PURPOSES.get(plan.purpose)
+    grants = [grant for policy in policies if (grant := policy.grant(plan.purpose)) and grant.admits(asker)]
+    if template is None or not policies or len(grants) != len(policies):
+        return None
+
+    def passes(atom: Atom) -> bool:
+        granted = all(atom.use in grant.columns.get(atom.column, ()) for grant in grants)
+        return granted and not _floor(atom, kinds, template)
+
+    kept = tuple(measure for measure in plan.measures if passes(_atom(measure)))
+    if not kept and passes(Atom(ROWS, "count")):
+        kept = (CountRows(),)
+    if not kept:
+        return None
+    price = min(plan.rho, *(grant.rho_per_query for grant in grants))
+    try:
+        candidate = replace(
+            plan,
+            measures=kept,
+            groups=tuple(group for group in plan.groups if passes(Atom(group.column, "group"))),
+            where=tuple(test for test in plan.where if passes(Atom(test.column, "filter"))),
+            rho=price,
+        )
+    except Malformed:
+        return None
+    return None if _violations(candidate, asker=asker, standard=standard, policies=policies) else candidate
