@@ -1,0 +1,1 @@
+"""The asker's side: joint SQL to plan, keys, submission, decryption, figures."""

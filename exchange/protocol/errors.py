@@ -1,0 +1,62 @@
+"""What can go wrong between parties, and whose fault it is.
+
+::
+
+    PrivacyError (privacy.errors)
+     +-- PeerFault      a party broke the protocol; its message changed nothing
+     +-- Unknown        there is no such thing, or it is not yours to see: the two read the same
+     +-- Denied         the caller did not prove who it is, or may not do this
+     +-- Taken          someone holds what was asked for: the holder and the time are public facts
+     +-- Overreach      minimum necessity refused the plan, item by item
+"""
+
+from privacy.errors import PrivacyError, Refused
+from privacy.necessity import Decision, Violation
+from privacy.plan import Plan
+
+
+class PeerFault(PrivacyError):
+    """A party sent what the protocol does not allow at this point."""
+
+
+class Unknown(PrivacyError):
+    """Nothing of that name exists for this caller."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"no such {what}", fix=f"check the name of the {what}")
+
+
+class Denied(PrivacyError):
+    """The caller is not who it says it is, or may not do this."""
+
+
+class Taken(Refused):
+    """A lien of this rank is live on the asset; ``holder`` and ``since`` (ISO 8601, UTC) are public facts of the registry."""
+
+    def __init__(self, *, asset: str, rank: int, holder: str, since: str) -> None:
+        super().__init__(
+            f"{asset} is pledged to {holder} at rank {rank} since {since}",
+            fix="ask the holder for a release, or take a later rank",
+        )
+        self.asset = asset
+        self.rank = rank
+        self.holder = holder
+        self.since = since
+
+
+class Overreach(Refused):
+    """The plan asks for more than its purpose needs; carries every violation and the nearest plan that passes."""
+
+    def __init__(self, violations: tuple[Violation, ...], nearest: Plan | None) -> None:
+        items = ", ".join(violation.item for violation in violations)
+        fix = (
+            "ask the nearest request that passes" if nearest else "declare another purpose or ask the owner for access"
+        )
+        super().__init__(f"the request exceeds what its purpose needs: {items}", fix=fix)
+        self.violations = violations
+        self.nearest = nearest
+
+    @classmethod
+    def of(cls, decision: Decision) -> "Overreach":
+        """Wrap a decision that does not allow its plan."""
+        return cls(decision.violations, decision.nearest)

@@ -1,0 +1,203 @@
+"""Every message of the protocol as a frozen, strict type; unknown, missing or mistyped fields are refused.
+
+Each travels as the body of a signed envelope whose ``kind`` is the class's ``kind``. Hashes, nonces and keys are lower-case
+hexadecimal; budgets are integers of 1e-9 rho; times are seconds since 1970-01-01 UTC.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from exchange.protocol.envelope import Envelope, sign
+from privacy.errors import Malformed
+
+Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Party = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Text = Annotated[str, Field(min_length=1, max_length=400)]
+Amount = Annotated[int, Field(ge=0, lt=1 << 62)]
+Date = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+
+
+class Message(BaseModel):
+    """Common strictness of all messages."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    kind: ClassVar[str]
+
+    def sealed_by(self, signer: str, key: Ed25519PrivateKey) -> Envelope:
+        """Put the message into an envelope signed by ``signer``."""
+        return sign(self.kind, self.model_dump(mode="json"), signer=signer, key=key)
+
+
+class Registration(Message):
+    """An institution announces a dataset that stays where it lies: metadata only."""
+
+    kind = "registration"
+    dataset: Name
+    title: Text
+    standard: Text
+    standard_digest: Hex32
+    population: Text
+    columns: tuple[Name, ...]
+    refreshed: Date
+
+
+class Publication(Message):
+    """An institution publishes the policy of one of its datasets (the document of :class:`privacy.necessity.Policy`)."""
+
+    kind = "policy"
+    policy: dict[str, Any]
+
+
+class Ask(Message):
+    """An analyst opens a session: the plan, the Paillier key to answer under with its proof, and a deadline."""
+
+    kind = "ask"
+    plan: dict[str, Any]
+    key: dict[str, Any]
+    proof: dict[str, Any]
+    nonce: Hex32
+    expires: Annotated[int, Field(ge=0, lt=1 << 40)]
+
+
+class Accept(Message):
+    """A node would answer: its nonce and X25519 share for the masks, its price, and what the asker would have left."""
+
+    kind = "accept"
+    session: Hex32
+    plan_hash: Hex32
+    policy_digest: Hex32
+    nonce: Hex32
+    share: Hex32
+    price: Amount
+    left: Amount
+
+
+class Offence(BaseModel):
+    """One offending item of a declined plan."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    item: Text
+    layer: Text
+    rule: Text
+    why: Text
+    fix: Text
+
+
+class Decline(Message):
+    """A node refuses, decided from plan, policy and budget alone, before any row is read."""
+
+    kind = "decline"
+    session: Hex32
+    reason: Text
+    fix: Text
+    offences: tuple[Offence, ...]
+
+
+class Commit(Message):
+    """A node promises to run the session's plan with this roster, once."""
+
+    kind = "commit"
+    session: Hex32
+    roster_hash: Hex32
+
+
+class Share(Message):
+    """A node's answer: its noised, packed, masked and sealed cells, and what was charged for them."""
+
+    kind = "share"
+    session: Hex32
+    roster_hash: Hex32
+    ciphertexts: tuple[Annotated[str, Field(max_length=4096)], ...]
+    charged: Amount
+    left: Amount
+
+
+class Abort(Message):
+    """A node cannot go on with a session it had accepted; nothing more will come from it."""
+
+    kind = "abort"
+    session: Hex32
+    reason: Text
+
+
+class Appraisal(Message):
+    """A valuer puts the fingerprint of a report on record, so that a lien can cite it."""
+
+    kind = "appraisal"
+    asset: Text
+    report: Hex32
+    releases: tuple[Hex32, ...]
+
+
+class Offer(Message):
+    """A lender offers a loan against a dataset: amount in whole yuan, rank of the lien, maturity."""
+
+    kind = "offer"
+    asset: Text
+    rank: Annotated[int, Field(ge=1, le=9)]
+    amount: Amount
+    matures: Date
+    appraisal: Hex32
+    nonce: Hex32
+
+
+class Consent(Message):
+    """The owner agrees to pledge the asset on the terms of an offer."""
+
+    kind = "consent"
+    offer: Hex32
+
+
+class Objection(Message):
+    """The owner does not agree to an offer."""
+
+    kind = "objection"
+    offer: Hex32
+    reason: Text
+
+
+KINDS: Mapping[str, type[Message]] = {
+    cls.kind: cls
+    for cls in (
+        Registration, Publication, Ask, Accept, Decline, Commit, Share, Abort, Appraisal, Offer, Consent, Objection,
+    )
+}  # fmt: skip
+
+M = TypeVar("M", bound=Message)
+
+
+def read(envelope: Envelope, directory: Mapping[str, bytes]) -> Message:
+    """Verify an envelope against pinned keys and parse its body.
+
+    Raises:
+        Mismatch: if the signature does not verify.
+        Malformed: if the kind is unknown or the body is not a message of that kind; never echoing the body.
+    """
+    envelope.verify(directory)
+    cls = KINDS.get(envelope.kind)
+    if cls is None:
+        raise Malformed("the envelope holds an unknown kind of message", fix="use a client of this release")
+    try:
+        return cls.model_validate_json(envelope.body)
+    except ValidationError as error:
+        fields = ", ".join(sorted({".".join(str(part) for part in item["loc"][:1]) for item in error.errors()}))
+        known = ", ".join(field for field in fields.split(", ") if field in cls.model_fields) or "body"
+        raise Malformed(
+            f"the {cls.kind} message has invalid fields: {known}", fix="use a client of this release"
+        ) from None
+
+
+def expect(envelope: Envelope, directory: Mapping[str, bytes], cls: type[M]) -> M:
+    """Like :func:`read`, and the message must be of the given type.
+
+    Raises:
+        Malformed: if it is another message.
+    """
+    message = read(envelope, directory)
+    if not isinstance(message, cls):
+        raise Malformed(f"a message of kind {cls.kind} was expected", fix="use a client of this release")
+    return message

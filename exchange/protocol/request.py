@@ -1,0 +1,96 @@
+"""Who calls: every HTTP request carries a short-lived token bound to its method, path and body.
+
+The token is a JWT (RFC 7519) signed with the caller's Ed25519 key (RFC 8037, RFC 9864), alive for a minute; the receiver remembers
+its id for that long, so a recorded request cannot be replayed.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+
+from exchange.protocol.errors import Denied
+
+LIFETIME = 60
+"""Seconds that a token lives, and the clock difference that is forgiven."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A caller that proved its name; ``token_id`` and ``expires`` (seconds since 1970) let the receiver spot replays."""
+
+    party: str
+    token_id: str
+    expires: int
+
+
+def token(*, caller: str, key: Ed25519PrivateKey, method: str, path: str, body: bytes, now: int, token_id: str) -> str:
+    """Return the value of the ``Authorization: Bearer`` header for one request; ``path`` includes the query."""
+    claims = {
+        "sub": caller,
+        "iat": now,
+        "exp": now + LIFETIME,
+        "jti": token_id,
+        "htm": method,
+        "htu": path,
+        "bh": hashlib.sha256(body).hexdigest(),
+    }
+    raw = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    return jwt.encode({"alg": "Ed25519", "kid": caller}, claims, OKPKey.import_key(raw), algorithms=["Ed25519"])
+
+
+def verify(value: str, *, directory: Mapping[str, bytes], method: str, path: str, body: bytes, now: int) -> Caller:
+    """Check a token against the caller's registered key and this very request.
+
+    Raises:
+        Denied: if anything differs; a clock difference is named with its size, so that it can be mended.
+    """
+    claims = _claims(value, directory)
+    bound = {"htm": method, "htu": path, "bh": hashlib.sha256(body).hexdigest()}
+    if any(claims.get(name) != expected for name, expected in bound.items()):
+        raise Denied("the token was made for another request", fix="sign each request anew")
+    issued, expires = claims.get("iat"), claims.get("exp")
+    if not (isinstance(issued, int) and isinstance(expires, int) and 0 < expires - issued <= LIFETIME):
+        raise Denied("the token does not say how long it lives", fix="use the client of this release")
+    if not issued - LIFETIME <= now <= expires + LIFETIME:
+        raise Denied(f"your clock and the exchange's differ by {abs(now - issued)} s", fix="set the clock (NTP)")
+    token_id = claims.get("jti")
+    if not isinstance(token_id, str) or not 16 <= len(token_id) <= 64:
+        raise Denied("the token has no id", fix="use the client of this release")
+    return Caller(party=claims["sub"], token_id=token_id, expires=expires + LIFETIME)
+
+
+def _claims(value: str, directory: Mapping[str, bytes]) -> dict[str, Any]:
+    problem = Denied("the request is not signed by a registered party", fix="enrol this party's key with the exchange")
+    try:
+        kid = jwt.decode(value, _key_for(directory), algorithms=["Ed25519"])
+        claims = cast("dict[str, Any]", kid.claims)
+        if kid.header.get("kid") != claims.get("sub"):
+            raise problem
+    except (JoseError, ValueError, KeyError, TypeError, UnicodeError):
+        raise problem from None
+    return claims
+
+
+def _key_for(directory: Mapping[str, bytes]) -> Any:
+    def find(message: Any) -> OKPKey:
+        raw = directory[message.headers()["kid"]]
+        return OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": _base64url(raw)})
+
+    return find
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def public_bytes(key: Ed25519PrivateKey) -> bytes:
+    """Return the 32 raw bytes of the public half."""
+    return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
