@@ -1,0 +1,1 @@
+"""Measurements that a reader can repeat: each prints one JSON object as its last line."""

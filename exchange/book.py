@@ -1,0 +1,558 @@
+"""A book: a journal that is the truth, and a DuckDB catalogue of it that can be asked.
+
+All writing happens in one thread. It takes every waiting command, decides them one after the other inside one DuckDB
+transaction to which each adds its effects, writes all their events to the journal in one durable frame, commits the
+transaction, and only then answers: what was acknowledged is in the journal. Rules that compare before they write (a
+budget, a lien) hold because nothing else writes; DuckDB's own isolation would let two of them slip past each other.
+
+The catalogue carries the journal's head that it stands at. It is never the truth: a catalogue that is torn, of another
+schema or of another history is put aside and made again from the journal. (A DuckDB checkpoint rewrites its metadata in
+place, so a power cut there leaves a file that no version can open.)
+"""
+
+import logging
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import duckdb
+
+from exchange.journal import Entry, Event, Head, Held, Journal, NoSpace
+from privacy import canonical
+from privacy.errors import Malformed, PrivacyError
+
+T = TypeVar("T")
+Cursor = duckdb.DuckDBPyConnection
+Decide = Callable[[Cursor], tuple[Sequence[Event], T]]
+Apply = Callable[[Cursor, Entry], None]
+
+MEMORY = "1GB"
+
+_WAITING = 4096  # commands in the queue before callers have to wait at the door
+_COMMANDS = 512  # commands in one transaction
+_BATCH_BYTES = 16 << 20  # a batch ends with the command that passes this
+_COMMAND_BYTES = 32 << 20  # with the line above, always within one frame of the journal
+_REPLAY = 2000  # entries in one transaction of a replay
+_META = "CREATE TABLE meta (one INTEGER PRIMARY KEY, applied_seq BIGINT, head VARCHAR, schema_version VARCHAR)"
+_HOLDER = re.compile(r"Conflicting lock is held.*?PID (\d+)", re.DOTALL)
+
+_log = logging.getLogger(__name__)
+
+
+class Closed(PrivacyError):
+    """The book was closed before the command got its turn."""
+
+    def __init__(self) -> None:
+        super().__init__("the service is stopping", fix="send the request again when the service is back")
+
+
+class Mended(PrivacyError):
+    """The catalogue turned out to be damaged while it was in use; it is made again from the journal, nothing is lost."""
+
+    def __init__(self) -> None:
+        super().__init__("the catalogue was damaged and is being made again", fix="send the request again in a moment")
+
+
+class Unknown(PrivacyError):
+    """An event is of a kind that this version of the owner cannot apply."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"events of kind {kind!r} are not known here", fix="start the version that wrote the journal")
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """How an owner's events become tables.
+
+    ``version`` changes whenever the meaning of a table changes; ``tables`` are CREATE TABLE statements with primary keys
+    and no other index (``meta`` is taken); ``apply`` gives for every kind the function that applies one event with plain
+    SQL, reading nothing but the event and the tables: replay must lead to the same tables.
+    """
+
+    version: int
+    tables: Sequence[str]
+    apply: Mapping[str, Apply]
+
+    @property
+    def stamp(self) -> str:
+        """The version with a digest of the statements, so that a forgotten new version is noticed as well."""
+        return f"{self.version}-{canonical.digest(list(self.tables))[:16]}"
+
+
+@dataclass(slots=True)
+class _Command:
+    """A caller's wish: to be decided, applied, written and answered."""
+
+    decide: Decide[Any]
+    future: Future[Any] = field(default_factory=Future)
+    result: Any = None
+    error: BaseException | None = None
+    firm: bool = False
+    """The outcome rests on durable state only: it stands even if the batch cannot be written."""
+
+    def answer(self) -> None:
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
+
+
+class Book:
+    """One open book: any number of reading threads and callers, one writer."""
+
+    def __init__(
+        self, directory: Path, *, journal: Journal, projection: Projection, clock: Callable[[], int], memory: str
+    ) -> None:
+        self.journal = journal
+        self._file = directory / "catalog.duckdb"
+        self._projection = projection
+        self._clock = clock
+        self._memory = memory
+        self._root: Cursor | None = None
+        self._cursor: Cursor | None = None  # the writer's
+        self._notes: list[str] = []
+        self._suspect = ""  # why the catalogue must be made again before it is used
+        self._behind = False  # the journal has entries that the catalogue could not take
+        self._told = 0
+        self._callbacks: list[Callable[[int], None]] = []
+        self._gate = threading.Condition()  # guards the two lines below: who reads, and whether reading must wait
+        self._readers = 0
+        self._shut = False
+        self._turn = threading.Condition()  # guards the two lines below
+        self._queue: deque[_Command] = deque()
+        self._closing = False
+        self._thread = threading.Thread(target=self._work, name="book-writer", daemon=True)
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        owner: str,
+        projection: Projection,
+        clock: Callable[[], int],
+        witnessed: Head | None = None,
+        memory: str = MEMORY,
+    ) -> Self:
+        """Open the journal and the catalogue under ``directory`` (created if absent) and bring them together.
+
+        ``clock`` returns integer microseconds since 1970 in UTC; ``witnessed`` is a head that the journal must contain.
+
+        Raises:
+            Damaged: if the journal is not what was written, or lacks the end of what was acknowledged.
+            Held: while another process has the book.
+            Unknown: if the journal was written by a version with other events.
+        """
+        journal = Journal.open(directory / "journal", owner=owner, witnessed=witnessed, mend=False)
+        try:
+            directory.chmod(0o700)
+            book = cls(directory, journal=journal, projection=projection, clock=clock, memory=memory)
+            book._load()
+        except BaseException:
+            journal.close()
+            raise
+        if journal.recovered:
+            book._notes.insert(0, f"{journal.recovered} bytes of an unfinished write were cut off the journal")
+        book._told = journal.head[0]
+        book._thread.start()
+        return book
+
+    @property
+    def head(self) -> Head:
+        """Seq and hash of the journal's last entry."""
+        return self.journal.head
+
+    @property
+    def recovered(self) -> tuple[str, ...]:
+        """What had to be mended when the book was opened or since, in words; empty if nothing."""
+        return tuple(self._notes)
+
+    def write(self, decide: Decide[T]) -> T:
+        """Run ``decide`` in the writer's turn; make its events durable and visible; return its result.
+
+        ``decide`` sees everything written before it and returns events and a result. It refuses by raising; it must not
+        write SQL, and it may run again if its batch has to be repeated.
+
+        Raises:
+            NoSpace, Broken: the events could not be written and have no effect.
+            Malformed: if an event has no canonical form.
+            Closed: after the book was closed.
+            Exception: whatever ``decide`` raises; nothing of it is written.
+        """
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("a callback or a decision must not write: it would wait for itself")
+        command = _Command(decide)
+        with self._turn:
+            self._turn.wait_for(lambda: len(self._queue) < _WAITING or self._closing)
+            if self._closing:
+                raise Closed
+            self._queue.append(command)
+            self._turn.notify_all()
+        result: T = command.future.result()
+        return result
+
+    def read(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
+        """Return the rows of a query over committed state, each by column name; writing is refused by the engine.
+
+        Raises:
+            Mended: if the catalogue proved damaged; it is made again from the journal.
+            Closed: after the book was closed.
+        """
+        with self._reading() as root, root.cursor() as cursor:
+            try:
+                cursor.execute("BEGIN TRANSACTION READ ONLY")
+                rows = cursor.execute(sql, params or None).fetchall()
+                names = [column[0] for column in cursor.description or []]
+            except duckdb.Error as error:
+                if not _is_fatal(error):
+                    raise
+                self._suspect = str(error)
+                with self._turn:
+                    self._queue.append(_Command(_nothing))  # wakes the writer, which mends first
+                    self._turn.notify_all()
+                raise Mended from error
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def subscribe(self, callback: Callable[[int], None]) -> Callable[[], None]:
+        """Call ``callback`` with the new head's seq after every commit, from the writer's thread; returns the way to stop."""
+        with self._turn:
+            self._callbacks = [*self._callbacks, callback]
+
+        def stop() -> None:
+            with self._turn:
+                self._callbacks = [kept for kept in self._callbacks if kept is not callback]
+
+        return stop
+
+    def close(self) -> None:
+        """Finish what is waiting, then let go of the files."""
+        with self._turn:
+            self._closing = True
+            self._turn.notify_all()
+        self._thread.join()
+        with self._alone():
+            self._drop()
+            self.journal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- the writer's thread -------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            with self._turn:
+                self._turn.wait_for(lambda: self._queue or self._closing)
+                if not self._queue:
+                    return
+                batch = [self._queue.popleft() for _ in range(min(len(self._queue), _COMMANDS))]
+                self._turn.notify_all()
+            try:
+                while batch:
+                    batch = self._settle(batch)
+            except BaseException as error:  # noqa: BLE001  a caller must hear of it, and the writer must live on
+                for command in batch:
+                    if not command.future.done():
+                        command.future.set_exception(error)
+            self._tell()
+
+    def _settle(self, batch: list[_Command]) -> list[_Command]:
+        """Decide, apply, write and answer the first commands of a batch; return the rest."""
+        self._recover()
+        cursor = self._writer()
+        cursor.begin()
+        entries: list[Entry] = []
+        size = taken = 0
+        try:
+            while taken < len(batch) and size < _BATCH_BYTES:
+                before = len(entries)
+                self._consider(batch[taken], entries)
+                size += sum(len(entry.text) for entry in entries[before:])
+                taken += 1
+            if entries:
+                _stand_at(cursor, entries[-1].seq, entries[-1].hash)
+                self.journal.commit(entries)
+        except BaseException as error:  # noqa: BLE001  nothing was written: everybody whose outcome depends on it hears why
+            _roll_back(cursor)
+            if _is_fatal(error):
+                self._suspect = str(error)
+                error = Mended()
+            # a command at which the engine failed runs again after the mending, unless it was the first
+            for command in batch[: max(taken, 1)]:
+                command.error = command.error if command.firm else error
+        else:
+            if entries:
+                self._commit(cursor)
+            else:
+                _roll_back(cursor)
+        for command in batch[: max(taken, 1)]:
+            command.answer()
+        return batch[max(taken, 1) :]
+
+    def _consider(self, command: _Command, entries: list[Entry]) -> None:
+        """Decide one command after those that led to ``entries``; add its own, or its error and nothing else."""
+        cursor = self._writer()
+        prepared: list[Entry] = []
+        nothing_before = not entries
+        try:
+            events, command.result = command.decide(cursor)
+            prepared = self.journal.prepare(events, at=self._clock(), after=entries[-1] if entries else None)
+            _check_size(prepared)
+            for entry in prepared:
+                self._apply(cursor, entry)
+        except BaseException as error:
+            if _is_fatal(error):
+                raise
+            command.error = error
+            command.firm = nothing_before
+            self._restore(entries, touched=bool(prepared))
+            return
+        command.firm = nothing_before and not prepared
+        if not prepared:
+            self._restore(entries, touched=False)
+        entries += prepared
+
+    def _restore(self, entries: Sequence[Entry], *, touched: bool) -> None:
+        """Bring the open transaction back to exactly ``entries`` if a failed command may have spoilt it.
+
+        Any SQL error, even one that a decision has swallowed, makes DuckDB refuse the rest of its transaction.
+        """
+        cursor = self._writer()
+        if not touched:
+            try:
+                cursor.execute("SELECT 1").fetchall()
+            except duckdb.Error as error:
+                if _is_fatal(error):
+                    raise
+            else:
+                return
+        _roll_back(cursor)
+        cursor.begin()
+        for entry in entries:
+            self._apply(cursor, entry)
+
+    def _commit(self, cursor: Cursor) -> None:
+        """Commit what the journal has already made durable; a catalogue that cannot follow now follows later."""
+        try:
+            cursor.commit()
+        except duckdb.Error as error:
+            _log.warning("the catalogue could not take a batch that the journal holds: %s", error)
+            _roll_back(cursor)
+            self._behind = True
+            self._suspect = str(error) if _is_fatal(error) else ""
+            with suppress(duckdb.Error, PrivacyError, OSError):
+                self._recover()
+
+    def _recover(self) -> None:
+        """Bring the catalogue to the journal's head if it is suspect or behind."""
+        if self._suspect or self._root is None:
+            with self._alone():
+                self._load()
+        elif self._behind:
+            try:
+                self._replay()
+            except duckdb.Error as error:
+                _roll_back(self._writer())
+                if _is_fatal(error):
+                    self._suspect = str(error)
+                if re.search("No space left|File too large|quota", str(error)):
+                    raise NoSpace from error
+                raise
+
+    def _tell(self) -> None:
+        seq = self.journal.head[0]
+        if seq == self._told or self._behind or self._suspect:
+            return
+        self._told = seq
+        for callback in self._callbacks:
+            try:
+                callback(seq)
+            except Exception:  # noqa: BLE001  a subscriber's fault must not stop the writer
+                _log.exception("a subscriber failed")
+
+    # --- the catalogue -------------------------------------------------------------------------------------------
+
+    def _load(self) -> None:
+        """Open the catalogue, or make it again, and bring it to the journal's head."""
+        self._drop()
+        last = self.journal.head[0]
+        complaint = "failed while in use" if self._suspect else ""
+        if not complaint:
+            complaint = self._adopt() if self._file.exists() else "was missing" if last else "new"
+        self.journal.mend()
+        if complaint:
+            self._set_aside()
+            self._create()
+        replayed = self._replay()
+        self._suspect, self._behind = "", False
+        if complaint and complaint != "new":
+            self._notes.append(f"the catalogue {complaint}; it was made again from {replayed} entries")
+        elif replayed:
+            self._notes.append(f"{replayed} entries were added to the catalogue")
+
+    def _adopt(self) -> str:
+        """Open the catalogue that is there; return what is wrong with it, if anything."""
+        try:
+            self._connect()
+            cursor = self._writer()
+            standing = cursor.execute("SELECT applied_seq, head, schema_version FROM meta").fetchone()
+            tables = cursor.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
+            for (table,) in tables:  # reads every block, and with it every checksum
+                cursor.execute(f'SELECT bit_xor(hash(t)) FROM "{table}" t').fetchall()  # noqa: S608  the name is the catalogue's own
+        except duckdb.Error as error:
+            self._drop()
+            holder = _HOLDER.search(str(error))
+            if holder:
+                raise Held(int(holder[1])) from None
+            return "could not be read"
+        if standing is None:
+            return "was empty"
+        seq, digest, schema = standing
+        if schema != self._projection.stamp:
+            return "was of another schema"
+        last = self.journal.head[0]
+        if seq > last:
+            # what looks like an unfinished write was acknowledged: cutting it off would lose it
+            self.journal.mend(acknowledged=seq)
+            return f"stood at entry {seq}, after the journal's last entry {last}"
+        return "" if self.journal.hash_at(seq) == digest else f"stood at another entry {seq} than the journal's"
+
+    def _connect(self) -> None:
+        self._root = duckdb.connect(
+            str(self._file),
+            config={
+                "default_block_size": "16384",  # a smaller file and a narrower window for a torn checkpoint
+                "storage_compatibility_version": "v1.4.0",  # still opens in older versions
+                "enable_external_access": "false",
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "allow_persistent_secrets": "false",
+                "threads": "2",
+                "memory_limit": self._memory,
+                "lock_configuration": "true",
+            },
+        )
+        self._cursor = self._root.cursor()
+
+    def _create(self) -> None:
+        self._connect()
+        self._file.chmod(0o600)
+        cursor = self._writer()
+        cursor.begin()
+        for statement in (_META, *self._projection.tables):
+            cursor.execute(statement)
+        cursor.execute("INSERT INTO meta VALUES (1, 0, ?, ?)", [self.journal.hash_at(0), self._projection.stamp])
+        cursor.commit()
+
+    def _set_aside(self) -> None:
+        """Keep the file for whoever wants to know what happened to it, but only the last one."""
+        self._drop()
+        name = self._file.name
+        for old in self._file.parent.glob(f"{name}.damaged-*"):
+            old.unlink()
+        aside = self._file.with_name(f"{name}.damaged-{self.journal.head[0]}")
+        for suffix in ("", ".wal"):
+            with suppress(FileNotFoundError):
+                self._file.with_name(name + suffix).rename(aside.with_name(aside.name + suffix))
+
+    def _replay(self) -> int:
+        """Apply the entries that the catalogue does not have yet; return how many."""
+        cursor = self._writer()
+        row = cursor.execute("SELECT applied_seq FROM meta").fetchone()
+        entries = self.journal.entries(after=row[0] if row else 0)
+        count = 0
+        while chunk := list(islice(entries, _REPLAY)):
+            cursor.begin()
+            for entry in chunk:
+                self._apply(cursor, entry)
+            _stand_at(cursor, chunk[-1].seq, chunk[-1].hash)
+            cursor.commit()
+            count += len(chunk)
+        self._behind = False
+        return count
+
+    def _apply(self, cursor: Cursor, entry: Entry) -> None:
+        apply = self._projection.apply.get(entry.kind)
+        if apply is None:
+            raise Unknown(entry.kind)
+        apply(cursor, entry)
+
+    def _writer(self) -> Cursor:
+        if self._cursor is None:
+            raise Mended
+        return self._cursor
+
+    def _drop(self) -> None:
+        for connection in (self._cursor, self._root):
+            if connection is not None:
+                with suppress(duckdb.Error):
+                    connection.close()
+        self._cursor = self._root = None
+
+    @contextmanager
+    def _reading(self) -> Iterator[Cursor]:
+        """Hold the catalogue open while somebody reads."""
+        with self._gate:
+            self._gate.wait_for(lambda: not self._shut)
+            if self._root is None:
+                raise Closed if self._closing else Mended
+            self._readers += 1
+            root = self._root
+        try:
+            yield root
+        finally:
+            with self._gate:
+                self._readers -= 1
+                self._gate.notify_all()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for the readers to leave and keep new ones out."""
+        with self._gate:
+            self._shut = True
+            self._gate.wait_for(lambda: not self._readers)
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._shut = False
+                self._gate.notify_all()
+
+
+def _nothing(_: Cursor) -> tuple[Sequence[Event], None]:
+    return (), None
+
+
+def _check_size(entries: Sequence[Entry]) -> None:
+    if sum(len(entry.text) for entry in entries) > _COMMAND_BYTES:
+        raise Malformed(f"one command writes more than {_COMMAND_BYTES} bytes", fix="send less at once")
+
+
+def _stand_at(cursor: Cursor, seq: int, digest: str) -> None:
+    cursor.execute("UPDATE meta SET applied_seq = ?, head = ?", [seq, digest])
+
+
+def _roll_back(cursor: Cursor) -> None:
+    with suppress(duckdb.Error):  # there may be no transaction left to roll back
+        cursor.rollback()
+
+
+def _is_fatal(error: BaseException) -> bool:
+    """Whether DuckDB reports a damaged file or has given the database up, rather than refused a statement."""
+    if isinstance(error, duckdb.FatalException | duckdb.InternalException):
+        return True
+    return isinstance(error, duckdb.IOException) and "corrupt" in str(error).lower()
