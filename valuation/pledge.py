@@ -1,0 +1,320 @@
+"""From an appraised value to a loan limit: recognised value after named haircuts, then the binding constraint.
+
+``AV -> lower bound -> * product of (1 - haircut) -> - prior claims -> recognised value RV -> limit = min(ltv * RV, dscr,
+revenue, policy)``. Haircuts multiply, since added ones can exceed 1. A limit is a ceiling: rounded down to the yuan.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from math import floor, prod
+from typing import Any
+
+from valuation import exact
+from valuation.cost import DAYS_A_YEAR, Appraisal, Remark
+from valuation.errors import CurrencyMismatch, Finding, GatesClosed, OutOfRange
+from valuation.facts import OwnerForm
+from valuation.intake import Record, number_of, within
+from valuation.money import Money
+from valuation.terms import HAIRCUTS, LTV_CAPS, PUBLIC_DATA_TITLE, Haircut, Terms
+from valuation.trace import Traced, derived, given
+
+CONSTRAINTS = ("ltv", "dscr", "revenue", "policy")
+"""What can bind a limit; of equal ones the first here is named."""
+
+SOURCE = "product rule; collateral practice of banks"
+
+
+BOOK_FLAG = 2
+"""Appraised above this multiple of the carrying amount is a red flag."""
+
+USUAL_TENOR_DAYS = 366
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What may be lent against an appraisal. ``binding`` is one of :data:`CONSTRAINTS`; amounts carry their reasons.
+
+    ``limit`` is whole yuan, rounded down; ``ltv`` is the limit over the appraised value; ``value_to_book`` is ``None``
+    if the asset is not on the balance sheet.
+    """
+
+    appraisal: Appraisal
+    terms: Terms
+    haircuts: tuple[tuple[str, Haircut], ...]
+    recognised: Traced
+    total_haircut: Traced | None
+    limit: Traced
+    binding: str
+    ltv: Traced | None
+    value_to_book: Traced | None
+    remarks: tuple[Remark, ...]
+
+    @property
+    def red_flags(self) -> tuple[Remark, ...]:
+        """The remarks that a credit officer must answer before lending."""
+        return tuple(remark for remark in self.remarks if remark.code.startswith("red-flag"))
+
+    @property
+    def roots(self) -> tuple[Traced, ...]:
+        """The figures from which every other figure of the quote can be reached."""
+        optional = (self.total_haircut, self.ltv, self.value_to_book)
+        return (self.recognised, self.limit, *(figure for figure in optional if figure is not None))
+
+
+def recognised_value_limit(inputs: Mapping[str, Any]) -> dict[str, Decimal | str]:
+    """The method by its public contract: from appraised value to loan limit (CNY, unrounded) and what binds it.
+
+    Keys: ``appraised`` > 0, ``lower_bound`` >= 0, ``haircuts`` (any names, each in [0, 1)), ``prior_liens`` >= 0,
+    ``ltv_cap`` in (0, 1], ``dscr_cap``, ``revenue_cap``, ``policy_cap`` >= 0, ``book_value`` > 0; all required. Numbers
+    are ``int`` or ``Decimal``. Outputs: ``recognised_value``, ``total_haircut``, ``limit``, ``binding``,
+    ``ltv_on_appraised``, ``value_to_book``.
+
+    Raises:
+        BadInput: naming the key.
+    """
+    record = Record(
+        inputs, "", "appraised lower_bound haircuts prior_liens ltv_cap dscr_cap revenue_cap policy_cap book_value"
+    )
+    appraised = Fraction(within(record.number("appraised"), "appraised", above=0))
+    lower = Fraction(within(record.number("lower_bound"), "lower_bound", low=0))
+    shares = [
+        Fraction(within(number_of(value, where), where, low=0, below=1))
+        for where, _, value in record.entries("haircuts")
+    ]
+    prior = Fraction(within(record.number("prior_liens"), "prior_liens", low=0))
+    cap = Fraction(within(record.number("ltv_cap"), "ltv_cap", above=0, high=1))
+    caps = {name: Fraction(within(record.number(f"{name}_cap"), f"{name}_cap", low=0)) for name in CONSTRAINTS[1:]}
+    book = Fraction(within(record.number("book_value"), "book_value", above=0))
+    recognised = _recognised(min(appraised, lower), shares, prior)
+    binding, limit = _bind({"ltv": cap * recognised, **caps})
+    return {
+        "recognised_value": exact.written(recognised),
+        "total_haircut": exact.written(1 - recognised / appraised),
+        "limit": exact.written(limit),
+        "binding": binding,
+        "ltv_on_appraised": exact.written(limit / appraised),
+        "value_to_book": exact.written(appraised / book),
+    }
+
+
+def _recognised(value: Fraction, shares: list[Fraction], prior: Fraction) -> Fraction:
+    return max(value * prod((1 - share for share in shares), start=Fraction(1)) - prior, Fraction(0))
+
+
+def _bind(amounts: Mapping[str, Fraction]) -> tuple[str, Fraction]:
+    """Name and amount of the smallest constraint; ties go to the first in :data:`CONSTRAINTS`."""
+    name = min((name for name in CONSTRAINTS if name in amounts), key=lambda name: amounts[name])
+    return name, amounts[name]
+
+
+def quote(appraisal: Appraisal, terms: Terms) -> Quote:
+    """Quote a pledge loan against an appraisal, from the lower end of its value.
+
+    Raises:
+        GatesClosed: if the rights or the remaining life end before the loan. OutOfRange: naming a term.
+        CurrencyMismatch: if a term is in another currency.
+    """
+    terms = Terms.from_json(terms.to_json())  # terms built by hand pass the same door as foreign ones
+    years = _tenor(appraisal, terms)
+    currency = appraisal.currency
+    haircuts = {name: _haircut(name, appraisal, terms, years) for name in HAIRCUTS}
+    shares = tuple(
+        given(f"haircut.{name}", f"haircut: {name}", haircut.share, unit="share", source=haircut.reason)
+        if name != "decay_to_maturity" or name in terms.haircuts
+        else derived(
+            f"haircut.{name}",
+            f"haircut: {name}",
+            Fraction(haircut.share),
+            unit="share",
+            formula="years to maturity / remaining life, low",
+            because=(years, appraisal.remaining_low),
+            source=haircut.reason,
+        )
+        for name, haircut in haircuts.items()
+    )
+    prior = given("liens.prior", "claims registered before", terms.prior_liens, source="lender's terms, lien register")
+    exact_value = _recognised(
+        min(appraisal.low.fraction, appraisal.central.fraction), [share.fraction for share in shares], prior.fraction
+    )
+    recognised = derived(
+        "pledge.recognised",
+        "RV, recognised value",
+        Money.of(exact_value, currency),
+        formula="max(lower value * product of (1 - haircut) - prior claims, 0)",
+        because=(appraisal.low, *shares, prior),
+        source=SOURCE,
+    )
+    constraints, amounts = _constraints(terms, recognised, exact_value)
+    binding, ceiling = _bind(amounts)
+    limit = derived(
+        "pledge.limit",
+        "loan limit",
+        # from the exact number: a ceiling rounded half-even first could end one yuan too high
+        Money(Decimal(floor(ceiling)), currency),
+        formula=f"smallest of {', '.join(amounts)} ({binding} binds), rounded down to the yuan",
+        because=constraints,
+        source=SOURCE,
+    )
+    total_haircut, ltv, value_to_book = _ratios(appraisal, recognised, limit)
+    return Quote(
+        appraisal=appraisal,
+        terms=terms,
+        haircuts=tuple(haircuts.items()),
+        recognised=recognised,
+        total_haircut=total_haircut,
+        limit=limit,
+        binding=binding,
+        ltv=ltv,
+        value_to_book=value_to_book,
+        remarks=tuple(_remarks(appraisal, terms, haircuts, total_haircut, limit, value_to_book)),
+    )
+
+
+def _tenor(appraisal: Appraisal, terms: Terms) -> Traced:
+    """Years to maturity; the loan must end before the rights and before the life of the data."""
+    for amount in (terms.policy_cap, terms.prior_liens, terms.dscr_capacity, terms.revenue_cap):
+        if amount is not None and amount.currency != appraisal.currency:
+            raise CurrencyMismatch(appraisal.currency, amount.currency)
+    cap = LTV_CAPS["cost"]
+    within(terms.ltv_cap, "terms.ltv_cap", above=0, high=cap)
+    if terms.maturity <= appraisal.on:
+        raise OutOfRange("terms.maturity", "dates after the valuation date")
+    if terms.maturity > appraisal.facts.horizon:
+        reason = f"the loan ends after {appraisal.facts.horizon.isoformat()}, up to when the rights were checked"
+        document = f"facts whose horizon is {terms.maturity.isoformat()} or later"
+        raise GatesClosed([Finding("tenor", reason, document)])
+    days = (terms.maturity - appraisal.on).days
+    span = given("tenor.days", "days to maturity", days, unit="days", source="lender's terms")
+    years = derived(
+        "tenor.years",
+        "years to maturity",
+        Fraction(days, DAYS_A_YEAR),
+        unit="years",
+        formula=f"days / {DAYS_A_YEAR}",
+        because=(span,),
+        source="actual/365",
+    )
+    if years.fraction >= appraisal.remaining_low.fraction:
+        reason = "the loan outlives the data: its remaining life, at the low end, ends before maturity"
+        raise GatesClosed(
+            [Finding("tenor", reason, "evidence of a longer useful life, or terms with an earlier maturity")]
+        )
+    return years
+
+
+def _haircut(name: str, appraisal: Appraisal, terms: Terms, years: Traced) -> Haircut:
+    rule = HAIRCUTS[name]
+    if name in terms.haircuts:
+        return terms.haircuts[name]
+    if name == "decay_to_maturity":
+        return Haircut(exact.written(years.fraction / appraisal.remaining_low.fraction), rule.reason)
+    if name == "legal_title" and appraisal.facts.legal.owner_form is OwnerForm.AUTHORISED_OPERATOR:
+        return Haircut(PUBLIC_DATA_TITLE, "authorised public data")
+    return Haircut(rule.default, rule.reason)
+
+
+def _constraints(
+    terms: Terms, recognised: Traced, exact_value: Fraction
+) -> tuple[tuple[Traced, ...], dict[str, Fraction]]:
+    cap = given("pledge.ltv_cap", "LTV cap on recognised value", terms.ltv_cap, unit="share", source="lender's terms")
+    by_ltv = exact_value * cap.fraction
+    figures = [
+        derived(
+            "limit.ltv",
+            "limit by loan to value",
+            Money.of(by_ltv, terms.policy_cap.currency),
+            formula="LTV cap * recognised value",
+            because=(cap, recognised),
+            source=SOURCE,
+        )
+    ]
+    amounts = {"ltv": by_ltv}
+    for name, label, amount in (
+        ("dscr", "limit by debt service", terms.dscr_capacity),
+        ("revenue", "limit by data revenue", terms.revenue_cap),
+        ("policy", "limit by policy", terms.policy_cap),
+    ):
+        if amount is not None:
+            figures.append(given(f"limit.{name}", label, amount, source="lender's terms"))
+            amounts[name] = amount.fraction
+    return tuple(figures), amounts
+
+
+def _ratios(
+    appraisal: Appraisal, recognised: Traced, limit: Traced
+) -> tuple[Traced | None, Traced | None, Traced | None]:
+    central = appraisal.central
+    total_haircut, ltv, value_to_book = None, None, None
+    if central.fraction > 0:
+        total_haircut = derived(
+            "pledge.total_haircut",
+            "total haircut on the appraised value",
+            1 - recognised.fraction / central.fraction,
+            unit="share",
+            formula="1 - recognised value / value",
+            because=(recognised, central),
+            source=SOURCE,
+        )
+        ltv = derived(
+            "pledge.ltv",
+            "loan limit to appraised value",
+            limit.fraction / central.fraction,
+            unit="share",
+            formula="loan limit / value",
+            because=(limit, central),
+            source=SOURCE,
+        )
+    carried = appraisal.facts.book_value
+    if not carried.amount.amount.is_zero():
+        book = given(
+            "book.value", "carrying amount", carried.amount, source=str(carried.cited), evidence=carried.cited.document
+        )
+        value_to_book = derived(
+            "pledge.value_to_book",
+            "appraised value to carrying amount",
+            central.fraction / book.fraction,
+            unit="ratio",
+            formula="value / carrying amount",
+            because=(central, book),
+            source="disclosure against inflated collateral; an appraisal never restates the books",
+        )
+    return total_haircut, ltv, value_to_book
+
+
+def _remarks(
+    appraisal: Appraisal,
+    terms: Terms,
+    haircuts: Mapping[str, Haircut],
+    total_haircut: Traced | None,
+    limit: Traced,
+    value_to_book: Traced | None,
+) -> list[Remark]:
+    remarks = []
+    for name, haircut in haircuts.items():
+        rule = HAIRCUTS[name]
+        if not rule.low <= haircut.share <= rule.high:
+            usual = f"{exact.percent(rule.low)} to {exact.percent(rule.high)}"
+            text = f"haircut {name} of {exact.percent(haircut.share)} is outside the usual {usual}"
+            remarks.append(Remark("haircut-unusual", text))
+    for name, amount in (("dscr", terms.dscr_capacity), ("revenue", terms.revenue_cap)):
+        if amount is None:
+            remarks.append(
+                Remark("constraint-absent", f"no {name} limit was stated: the limit leans on the asset alone")
+            )
+    if (terms.maturity - appraisal.on).days > USUAL_TENOR_DAYS:
+        remarks.append(Remark("tenor-unusual", "loans against data usually end within 12 months"))
+    if total_haircut is not None and total_haircut.fraction < Fraction(2, 5):
+        remarks.append(
+            Remark("haircut-low", "the total haircut is below 40 %, the Basel haircut of other physical assets")
+        )
+    if limit.fraction == 0:
+        remarks.append(Remark("no-lending-value", "nothing can be lent against this asset on these terms"))
+    if value_to_book is None:
+        remarks.append(Remark("red-flag-unbooked", "the asset has no carrying amount to compare the value with"))
+    elif value_to_book.fraction > BOOK_FLAG:
+        times = round(value_to_book.fraction * 10)
+        text = f"the appraised value is {times // 10}.{times % 10} times the carrying amount"
+        remarks.append(Remark("red-flag-book", text))
+    return remarks

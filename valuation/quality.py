@@ -1,0 +1,288 @@
+"""Quality of an asset from noisy counts: completeness and validity, one combined factor, its error.
+
+Completeness (GB/T 36344 完整性, ISO/IEC 25024 Com-I-1): required cells that are filled / required cells. Validity (规范性,
+ISO/IEC 25024 Acc-I): filled cells that pass the standard's rule / filled cells checked; an empty cell lowers
+completeness alone, so that no defect is counted twice. Both are pooled over the columns that the release counts.
+
+The combined factor is the weighted geometric mean ``alpha = exp(sum of w_k ln q_k)`` (a metric of zero destroys the
+value). Its error is by the delta method on the *counts*, not on the ratios: the noises of the cells are independent (one
+draw for each cell), while ratios that share a count are not, so gradients are added up for each count before squaring.
+
+No ratio is clipped: a noisy ratio above 1 is averaged as it is (clipping first would bias it). Only where alpha enters a
+price is it capped at 1, by a step of its own.
+
+Source: delta method, e.g. Casella and Berger 2002, section 5.5.4.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from privacy.release import Estimate
+from valuation import exact
+from valuation.errors import MissingKey, OutOfRange, Swamped
+from valuation.evidence import Measured
+from valuation.intake import number_of, within
+from valuation.trace import Traced, derived
+
+Z95 = Decimal("1.959963984540054")
+"""Two-sided 95 % quantile of the standard normal distribution."""
+
+LEAST_SIGMAS = 20
+"""A count below 20 standard deviations of its noise (relative noise above 5 %) makes no ratio: the delta method ends."""
+
+WEIGHTS: Mapping[str, Decimal] = {"completeness": Decimal("0.5"), "validity": Decimal("0.5")}
+"""Weights of the metrics where nothing else is agreed."""
+
+_DELTA = "delta method over the independent noises of the counts"
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A metric ``(sum of over) / (sum of under)``, each a list of cells; a cell repeated counts that often."""
+
+    metric: str
+    over: tuple[str, ...]
+    under: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """The metrics and the combined factor. ``alpha``, ``low`` and ``high`` are as measured, possibly above 1.
+
+    ``used``, ``used_low`` and ``used_high`` are what a price may take: capped at 1. ``columns`` holds each column's
+    metrics with their standard errors, for the report.
+    """
+
+    metrics: tuple[Traced, ...]
+    columns: tuple[Traced, ...]
+    error: Traced
+    alpha: Traced
+    low: Traced
+    high: Traced
+    used: Traced
+    used_low: Traced
+    used_high: Traced
+
+
+def quality(measured: Measured, weights: Mapping[str, Decimal] = WEIGHTS) -> Quality:
+    """Compute the quality of a dataset version from its release.
+
+    The release counts ``count(*)`` and, for each required column c, ``count(c)`` and ``valid(c)``. ``weights`` has the
+    keys ``completeness`` and ``validity``, each >= 0, any scale.
+
+    Raises:
+        MissingKey: if a count is absent. Swamped: if the noise is too large beside a count.
+    """
+    cells = measured.cells
+    columns = _columns(cells)
+    ratios = (
+        Ratio("completeness", tuple(f"count({c})" for c in columns), ("count(*)",) * len(columns)),
+        Ratio("validity", tuple(f"valid({c})" for c in columns), tuple(f"count({c})" for c in columns)),
+    )
+    shares = _shares(weights, [ratio.metric for ratio in ratios])
+    counts = {key: _count(key, cells[key], measured.digest) for key in _cells_of(ratios)}
+    for ratio in ratios:
+        for side in (ratio.over, ratio.under):
+            _large_enough(side, cells)
+    metrics = tuple(_metric(f"quality.{ratio.metric}", ratio, cells, counts) for ratio in ratios)
+    alpha, error = _alpha(ratios, metrics, shares, cells, counts)
+    spread = Fraction(Z95) * error.fraction
+    low = _end("quality.low", "alpha, lower end", alpha, error, alpha.fraction - spread, sign="-")
+    high = _end("quality.high", "alpha, upper end", alpha, error, alpha.fraction + spread, sign="+")
+    return Quality(
+        metrics=metrics,
+        columns=tuple(figure for column in columns for figure in _of_column(column, cells, counts)),
+        error=error,
+        alpha=alpha,
+        low=low,
+        high=high,
+        used=_capped(alpha),
+        used_low=_capped(low),
+        used_high=_capped(high),
+    )
+
+
+def _columns(cells: Mapping[str, Estimate]) -> tuple[str, ...]:
+    if "count(*)" not in cells:
+        raise MissingKey("release.count(*)")
+    counted = {key[6:-1] for key in cells if key.startswith("count(")} - {"*"}
+    valid = {key[6:-1] for key in cells if key.startswith("valid(")}
+    # a column with one of its two counts would let an owner leave out the worse half
+    for column in sorted(counted ^ valid):
+        raise MissingKey(f"release.{'count' if column in valid else 'valid'}({column})")
+    if not counted:
+        raise MissingKey("release.count(column)")
+    return tuple(sorted(counted))
+
+
+def _shares(weights: Mapping[str, Decimal], metrics: list[str]) -> dict[str, Fraction]:
+    for metric in metrics:
+        if metric not in weights:
+            raise MissingKey(f"weights.{metric}")
+        within(number_of(weights[metric], f"weights.{metric}"), f"weights.{metric}", low=0)
+    total = sum((Fraction(weights[metric]) for metric in metrics), Fraction(0))
+    if total == 0 or set(weights) != set(metrics):
+        raise OutOfRange("weights", f"weights of {', '.join(metrics)} whose sum is above 0")
+    return {metric: Fraction(weights[metric]) / total for metric in metrics}
+
+
+def _cells_of(ratios: tuple[Ratio, ...]) -> list[str]:
+    return sorted({cell for ratio in ratios for cell in (*ratio.over, *ratio.under)})
+
+
+def _count(key: str, estimate: Estimate, digest: str) -> Traced:
+    """The noisy total and, under it, the variance that the release declares for it."""
+    source = "differentially private release"
+    noise = Traced(
+        f"noise.{key}",
+        f"variance of the noise of {key}",
+        exact.written(estimate.variance),
+        "rows squared",
+        "given",
+        source,
+        evidence=digest,
+    )
+    return Traced(f"cell.{key}", key, exact.written(estimate.value), "rows", "given", source, (noise,), digest)
+
+
+def _large_enough(side: tuple[str, ...], cells: Mapping[str, Estimate]) -> None:
+    total = sum((cells[key].value for key in side), Fraction(0))
+    repeats = {key: side.count(key) for key in side}
+    variance = sum((cells[key].variance * times**2 for key, times in repeats.items()), Fraction(0))
+    if total <= 0 or total * total < LEAST_SIGMAS**2 * variance:
+        raise Swamped(", ".join(sorted(repeats)))
+
+
+def _value(ratio: Ratio, cells: Mapping[str, Estimate]) -> Fraction:
+    over = sum((cells[key].value for key in ratio.over), Fraction(0))
+    return over / sum((cells[key].value for key in ratio.under), Fraction(0))
+
+
+def _gradient(ratio: Ratio, cells: Mapping[str, Estimate]) -> dict[str, Fraction]:
+    """Derivative of ln(ratio) by each cell."""
+    gradient: dict[str, Fraction] = {}
+    for side, sign in ((ratio.over, 1), (ratio.under, -1)):
+        total = sum((cells[key].value for key in side), Fraction(0))
+        for key in side:
+            gradient[key] = gradient.get(key, Fraction(0)) + sign / total
+    return gradient
+
+
+def _metric(key: str, ratio: Ratio, cells: Mapping[str, Estimate], counts: Mapping[str, Traced]) -> Traced:
+    used = tuple(counts[cell] for cell in sorted({*ratio.over, *ratio.under}))
+    formula = f"sum of {' + '.join(ratio.over)} / sum of {' + '.join(ratio.under)}, not clipped"
+    return derived(
+        key,
+        ratio.metric,
+        _value(ratio, cells),
+        unit="share",
+        formula=formula,
+        because=used,
+        source="GB/T 36344, ISO/IEC 25024: A / B",
+    )
+
+
+def _of_column(column: str, cells: Mapping[str, Estimate], counts: Mapping[str, Traced]) -> tuple[Traced, ...]:
+    figures = []
+    for metric, over, under in (
+        ("completeness", f"count({column})", "count(*)"),
+        ("validity", f"valid({column})", f"count({column})"),
+    ):
+        ratio = Ratio(metric, (over,), (under,))
+        try:
+            for side in (ratio.over, ratio.under):
+                _large_enough(side, cells)
+        except Swamped:
+            # the pooled metric stands; this one column is too thin, or too empty, to be told from zero
+            continue
+        key = f"quality.{column}.{metric}"
+        value = _metric(key, ratio, cells, counts)
+        variance = sum((cells[c].variance * g**2 for c, g in _gradient(ratio, cells).items()), Fraction(0))
+        error = exact.root(variance) * value.fraction
+        figures.append(
+            derived(
+                f"{key}.error",
+                f"standard error of {metric} of {column}",
+                error,
+                unit="share",
+                formula=f"{over} / {under} * root(var({over}) / {over}^2 + var({under}) / {under}^2)",
+                because=(value,),
+                source=_DELTA,
+            )
+        )
+    return tuple(figures)
+
+
+def _alpha(
+    ratios: tuple[Ratio, ...],
+    metrics: tuple[Traced, ...],
+    shares: Mapping[str, Fraction],
+    cells: Mapping[str, Estimate],
+    counts: Mapping[str, Traced],
+) -> tuple[Traced, Traced]:
+    weights = tuple(
+        derived(
+            f"weight.{metric}",
+            f"weight of {metric}",
+            share,
+            unit="share",
+            formula="agreed, divided by the sum of weights",
+            because=(),
+            source="appraiser's parameter",
+        )
+        for metric, share in shares.items()
+    )
+    logarithm = sum(
+        (shares[ratio.metric] * exact.ln(metric.fraction) for ratio, metric in zip(ratios, metrics, strict=True)),
+        Fraction(0),
+    )
+    alpha = derived(
+        "quality.alpha",
+        "alpha, combined quality factor",
+        exact.exp(logarithm),
+        unit="share",
+        formula="exp(sum of weight * ln(metric))",
+        because=(*metrics, *weights),
+        source="geometric mean of the metrics",
+    )
+    gradient: dict[str, Fraction] = {}
+    for ratio in ratios:
+        for cell, slope in _gradient(ratio, cells).items():
+            gradient[cell] = gradient.get(cell, Fraction(0)) + shares[ratio.metric] * slope
+    variance = sum((cells[cell].variance * slope**2 for cell, slope in gradient.items()), Fraction(0))
+    error = derived(
+        "quality.error",
+        "standard error of alpha",
+        alpha.fraction * exact.root(variance),
+        unit="share",
+        formula="alpha * root(sum over counts of variance * (sum over metrics of weight * d ln metric / d count)^2)",
+        because=(alpha, *(counts[cell] for cell in sorted(gradient))),
+        source=_DELTA,
+    )
+    return alpha, error
+
+
+def _end(key: str, label: str, alpha: Traced, error: Traced, value: Fraction, *, sign: str) -> Traced:
+    return derived(
+        key,
+        label,
+        value,
+        unit="share",
+        formula=f"alpha {sign} {Z95} * standard error of alpha, not clipped",
+        because=(alpha, error),
+        source="normal approximation, two-sided 95 %",
+    )
+
+
+def _capped(figure: Traced) -> Traced:
+    return derived(
+        f"{figure.key}.used",
+        f"{figure.label}, as used in the price",
+        min(figure.fraction, Fraction(1)),
+        unit="share",
+        formula=f"min({figure.label}, 1)",
+        because=(figure,),
+        source="a share cannot exceed 1; capped here and nowhere else",
+    )

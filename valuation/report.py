@@ -1,0 +1,225 @@
+"""One canonical document of an appraisal and its quote, and its re-performance by somebody else, offline.
+
+The document holds every input (asset, facts, releases, method, terms), every parameter, every figure with its reasons,
+and the version of the code. :func:`verify` parses the inputs, computes everything anew and compares. Decimals travel as
+text; the form is that of :mod:`privacy.canonical`, so equal reports are equal bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from privacy import canonical
+from privacy.errors import Malformed, Mismatch, Refused
+from valuation import exact, pledge, quality, terms
+from valuation.asset import DataAsset
+from valuation.cost import DAYS_A_YEAR, Appraisal, Mode, appraise_cost
+from valuation.errors import Differs, OutOfRange
+from valuation.evidence import Evidence
+from valuation.facts import Facts
+from valuation.intake import Record, decimal_of
+from valuation.pledge import Quote
+from valuation.terms import Terms
+from valuation.trace import walk
+
+FORMAT = "touchstone-valuation/1"
+
+CODE = "touchstone-data 0.1.0"
+"""Name and version of the code whose figures a report holds; another version may compute other figures."""
+
+NOTICE: Mapping[str, str] = {
+    "en": "Valuation calculation, not an appraisal report signed by a licensed firm",
+    "zh": "估值计算，不是由持牌机构签署的资产评估报告",  # noqa: RUF001  Chinese punctuation in Chinese text
+}
+"""Stands on every page made of a report."""
+
+ASSUMPTIONS = (
+    "highest and best lawful use, in the one scenario stated; rights as documented",
+    "no copy of the data is held elsewhere that was not disclosed",
+    "the data goes on being refreshed at its present cost",
+    "costs are nominal, brought to the price level of the valuation year; no terminal value, no synergy",
+    "the error of the private measurement is in the range; noises of the counts are independent",
+    "counts are of the rows that contribution bounds admit at the owner's node",
+    "low and high take every uncertain input at its worse or better end at once: an envelope, not a joint 95 % interval",
+    "data is not eligible collateral for regulatory capital; no capital relief follows",
+    "valid for one year from the valuation date at most, and only while title, quality and freshness last",
+)
+"""Assumptions and limiting conditions, printed with every report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Necessity:
+    """What the lender's purpose opened and what was withheld from it, as decided by the owner's policy.
+
+    ``withheld`` pairs each item with the reason.
+    """
+
+    purpose: str
+    opened: tuple[str, ...]
+    withheld: tuple[tuple[str, str], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the canonical JSON object."""
+        return {
+            "purpose": self.purpose,
+            "opened": list(self.opened),
+            "withheld": [{"item": item, "reason": reason} for item, reason in self.withheld],
+        }
+
+    @classmethod
+    def from_json(cls, document: Any, path: str = "necessity") -> "Necessity":
+        """Parse; raises a typed error that names the key."""
+        record = Record(document, path, "purpose opened withheld")
+        withheld = []
+        for where, item in record.items("withheld"):
+            inner = Record(item, where, "item reason")
+            withheld.append((inner.text("item"), inner.text("reason")))
+        opened = tuple(Record({"item": item}, where, "item").text("item") for where, item in record.items("opened"))
+        return cls(record.text("purpose"), opened, tuple(withheld))
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A report that follows from its inputs: its digest, the hash of what it rests on, the number of figures."""
+
+    digest: str
+    basis: str
+    figures: int
+
+
+def compose(appraisal: Appraisal, quoted: Quote | None, necessity: Necessity) -> dict[str, Any]:
+    """Write the report of an appraisal, and of the quote made from it if there is one.
+
+    ``basis`` is the SHA-256 over inputs, parameters, code version and release digests; ``digest`` over all the rest.
+
+    Raises:
+        Mismatch: if the quote is of another appraisal, or a release was opened for another purpose.
+    """
+    if quoted is not None and quoted.appraisal != appraisal:
+        raise Mismatch("the quote was made from another appraisal", fix="quote from the appraisal in the report")
+    for item in appraisal.evidence.measured:
+        if item.document["plan"].get("purpose") != necessity.purpose:
+            raise Mismatch("a release was opened for another purpose", fix="measure under the purpose of this report")
+    inputs = {
+        "asset": appraisal.asset.to_json(),
+        "facts": appraisal.facts.to_json(),
+        "evidence": appraisal.evidence.to_json(),
+        "method": {
+            "name": appraisal.method,
+            "on": appraisal.on.isoformat(),
+            "mode": appraisal.mode.value,
+            "weights": {name: exact.spell(weight) for name, weight in appraisal.weights.items()},
+        },
+        "terms": None if quoted is None else quoted.terms.to_json(),
+        "necessity": necessity.to_json(),
+    }
+    releases = [item.digest for item in appraisal.evidence.measured]
+    roots = (*appraisal.roots, *(() if quoted is None else quoted.roots))
+    remarks = (*appraisal.remarks, *(() if quoted is None else quoted.remarks))
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "code": CODE,
+        "notice": dict(NOTICE),
+        "inputs": inputs,
+        "parameters": _parameters(),
+        "releases": releases,
+        "gates": [gate.to_json() for gate in appraisal.gates],
+        "figures": [figure.to_json() for figure in walk(*roots)],
+        "conclusion": _conclusion(appraisal, quoted),
+        "remarks": [remark.to_json() for remark in remarks],
+        "assumptions": list(ASSUMPTIONS),
+    }
+    document["basis"] = canonical.digest({key: document[key] for key in ("inputs", "parameters", "code", "releases")})
+    document["digest"] = canonical.digest(document)
+    return document
+
+
+def verify(document: bytes | Mapping[str, Any]) -> Verified:
+    """Re-derive every figure of a report from the inputs in it; needs nothing but the report and this code.
+
+    Figures are compared first, reasons before conclusions, so that the first one that was changed is the one named.
+
+    Raises:
+        Malformed: if it is not a canonical report, or an input is not what its contract demands.
+        Differs: naming the first figure or part that does not follow.
+    """
+    report = canonical.decode(document if isinstance(document, bytes) else canonical.encode(document))
+    parts = "format code notice inputs parameters releases gates figures conclusion remarks assumptions basis digest"
+    record = Record(report, "report", parts)
+    if report["format"] != FORMAT:
+        raise OutOfRange("report.format", "{" + FORMAT + "}")
+    if report["code"] != CODE:
+        raise Malformed("the report was made by another version of the code", fix="verify it with the version it names")
+    expected = _perform(report["inputs"])
+    figures = [item for _, item in record.items("figures")]
+    for figure, derived in zip(figures, expected["figures"], strict=False):
+        if figure != derived:
+            raise Differs(derived["key"])
+    if len(figures) != len(expected["figures"]):
+        raise Differs("the number of figures")
+    for part in parts.split():
+        if report[part] != expected[part]:
+            raise Differs(part)
+    return Verified(digest=report["digest"], basis=report["basis"], figures=len(figures))
+
+
+def _perform(inputs: Any) -> dict[str, Any]:
+    """Compute a whole report from its inputs."""
+    record = Record(inputs, "inputs", "asset facts evidence method terms necessity")
+    method = Record(record.raw("method"), record.path("method"), "name on mode weights")
+    mode = method.text("mode")
+    if mode not in {kind.value for kind in Mode}:
+        raise OutOfRange(method.path("mode"), "{quality, life, both}")
+    if method.text("name") != "cost_cas2023":
+        raise OutOfRange(method.path("name"), "{cost_cas2023}")
+    asset = DataAsset.from_json(record.raw("asset"), record.path("asset"))
+    facts = Facts.from_json(record.raw("facts"), record.path("facts"))
+    evidence = Evidence.from_json(record.raw("evidence"), record.path("evidence"))
+    weights = {name: decimal_of(value, where) for where, name, value in method.entries("weights")}
+    agreed = Terms.from_json(record.raw("terms"), record.path("terms")) if record.given("terms") else None
+    necessity = Necessity.from_json(record.raw("necessity"), record.path("necessity"))
+    try:
+        appraisal = appraise_cost(asset, facts, evidence, method.day("on"), mode=Mode(mode), weights=weights)
+        quoted = None if agreed is None else pledge.quote(appraisal, agreed)
+        return compose(appraisal, quoted, necessity)
+    except (Mismatch, Refused) as error:
+        # inputs from which no report could have been made: somebody changed them afterwards
+        raise Differs(f"inputs ({error.reason})") from error
+
+
+def _parameters() -> dict[str, Any]:
+    return {
+        "digits": exact.DIGITS,
+        "days_a_year": DAYS_A_YEAR,
+        "z95": exact.spell(quality.Z95),
+        "least_sigmas": quality.LEAST_SIGMAS,
+        "ltv_caps": {name: exact.spell(cap) for name, cap in terms.LTV_CAPS.items()},
+        "haircuts": {
+            name: {
+                "usual": [exact.spell(rule.low), exact.spell(rule.high)],
+                "default": exact.spell(rule.default),
+                "reason": rule.reason,
+            }
+            for name, rule in terms.HAIRCUTS.items()
+        },
+        "public_data_title": exact.spell(terms.PUBLIC_DATA_TITLE),
+        "book_flag": pledge.BOOK_FLAG,
+    }
+
+
+def _conclusion(appraisal: Appraisal, quoted: Quote | None) -> dict[str, Any]:
+    """Name the figures that conclude; their values stand in the list of figures alone."""
+    conclusion: dict[str, Any] = {
+        "currency": appraisal.currency,
+        "low": appraisal.low.key,
+        "central": appraisal.central.key,
+        "high": appraisal.high.key,
+    }
+    if quoted is not None:
+        conclusion |= {
+            "recognised": quoted.recognised.key,
+            "limit": quoted.limit.key,
+            "binding": quoted.binding,
+            "haircuts": {name: haircut.to_json() for name, haircut in quoted.haircuts},
+        }
+    return conclusion
