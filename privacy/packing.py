@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from privacy.errors import Mismatch, Overflow
 from privacy.noise import Noised
+from privacy.plan import Plan
+from privacy.sensitivity import magnitude
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,17 @@ def lay_out(*, cells: int, parties: int, magnitude: int, modulus_bits: int) -> L
     if slots < 1 or cells < 1 or parties < 1:
         raise Overflow("the cells do not fit one plaintext", fix="use narrower bounds or a longer key")
     return Layout(cells=cells, parties=parties, magnitude=magnitude, width=width, slots=slots)
+
+
+def layout_of(plan: Plan, *, modulus_bits: int) -> Layout:
+    """Return the layout that every party of a plan uses under a key of ``modulus_bits`` bits.
+
+    Raises:
+        Overflow: if the plan's cells could outgrow their slots.
+    """
+    return lay_out(
+        cells=plan.cells_count, parties=len(plan.parties), magnitude=magnitude(plan), modulus_bits=modulus_bits
+    )
 
 
 def pack(noised: Noised, layout: Layout) -> Packed:

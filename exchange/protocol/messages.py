@@ -64,7 +64,10 @@ class Ask(Message):
 
 
 class Accept(Message):
-    """A node would answer: its nonce and X25519 share for the masks, its price, and what the asker would have left."""
+    """A node would answer: its nonce and X25519 share for the masks, its price and what the asker would have left.
+
+    ``min_group`` is the least noisy count of a group that the owner considers worth showing.
+    """
 
     kind = "accept"
     session: Hex32
@@ -74,6 +77,7 @@ class Accept(Message):
     share: Hex32
     price: Amount
     left: Amount
+    min_group: Amount
 
 
 class Offence(BaseModel):

@@ -8,7 +8,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -70,9 +70,9 @@ def verify(value: str, *, directory: Mapping[str, bytes], method: str, path: str
 def _claims(value: str, directory: Mapping[str, bytes]) -> dict[str, Any]:
     problem = Denied("the request is not signed by a registered party", fix="enrol this party's key with the exchange")
     try:
-        kid = jwt.decode(value, _key_for(directory), algorithms=["Ed25519"])
-        claims = cast("dict[str, Any]", kid.claims)
-        if kid.header.get("kid") != claims.get("sub"):
+        decoded = jwt.decode(value, _key_for(directory), algorithms=["Ed25519"])
+        claims: dict[str, Any] = decoded.claims
+        if decoded.header.get("kid") != claims.get("sub"):
             raise problem
     except (JoseError, ValueError, KeyError, TypeError, UnicodeError):
         raise problem from None

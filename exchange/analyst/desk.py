@@ -1,0 +1,252 @@
+"""The asker's desk: the only place where a joint answer is opened. It trusts pinned node keys, not the exchange.
+
+What the exchange returns is checked from the signed messages up: every party of the plan accepted it, committed to one
+roster and answered; the product of the signed ciphertexts is recomputed here; the decrypted sums must lie in the range
+that the plan allows.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from exchange.line import Line
+from exchange.protocol.envelope import Envelope
+from exchange.protocol.errors import Overreach, PeerFault, Unknown
+from exchange.protocol.messages import Abort, Accept, Ask, Commit, Decline, Message, Share, expect, read
+from exchange.protocol.session import OVER, Stage, check_commits, roster_hash
+from privacy import canonical, seal
+from privacy.errors import Mismatch, Refused
+from privacy.ledger import coalitions, epsilon
+from privacy.necessity import Violation, atoms
+from privacy.packing import layout_of, unpack
+from privacy.plan import Plan, Sum
+from privacy.release import Release
+from privacy.sensitivity import calibrate
+from privacy.terms import DELTA, Standard
+from privacy.unseal import SecretKey
+
+PATIENCE = 120
+"""Seconds that a session may take before it expires without cost to anybody who has not charged."""
+
+M = TypeVar("M", bound=Message)
+Progress = Callable[[str, tuple[str, ...]], None]
+"""Told of a session's stage and of the parties that it waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A release with its receipt (canonical JSON) and the least count of a group worth showing."""
+
+    release: Release
+    receipt: Mapping[str, Any]
+    min_group: int
+
+
+class Desk:
+    """One asker with its keys, its pinned parties and its line to the exchange."""
+
+    def __init__(self, home: Path, line_to: Callable[[str, Ed25519PrivateKey], Line]) -> None:
+        try:
+            self.party = (home / "party").read_text().strip()
+            self._signing = Ed25519PrivateKey.from_private_bytes(bytes.fromhex((home / "signing.key").read_text()))
+            pinned = canonical.decode((home / "pinned.json").read_bytes())
+        except OSError:
+            raise Unknown("desk under this directory") from None
+        self._home = home
+        self._directory = {party: bytes.fromhex(key) for party, key in pinned.items()}
+        self._key: SecretKey | None = None
+        self.line = line_to(self.party, self._signing)
+
+    @property
+    def key(self) -> SecretKey:
+        """The Paillier key of this desk, made at first use and kept in a file that only its owner can read."""
+        if self._key is None:
+            path = self._home / "paillier.json"
+            if path.exists():
+                self._key = SecretKey.from_jwk(json.loads(path.read_text()))
+            else:
+                made = SecretKey.generate()
+                _write_secret(path, json.dumps(made.to_jwk()))
+                self._key = made
+        return self._key
+
+    def sign(self, message: Message) -> Envelope:
+        """Put a message into an envelope signed by this party."""
+        return message.sealed_by(self.party, self._signing)
+
+    def standard(self, name: str) -> Standard:
+        """Fetch a published standard, ``name/version``."""
+        return Standard.from_json(self.line.get(f"/v1/standards/{name}"))
+
+    def holders(self, standard: str) -> tuple[str, ...]:
+        """Return the institutions that registered a dataset under a standard."""
+        listed = self.line.get("/v1/datasets")["datasets"]
+        return tuple(sorted({row["owner"] for row in listed if row["standard"] == standard}))
+
+    def ask(self, plan: Plan, *, now: int) -> str:
+        """Open a session for a plan and return its id; ``now`` in seconds since 1970.
+
+        Raises:
+            Overreach: if minimum necessity refuses it.
+        """
+        public = self.key.public
+        message = Ask(
+            plan=plan.to_json(),
+            key=public.to_jwk(),
+            proof=self.key.prove(context=self.party).to_json(public),
+            nonce=secrets.token_hex(32),
+            expires=now + PATIENCE,
+        )
+        return str(self.line.post("/v1/sessions", self.sign(message))["id"])
+
+    def wait(self, session: str, progress: Progress = lambda _stage, _waiting: None) -> Mapping[str, Any]:
+        """Follow a session until it is over and return its record.
+
+        Raises:
+            Overreach: if a node's policy refuses the plan, with its items.
+            Refused: if a node declines or gives up, or the deadline passes; nothing was opened.
+        """
+        seen = -1
+        while True:
+            record = self.line.get(f"/v1/sessions/{session}?wait=10&seen={seen}")
+            seen = record["heard"]
+            progress(record["stage"], tuple(record["waiting_for"]))
+            stage = Stage(record["stage"])
+            if stage is Stage.ANSWERED:
+                return dict(record)
+            if stage in OVER:
+                raise self._ending(record)
+
+    def open(self, record: Mapping[str, Any], plan: Plan) -> Answer:
+        """Check an answered session from its signed messages up, decrypt it and return the release.
+
+        Raises:
+            Mismatch: if anything in the record does not fit together; nothing is shown then.
+        """
+        session, accepts, shares = self._check(record, plan)
+        standard = self.standard(plan.standard)
+        public = self.key.public
+        parts = [seal.Sealed.from_wire(list(share.ciphertexts), public) for share in shares.values()]
+        product = seal.fold(parts)
+        if product.to_wire() != record["product"]:
+            raise Mismatch("the exchange's product is not that of the signed answers", fix="report the exchange")
+        totals = unpack(self.key.open(product), layout_of(plan, modulus_bits=public.bits))
+        variances = {scale.measure.key: len(plan.parties) * scale.sigma * scale.sigma for scale in calibrate(plan)}
+        decimals = {
+            measure.key: standard.column(measure.column).decimals
+            for measure in plan.measures
+            if isinstance(measure, Sum)
+        }
+        release = Release(plan, session, totals, variances, decimals)
+        least = max(accept.min_group for accept in accepts.values())
+        return Answer(release, receipt(release, shares=shares), least)
+
+    def _check(self, record: Mapping[str, Any], plan: Plan) -> tuple[str, dict[str, Accept], dict[str, Share]]:
+        asked = Envelope.from_json(record["ask"])
+        mine = {self.party: self._signing.public_key().public_bytes_raw()}
+        if Plan.from_json(expect(asked, mine, Ask).plan) != plan:
+            raise Mismatch("the session is not about this plan", fix="open the session that you asked")
+        session = asked.id
+        accepts = self._all(record, "accepts", Accept, plan)
+        commits = self._all(record, "commits", Commit, plan)
+        shares = self._all(record, "shares", Share, plan)
+        roster = roster_hash(
+            session=session,
+            plan_hash=plan.hash,
+            key_fingerprint=self.key.public.fingerprint,
+            accepts={party: envelope for party, (envelope, _) in accepts.items()},
+        )
+        check_commits(roster, parties=plan.parties, commits={party: told for party, (_, told) in commits.items()})
+        for party in plan.parties:
+            accept, commit, share = accepts[party][1], commits[party][1], shares[party][1]
+            if {accept.session, commit.session, share.session} != {session} or accept.plan_hash != plan.hash:
+                raise Mismatch(f"{party} speaks of another session or plan", fix="report the exchange")
+            if share.roster_hash != roster:
+                raise Mismatch(f"{party} answered for another roster", fix="report the exchange")
+        told = {party: message for party, (_, message) in accepts.items()}
+        return session, told, {party: message for party, (_, message) in shares.items()}
+
+    def _all(self, record: Mapping[str, Any], box: str, cls: type[M], plan: Plan) -> dict[str, tuple[Envelope, M]]:
+        envelopes = [Envelope.from_json(item) for item in record[box]]
+        held = {envelope.signer: (envelope, expect(envelope, self._directory, cls)) for envelope in envelopes}
+        if tuple(sorted(held)) != plan.parties or len(held) != len(envelopes):
+            raise Mismatch(f"the {box} are not those of the plan's parties", fix="report the exchange")
+        return held
+
+    def _ending(self, record: Mapping[str, Any]) -> Refused:
+        """Turn a session that ended without an answer into the refusal that explains it."""
+        if record["ended_by"] is None:
+            waited = ", ".join(record["waiting_for"]) or "its parties"
+            return Refused(
+                f"the session ended after {PATIENCE} s without {waited}", fix="ask again when they are online"
+            )
+        envelope = Envelope.from_json(record["ended_by"])
+        message = read(envelope, self._directory)
+        match message:
+            case Decline() if message.offences:
+                return Overreach(tuple(Violation(**item.model_dump()) for item in message.offences), None)
+            case Decline():
+                return Refused(f"{envelope.signer} declines: {message.reason}", fix=message.fix)
+            case Abort():
+                return Refused(f"{envelope.signer} gave up: {message.reason}", fix="ask again")
+            case _:
+                raise PeerFault("the session was ended by a message that cannot end it", fix="report the exchange")
+
+
+def receipt(release: Release, *, shares: Mapping[str, Share]) -> dict[str, Any]:
+    """Return what an asker keeps as proof: what was used, what each party charged, who sees it at which cost.
+
+    Budgets in 1e-9 rho; epsilon at delta 1e-6, as text with six decimals.
+    """
+    plan = release.plan
+    return {
+        "session": release.session,
+        "plan_hash": plan.hash,
+        "release": release.digest,
+        "purpose": plan.purpose,
+        "parties": list(plan.parties),
+        "used": [str(atom) for atom in atoms(plan)],
+        "unit": f"a person with at most {plan.rows_per_unit} rows at each of at most {plan.institutions_per_unit} institutions",
+        "charged": {party: share.charged for party, share in shares.items()},
+        "left": {party: share.left for party, share in shares.items()},
+        "noise": [
+            {"measure": scale.measure.key, "reach": scale.reach, "sigma": _ratio(scale.sigma)}
+            for scale in calibrate(plan)
+        ],
+        "seen_by": [
+            {"who": who, "rho": nano, "epsilon": f"{epsilon(nano, DELTA):.6f}"} for who, nano in coalitions(plan)
+        ],
+    }
+
+
+def create(home: Path, *, party: str, pinned: Mapping[str, bytes]) -> Ed25519PrivateKey:
+    """Make a desk's signing key under ``home`` and pin the parties' keys (checked out of band).
+
+    Raises:
+        PeerFault: if a desk was made there before.
+    """
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if (home / "party").exists():
+        raise PeerFault("this directory already holds a desk", fix="choose an empty directory")
+    signing = Ed25519PrivateKey.generate()
+    _write_secret(home / "signing.key", signing.private_bytes_raw().hex())
+    (home / "pinned.json").write_bytes(canonical.encode({name: key.hex() for name, key in pinned.items()}))
+    (home / "party").write_text(party)
+    return signing
+
+
+def _write_secret(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+
+
+def _ratio(value: Fraction) -> str:
+    return f"{value.numerator}/{value.denominator}"

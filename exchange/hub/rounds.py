@@ -1,0 +1,189 @@
+"""The sessions of joint queries: open, collect, fold, hand out tasks. Orders messages, opens nothing.
+
+State is rebuilt from the store for every message, stepped by the table of :mod:`exchange.protocol.session`, and journaled
+before anybody is told.
+"""
+
+from typing import Any
+
+from exchange.hub.fold import fold
+from exchange.hub.store import Event, Store, View
+from exchange.protocol.envelope import Envelope
+from exchange.protocol.errors import Overreach, Unknown
+from exchange.protocol.messages import Ask, Share, expect, read
+from exchange.protocol.session import OVER, Session, Stage
+from privacy import modulus, seal
+from privacy.errors import Malformed, Mismatch
+from privacy.necessity import Policy, decide
+from privacy.packing import layout_of
+from privacy.plan import Plan
+
+LONGEST = 24 * 3600
+"""Seconds that a session may stay open."""
+
+
+def open_session(store: Store, envelope: Envelope, *, now: int) -> str:
+    """Judge an ask by the published policies and open its session; returns the session's id. ``now`` in seconds.
+
+    Raises:
+        Overreach: if minimum necessity refuses the plan; the refusal is journaled.
+        Unknown: if a party of the plan holds no such dataset.
+        Malformed: if plan, key or deadline is not valid.
+    """
+    view = store.view()
+    ask = expect(envelope, view.directory(), Ask)
+    plan = Plan.from_json(ask.plan)
+    if not now < ask.expires <= now + LONGEST:
+        raise Malformed("the deadline is not within the next day", fix="choose a deadline within 24 hours")
+    if view.session(envelope.id) is not None:
+        return envelope.id
+    key = modulus.PublicKey.from_jwk(ask.key)
+    modulus.verify(key, modulus.Proof.from_json(ask.proof, key), context=envelope.signer)
+    layout_of(plan, modulus_bits=key.bits)
+    _judge(store, view, plan=plan, asker=envelope.signer)
+
+    def begin(inner: View) -> tuple[list[Event], str]:
+        if inner.session(envelope.id) is not None:
+            return [], envelope.id
+        opened = {
+            "id": envelope.id,
+            "asker": envelope.signer,
+            "plan_hash": plan.hash,
+            "key_fingerprint": key.fingerprint,
+            "parties": list(plan.parties),
+            "expires": ask.expires,
+            "ask": envelope.to_json(),
+        }
+        return [("session", opened)], envelope.id
+
+    return store.write(begin)
+
+
+def receive(store: Store, session_id: str, envelope: Envelope, *, now: int) -> Stage:
+    """Take a node's message and return the stage it leads to; the last answer is folded at once.
+
+    Raises:
+        Unknown: if there is no such session.
+        PeerFault: if the message has no place now.
+        Malformed: if an answer's ciphertexts are not valid under the session's key.
+    """
+    view = store.view()
+    message = read(envelope, view.directory())
+    if getattr(message, "session", None) != session_id or view.session(session_id) is None:
+        raise Unknown("session")
+    if isinstance(message, Share):
+        _check_share(view, session_id, message)
+
+    def step(inner: View) -> tuple[list[Event], Stage]:
+        session, ask, expires = _session(inner, session_id)
+        if now > expires and session.stage not in OVER:
+            return [("expired", {"session": session_id})], session.expire().stage
+        after = session.step(message, envelope)
+        if after == session:
+            return [], after.stage
+        events: list[Event] = [
+            ("message", {"session": session_id, "stage": after.stage.value, "envelope": envelope.to_json()})
+        ]
+        if after.stage is Stage.ANSWERED:
+            key = _key(inner, ask)
+            shares = [expect(share, inner.directory(), Share).ciphertexts for share in after.shares.values()]
+            events.append(("folded", {"session": session_id, "product": fold(shares, key)}))
+        return events, after.stage
+
+    return store.write(step)
+
+
+def expire(store: Store, *, now: int) -> None:
+    """Close every session whose deadline has passed. ``now`` in seconds."""
+
+    def late(view: View) -> list[str]:
+        return [name for name in view.open_sessions() if now > _session(view, name)[2]]
+
+    if late(store.view()):
+        store.write(lambda view: ([("expired", {"session": name}) for name in late(view)], None))
+
+
+def tasks(view: View, party: str) -> list[dict[str, Any]]:
+    """Return what a node has to do next, in its sessions and for its assets."""
+    todo: list[dict[str, Any]] = []
+    for name in view.open_sessions(party):
+        session, ask, _ = _session(view, name)
+        if party not in session.waiting_for():
+            continue
+        match session.stage:
+            case Stage.JUDGING:
+                todo.append({"task": "judge", "session": name, "ask": ask.to_json()})
+            case Stage.COMMITTING:
+                todo.append({"task": "commit", "session": name, "accepts": _wire(session.accepts)})
+            case Stage.ANSWERING:
+                todo.append({"task": "answer", "session": name, "commits": _wire(session.commits)})
+            case _:
+                pass
+    todo += [{"task": "consent", "offer": offer.to_json()} for offer in view.open_offers(party)]
+    return todo
+
+
+def describe(view: View, session_id: str, *, caller: str) -> dict[str, Any]:
+    """Return a session's whole record to its asker or one of its parties.
+
+    Raises:
+        Unknown: for everybody else, as if it did not exist.
+    """
+    session, ask, expires = _session(view, session_id)
+    if caller != ask.signer and caller not in session.parties:
+        raise Unknown("session")
+    return {
+        "id": session.id,
+        "stage": session.stage.value,
+        "waiting_for": list(session.waiting_for()),
+        "parties": list(session.parties),
+        "expires": expires,
+        "ask": ask.to_json(),
+        "accepts": _wire(session.accepts),
+        "commits": _wire(session.commits),
+        "shares": _wire(session.shares) if session.stage is Stage.ANSWERED else [],
+        "product": view.product(session_id),
+        "ended_by": session.ended_by.to_json() if session.ended_by else None,
+    }
+
+
+def _judge(store: Store, view: View, *, plan: Plan, asker: str) -> None:
+    standard = view.standard(plan.standard)
+    if standard is None:
+        raise Unknown("standard")
+    policies: list[Policy] = []
+    for party in plan.parties:
+        held = view.policies_for(plan.standard, party)
+        if not held:
+            raise Unknown("dataset")
+        policies += held
+    decision = decide(plan, asker=asker, standard=standard, policies=policies)
+    if not decision.allowed:
+        items = [violation.to_json() for violation in decision.violations]
+        refusal = {"asker": asker, "plan_hash": plan.hash, "items": items}
+        store.write(lambda _: ([("refusal", refusal)], None))
+        raise Overreach.of(decision)
+
+
+def _check_share(view: View, session_id: str, share: Share) -> None:
+    _, ask, _ = _session(view, session_id)
+    key = _key(view, ask)
+    plan = Plan.from_json(expect(ask, view.directory(), Ask).plan)
+    if len(share.ciphertexts) != layout_of(plan, modulus_bits=key.bits).plaintexts:
+        raise Mismatch("the answer has another number of ciphertexts than the plan", fix="pack with the plan's layout")
+    seal.Sealed.from_wire(list(share.ciphertexts), key)
+
+
+def _key(view: View, ask: Envelope) -> modulus.PublicKey:
+    return modulus.PublicKey.from_jwk(expect(ask, view.directory(), Ask).key)
+
+
+def _session(view: View, session_id: str) -> tuple[Session, Envelope, int]:
+    found = view.session(session_id)
+    if found is None:
+        raise Unknown("session")
+    return found
+
+
+def _wire(envelopes: Any) -> list[dict[str, str]]:
+    return [envelope.to_json() for envelope in envelopes.values()]

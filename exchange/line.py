@@ -1,0 +1,100 @@
+"""The line to the exchange: signed outbound HTTP requests, retried, with problems turned back into errors.
+
+Nodes and analysts both call out on it; nobody is called. Every request is idempotent (an envelope is known by its hash),
+so a broken connection is simply tried again.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, Self
+
+import httpx2
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from exchange.protocol import problems
+from exchange.protocol.envelope import Envelope
+from exchange.protocol.request import token
+from privacy import canonical
+from privacy.errors import PrivacyError
+
+PATIENCE = 8
+"""Times that a request is tried while the exchange cannot be reached."""
+
+
+class Unreachable(PrivacyError):
+    """The exchange could not be reached in time."""
+
+
+class Line:
+    """Signed requests from ``party`` to the exchange at ``url``; ``seconds`` tells the time for tokens."""
+
+    def __init__(
+        self, url: str, *, party: str, key: Ed25519PrivateKey, seconds: Callable[[], float] = time.time
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.party = party
+        self._key = key
+        self._seconds = seconds
+        self._http = httpx2.Client(base_url=self.url, timeout=httpx2.Timeout(60, connect=5), follow_redirects=False)
+
+    def get(self, path: str) -> Any:
+        """Return the JSON document at ``path``.
+
+        Raises:
+            PrivacyError: the problem that the exchange told of.
+            Unreachable: if it could not be reached.
+        """
+        return self._call("GET", path, b"")
+
+    def post(self, path: str, value: Any) -> Any:
+        """Send a canonical JSON value (or an envelope) and return the JSON answer; raises like :meth:`get`."""
+        document = value.to_json() if isinstance(value, Envelope) else value
+        return self._call("POST", path, canonical.encode(document))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _call(self, method: str, path: str, body: bytes) -> Any:
+        for attempt in range(PATIENCE):
+            if attempt:
+                time.sleep(min(5.0, 0.1 * 2**attempt) * (0.5 + secrets.randbelow(1000) / 1000))
+            try:
+                response = self._http.request(method, path, content=body, headers=self._headers(method, path, body))
+            except httpx2.TransportError:
+                continue
+            if response.status_code == 503:
+                continue
+            return self._read(response)
+        raise Unreachable(
+            f"the exchange at {self.url} does not answer", fix="check that it runs and that outbound traffic is allowed"
+        )
+
+    def _headers(self, method: str, path: str, body: bytes) -> dict[str, str]:
+        proof = token(
+            caller=self.party,
+            key=self._key,
+            method=method,
+            path=path,
+            body=body,
+            now=int(self._seconds()),
+            token_id=secrets.token_hex(16),
+        )
+        return {"authorization": f"Bearer {proof}", "content-type": "application/json"}
+
+    def _read(self, response: httpx2.Response) -> Any:
+        try:
+            document = json.loads(response.content)
+        except ValueError:
+            document = None
+        if response.status_code >= 400 or document is None:
+            raise problems.error(document)
+        return document

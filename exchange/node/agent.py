@@ -1,0 +1,349 @@
+"""The node at work: it calls the exchange, takes its tasks, judges, answers. Nobody calls it.
+
+Everything it is told is checked against pinned keys and its own policy; the exchange can delay it, not direct it. A task
+that breaks the protocol is logged and left alone; a task that was done before is answered with the same bytes.
+"""
+
+import logging
+import secrets
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from exchange.line import Line, Unreachable
+from exchange.node.source import Dataset, SourceFault, clip
+from exchange.node.vault import Standing, Vault
+from exchange.protocol.envelope import Envelope
+from exchange.protocol.errors import Overreach, PeerFault, Unknown
+from exchange.protocol.messages import (
+    Abort,
+    Accept,
+    Ask,
+    Commit,
+    Consent,
+    Decline,
+    Message,
+    Objection,
+    Offence,
+    Offer,
+    Publication,
+    Registration,
+    Share,
+    expect,
+)
+from exchange.protocol.session import Move, Part, check_commits, roster_hash
+from privacy import modulus, seal
+from privacy.errors import Exhausted, Mismatch, PrivacyError, Refused
+from privacy.masks import Context, Peer, mask
+from privacy.necessity import Policy, decide
+from privacy.noise import Noised, add_noise
+from privacy.packing import layout_of, pack
+from privacy.plan import Plan
+
+log = logging.getLogger(__name__)
+
+IDLE = 1.0
+"""Seconds to rest after the exchange could not be reached."""
+
+
+class Agent:
+    """One institution's node on its line to the exchange."""
+
+    def __init__(self, vault: Vault, line: Line) -> None:
+        self._vault = vault
+        self._line = line
+        # The key agreement's secrets live in memory only: after a restart the node gives its open sessions up instead
+        # of keeping on disk what could open them.
+        self._secrets: dict[str, X25519PrivateKey] = {}
+        self._accepts: dict[str, dict[str, Envelope]] = {}
+
+    def announce(self) -> None:
+        """Publish this node's datasets and policies; saying the same again changes nothing."""
+        for dataset in self._vault.datasets():
+            registration = Registration(
+                dataset=dataset.name,
+                title=dataset.title,
+                standard=dataset.standard.id,
+                standard_digest=dataset.standard.digest,
+                population=dataset.population,
+                columns=tuple(sorted(dataset.mapping)),
+                refreshed=dataset.refreshed,
+            )
+            self._line.post("/v1/datasets", self._sign(registration))
+            policy = self._vault.policy(dataset.name)
+            self._line.post("/v1/policies", self._sign(Publication(policy=policy.to_json())))
+
+    def run(self, stop: threading.Event) -> None:
+        """Poll for tasks until ``stop`` is set; the exchange holds a poll open until there is something to do."""
+        while not stop.is_set():
+            try:
+                tasks = self._line.post("/v1/poll", {"wait": 10})["tasks"]
+            except Unreachable as error:
+                log.warning("%s; %s", error.reason, error.fix)
+                stop.wait(IDLE)
+                continue
+            done = [self.perform(task) for task in tasks]
+            if tasks and not any(done):
+                stop.wait(IDLE)  # whatever the exchange insists on, it does not make this node spin
+
+    def perform(self, task: Mapping[str, Any]) -> bool:
+        """Do one task and return whether it could be done; what goes wrong with it concerns this task alone."""
+        try:
+            match task["task"]:
+                case "judge":
+                    self._judge(Envelope.from_json(task["ask"]))
+                case "commit":
+                    self._commit(task["session"], [Envelope.from_json(item) for item in task["accepts"]])
+                case "answer":
+                    self._answer(task["session"], [Envelope.from_json(item) for item in task["commits"]])
+                case "consent":
+                    self._consider(Envelope.from_json(task["offer"]))
+                case _:
+                    raise PeerFault("the exchange sent a task that this release does not know", fix="update the node")
+        except PrivacyError as error:
+            log.warning("a task was left alone: %s", error.reason)
+            return False
+        return True
+
+    # -- judging ---------------------------------------------------------------------------------------------------
+
+    def _judge(self, envelope: Envelope) -> None:
+        """Decide from plan, policy and budget alone, before any row is read (design 4.3)."""
+        standing = self._vault.standing(envelope.id)
+        if standing is not None:
+            self._repeat(standing)
+            return
+        ask = expect(envelope, self._vault.directory(), Ask)
+        plan = Plan.from_json(ask.plan)
+        try:
+            reply, secret = self._verdict(envelope, ask, plan)
+        except Refused as refusal:
+            items = refusal.violations if isinstance(refusal, Overreach) else ()
+            offences = tuple(Offence(**item.to_json()) for item in items)
+            declined = Decline(session=envelope.id, reason=refusal.reason, fix=refusal.fix or "-", offences=offences)
+            signed = self._sign(declined)
+            self._vault.judged(envelope, plan_hash=plan.hash, part=Part.DECLINED, reply=signed)
+            self._send(envelope.id, signed)
+            return
+        self._secrets[envelope.id] = secret
+        signed = self._sign(reply)
+        self._vault.judged(envelope, plan_hash=plan.hash, part=Part.ACCEPTED, reply=signed)
+        self._send(envelope.id, signed)
+
+    def _verdict(self, envelope: Envelope, ask: Ask, plan: Plan) -> tuple[Accept, X25519PrivateKey]:
+        if self._vault.party not in plan.parties:
+            raise Refused("the plan does not name this institution", fix="name it among the parties")
+        try:
+            dataset = self._vault.dataset(plan.standard)
+            policy = self._vault.policy(dataset.name)
+        except Unknown:
+            raise Refused("this institution holds nothing under the standard", fix="leave it out") from None
+        key = modulus.PublicKey.from_jwk(ask.key)
+        modulus.verify(key, modulus.Proof.from_json(ask.proof, key), context=envelope.signer)
+        decision = decide(plan, asker=envelope.signer, standard=dataset.standard, policies=[policy])
+        if not decision.allowed:
+            raise Overreach.of(decision)
+        layout_of(plan, modulus_bits=key.bits)
+        price, account = self._vault.price(plan, partner=envelope.signer, dataset=dataset)
+        if price > account.left:
+            raise Exhausted(asked=price, left=account.left, cap=account.cap)
+        secret = X25519PrivateKey.generate()
+        grant = policy.grant(plan.purpose)
+        accept = Accept(
+            session=envelope.id,
+            plan_hash=plan.hash,
+            policy_digest=policy.digest,
+            nonce=secrets.token_hex(32),
+            share=secret.public_key().public_bytes_raw().hex(),
+            price=price,
+            left=account.left - price,
+            min_group=grant.min_group if grant is not None else 0,
+        )
+        return accept, secret
+
+    # -- committing ------------------------------------------------------------------------------------------------
+
+    def _commit(self, session: str, accepts: list[Envelope]) -> None:
+        standing = self._standing(session)
+        if standing.part is not Part.ACCEPTED:
+            self._repeat(standing)
+            return
+        if session not in self._secrets:
+            self._give_up(session, "the node was restarted while the session was open")
+            return
+        roster = self._roster(standing, accepts)
+        signed = self._sign(Commit(session=session, roster_hash=roster))
+        # every party's accept is in hand now: keep them for the masks before promising anything
+        self._accepts[session] = {envelope.signer: envelope for envelope in accepts}
+        self._vault.move(session, Move.COMMIT, roster=roster, reply=signed)
+        self._send(session, signed)
+
+    def _roster(self, standing: Standing, accepts: list[Envelope]) -> str:
+        """Check that each party of the plan accepted this very plan, and return the roster's hash."""
+        ask, plan = self._question(standing)
+        held = {envelope.signer: envelope for envelope in accepts}
+        if tuple(sorted(held)) != plan.parties or len(held) != len(accepts):
+            raise Mismatch("the roster is not the parties of the plan", fix="open a new session")
+        if held[self._vault.party] != standing.accept:
+            raise Mismatch("the roster carries another accept of this node", fix="open a new session")
+        directory = self._vault.directory()
+        for envelope in accepts:
+            accept = expect(envelope, directory, Accept)
+            if (accept.session, accept.plan_hash) != (standing.session, plan.hash):
+                raise Mismatch(f"{envelope.signer} accepted another plan", fix="open a new session")
+        key = modulus.PublicKey.from_jwk(ask.key)
+        return roster_hash(session=standing.session, plan_hash=plan.hash, key_fingerprint=key.fingerprint, accepts=held)
+
+    # -- answering -------------------------------------------------------------------------------------------------
+
+    def _answer(self, session: str, commits: list[Envelope]) -> None:
+        standing = self._standing(session)
+        if standing.part not in (Part.COMMITTED, Part.CHARGED):
+            self._repeat(standing)
+            return
+        secret, accepts = self._secrets.get(session), self._accepts.get(session)
+        if secret is None or accepts is None or standing.roster is None:
+            self._give_up(session, "the node was restarted while the session was open")
+            return
+        ask, plan = self._question(standing)
+        directory = self._vault.directory()
+        promised = {envelope.signer: expect(envelope, directory, Commit) for envelope in commits}
+        if any(promise.session != session for promise in promised.values()):
+            raise Mismatch("a promise belongs to another session", fix="open a new session")
+        check_commits(standing.roster, parties=plan.parties, commits=promised)
+        dataset = self._vault.dataset(plan.standard)
+        try:
+            share = self._seal(standing, ask=ask, plan=plan, dataset=dataset, secret=secret, accepts=accepts)
+        except (Refused, SourceFault) as error:
+            self._give_up(session, error.reason)
+            return
+        signed = self._sign(share)
+        self._vault.move(session, Move.ANSWER, reply=signed)
+        del self._secrets[session], self._accepts[session]
+        self._send(session, signed)
+
+    def _seal(
+        self,
+        standing: Standing,
+        *,
+        ask: Ask,
+        plan: Plan,
+        dataset: Dataset,
+        secret: X25519PrivateKey,
+        accepts: Mapping[str, Envelope],
+    ) -> Share:
+        """Charge, read, clip, noise, store, pack, mask, seal: in this order and no other."""
+        receipt, charged = self._vault.charge(
+            plan, session=standing.session, partner=standing.ask.signer, dataset=dataset
+        )
+        noised = self._vault.noised(plan, dataset)
+        if noised is None:
+            clipped = clip(plan, dataset, sampling_key=self._vault.sampling)
+            noised = add_noise(clipped, plan, receipt)
+            self._vault.keep_noised(noised, plan, dataset)
+        ciphertexts = self._masked(standing, ask=ask, plan=plan, noised=noised, secret=secret, accepts=accepts)
+        return Share(
+            session=standing.session,
+            roster_hash=str(standing.roster),
+            ciphertexts=tuple(ciphertexts.to_wire()),
+            charged=charged,
+            left=receipt.left,
+        )
+
+    def _masked(
+        self,
+        standing: Standing,
+        *,
+        ask: Ask,
+        plan: Plan,
+        noised: Noised,
+        secret: X25519PrivateKey,
+        accepts: Mapping[str, Envelope],
+    ) -> seal.Sealed:
+        key = modulus.PublicKey.from_jwk(ask.key)
+        directory = self._vault.directory()
+        told = {party: expect(envelope, directory, Accept) for party, envelope in accepts.items()}
+        mine = told.pop(self._vault.party)
+        masked = mask(
+            pack(noised, layout_of(plan, modulus_bits=key.bits)),
+            me=self._vault.party,
+            secret=secret,
+            nonce=bytes.fromhex(mine.nonce),
+            peers={
+                party: Peer(public=bytes.fromhex(accept.share), nonce=bytes.fromhex(accept.nonce))
+                for party, accept in told.items()
+            },
+            context=Context(
+                session=standing.session,
+                plan_hash=plan.hash,
+                roster_hash=str(standing.roster),
+                key_fingerprint=key.fingerprint,
+            ),
+            modulus=key.n,
+        )
+        return seal.seal(masked, key)
+
+    # -- pledges ---------------------------------------------------------------------------------------------------
+
+    def _consider(self, envelope: Envelope) -> None:
+        """Answer a lender's offer by the owner's standing consent in the dataset's policy."""
+        reply = self._vault.consent(envelope.id)
+        if reply is None:
+            offer = expect(envelope, self._vault.directory(), Offer)
+            objection = self._objection(envelope.signer, offer)
+            message: Message = Consent(offer=envelope.id)
+            if objection:
+                message = Objection(offer=envelope.id, reason=objection)
+            reply = self._sign(message)
+            self._vault.keep_consent(envelope.id, reply)
+        self._line.post(f"/v1/offers/{envelope.id}/answer", reply)
+
+    def _objection(self, lender: str, offer: Offer) -> str:
+        """Return why the owner does not agree, or nothing."""
+        owner, _, name = offer.asset.partition("/")
+        try:
+            policy: Policy = self._vault.policy(name)
+        except Unknown:
+            return "the owner holds no such asset"
+        pledging = policy.pledging
+        if owner != self._vault.party or pledging is None:
+            return "the owner has not agreed to pledge this asset"
+        if lender not in pledging.lenders:
+            return "the owner has not agreed to pledge to this lender"
+        if offer.amount > pledging.limit:
+            return f"the owner agreed to at most {pledging.limit} yuan"
+        if offer.matures > pledging.until:
+            return f"the owner agreed to loans until {pledging.until}"
+        return ""
+
+    # -- common steps ----------------------------------------------------------------------------------------------
+
+    def _standing(self, session: str) -> Standing:
+        standing = self._vault.standing(session)
+        if standing is None:
+            raise PeerFault("the exchange speaks of a session that this node never judged", fix="judge it first")
+        return standing
+
+    def _question(self, standing: Standing) -> tuple[Ask, Plan]:
+        ask = expect(standing.ask, self._vault.directory(), Ask)
+        return ask, Plan.from_json(ask.plan)
+
+    def _give_up(self, session: str, reason: str) -> None:
+        signed = self._sign(Abort(session=session, reason=reason))
+        self._vault.move(session, Move.ABORT, reply=signed)
+        self._secrets.pop(session, None)
+        self._accepts.pop(session, None)
+        self._send(session, signed)
+
+    def _repeat(self, standing: Standing) -> None:
+        """Say again, byte for byte, what was said last."""
+        if standing.reply is not None:
+            self._send(standing.session, standing.reply)
+
+    def _sign(self, message: Message) -> Envelope:
+        return message.sealed_by(self._vault.party, self._vault.signing)
+
+    def _send(self, session: str, envelope: Envelope) -> None:
+        self._line.post(f"/v1/sessions/{session}/messages", envelope)

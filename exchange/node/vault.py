@@ -1,0 +1,401 @@
+"""What a node keeps on disk: its keys, the parties it trusts, its dataset and policy, and the ledger of what was spent.
+
+Everything but the keys is an event in the node's own journal; DuckDB holds the projection. The order of an answer is
+fixed: the charge is durable before rows are read, the noised cells before they are sealed, the sealed answer before it is
+sent. A crash at any point repeats nothing: a charge without cells is continued, cells without an answer are sealed again
+for the next session, an answer is re-sent as it stands.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from exchange.book import Book, Projection
+from exchange.journal import Entry
+from exchange.node.source import Dataset
+from exchange.protocol.envelope import Envelope
+from exchange.protocol.errors import PeerFault, Unknown
+from exchange.protocol.session import Move, Part, advance
+from privacy import canonical
+from privacy.errors import Refused
+from privacy.ledger import Receipt, Spent, charge, remaining
+from privacy.necessity import Policy
+from privacy.noise import Noised
+from privacy.plan import Plan
+
+Row = Callable[[str, list[Any]], tuple[Any, ...] | None]
+"""Runs one SELECT with its parameters and returns its first row."""
+
+_TABLES = [
+    "CREATE TABLE pinned (party VARCHAR PRIMARY KEY, key VARCHAR)",
+    "CREATE TABLE dataset (standard VARCHAR PRIMARY KEY, name VARCHAR, version VARCHAR, document VARCHAR)",
+    "CREATE TABLE policy (dataset VARCHAR PRIMARY KEY, version INTEGER, document VARCHAR)",
+    "CREATE TABLE part (session VARCHAR PRIMARY KEY, stage VARCHAR, plan_hash VARCHAR, asker VARCHAR, ask VARCHAR, "
+    "accept VARCHAR, roster VARCHAR, reply VARCHAR)",
+    "CREATE TABLE charge (answer VARCHAR PRIMARY KEY, session VARCHAR, population VARCHAR, partner VARCHAR, "
+    "purpose VARCHAR, plan_hash VARCHAR, nano BIGINT, seq BIGINT)",
+    "CREATE TABLE noised (answer VARCHAR PRIMARY KEY, cells VARCHAR)",
+    "CREATE TABLE consent (offer VARCHAR PRIMARY KEY, reply VARCHAR)",
+]
+
+
+def _pinned(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    cursor.execute("INSERT OR REPLACE INTO pinned VALUES (?, ?)", [entry.body["party"], entry.body["key"]])
+
+
+def _dataset(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    dataset = Dataset.from_json(entry.body)
+    row = [dataset.standard.id, dataset.name, canonical.digest(entry.body), json.dumps(entry.body)]
+    cursor.execute("INSERT OR REPLACE INTO dataset VALUES (?, ?, ?, ?)", row)
+
+
+def _policy(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    row = [entry.body["dataset"], entry.body["version"], json.dumps(entry.body)]
+    cursor.execute("INSERT OR REPLACE INTO policy VALUES (?, ?, ?)", row)
+
+
+def _judged(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    body = entry.body
+    row = [body["session"], body["stage"], body["plan_hash"], body["asker"], json.dumps(body["ask"])]
+    row += [json.dumps(body["reply"]), None, json.dumps(body["reply"])]
+    cursor.execute("INSERT INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def _moved(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    body = entry.body
+    cursor.execute(
+        "UPDATE part SET stage = ?, roster = coalesce(?, roster), reply = ? WHERE session = ?",
+        [body["stage"], body["roster"], json.dumps(body["reply"]) if body["reply"] else None, body["session"]],
+    )
+
+
+def _charged(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    names = ("answer", "session", "population", "partner", "purpose", "plan_hash", "nano")
+    cursor.execute("INSERT INTO charge VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [*(entry.body[n] for n in names), entry.seq])
+
+
+def _noised(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    cursor.execute("INSERT INTO noised VALUES (?, ?)", [entry.body["answer"], json.dumps(entry.body["cells"])])
+
+
+def _consented(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    cursor.execute("INSERT INTO consent VALUES (?, ?)", [entry.body["offer"], json.dumps(entry.body["reply"])])
+
+
+PROJECTION = Projection(
+    version=1,
+    tables=_TABLES,
+    apply={
+        "pinned": _pinned,
+        "dataset": _dataset,
+        "policy": _policy,
+        "judged": _judged,
+        "moved": _moved,
+        "charged": _charged,
+        "noised": _noised,
+        "consented": _consented,
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where this node stands in one session: its stage, the ask, its accept, the roster it signed, its last reply."""
+
+    session: str
+    part: Part
+    ask: Envelope
+    accept: Envelope
+    roster: str | None
+    reply: Envelope | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is left of one purpose's budget for one partner (1e-9 rho) and which cap is tightest."""
+
+    cap: str
+    left: int
+
+
+class Vault:
+    """One node's memory. Reads go to committed state, writes through the book's single writer."""
+
+    def __init__(self, book: Book, *, party: str, signing: Ed25519PrivateKey, sampling: bytes) -> None:
+        self.book = book
+        self.party = party
+        self.signing = signing
+        self.sampling = sampling
+
+    @classmethod
+    def open(cls, home: Path, *, clock: Callable[[], int]) -> "Vault":
+        """Open the vault under ``home``; ``clock`` gives microseconds since 1970.
+
+        Raises:
+            Unknown: if no node was made there.
+        """
+        try:
+            party = (home / "party").read_text().strip()
+            signing = Ed25519PrivateKey.from_private_bytes(bytes.fromhex((home / "signing.key").read_text()))
+            sampling = bytes.fromhex((home / "sampling.key").read_text())
+        except OSError:
+            raise Unknown("node under this directory") from None
+        book = Book.open(home, owner=party, projection=PROJECTION, clock=clock)
+        return cls(book, party=party, signing=signing, sampling=sampling)
+
+    def close(self) -> None:
+        """Finish what is queued and close the files."""
+        self.book.close()
+
+    # -- facts -----------------------------------------------------------------------------------------------------
+
+    def pin(self, party: str, key: bytes) -> None:
+        """Trust a party's Ed25519 key (32 bytes), checked out of band.
+
+        Raises:
+            PeerFault: if another key is pinned for this party.
+        """
+
+        def decide(cursor: duckdb.DuckDBPyConnection) -> tuple[list[tuple[str, Any]], None]:
+            held = _within(cursor)("SELECT key FROM pinned WHERE party = ?", [party])
+            if held is None:
+                return [("pinned", {"party": party, "key": key.hex()})], None
+            if held[0] != key.hex():
+                raise PeerFault(
+                    "another key is pinned for this party", fix="compare fingerprints with the party by phone"
+                )
+            return [], None
+
+        self.book.write(decide)
+
+    def directory(self) -> Mapping[str, bytes]:
+        """Return the pinned keys by party."""
+        return {row["party"]: bytes.fromhex(row["key"]) for row in self.book.read("SELECT party, key FROM pinned")}
+
+    def keep_dataset(self, dataset: Dataset) -> None:
+        """Record a dataset where it lies; the same facts again change nothing."""
+        self.book.write(
+            lambda cursor: (_unless(self._dataset_row(cursor, dataset), "dataset", dataset.to_json()), None)
+        )
+
+    def keep_policy(self, policy: Policy) -> None:
+        """Record the policy of a dataset.
+
+        Raises:
+            PeerFault: if this or a newer version with other content is in force.
+        """
+
+        def decide(cursor: duckdb.DuckDBPyConnection) -> tuple[list[tuple[str, Any]], None]:
+            held = _within(cursor)("SELECT version, document FROM policy WHERE dataset = ?", [policy.dataset])
+            if held is not None and json.loads(held[1]) == policy.to_json():
+                return [], None
+            if held is not None and held[0] >= policy.version:
+                raise PeerFault("this or a newer version of the policy is in force", fix="raise the version")
+            return [("policy", policy.to_json())], None
+
+        self.book.write(decide)
+
+    def dataset(self, standard: str) -> Dataset:
+        """Return the dataset held under a standard.
+
+        Raises:
+            Unknown: if there is none.
+        """
+        row = self._row("SELECT document FROM dataset WHERE standard = ?", [standard])
+        if row is None:
+            raise Unknown("dataset")
+        return Dataset.from_json(json.loads(row[0]))
+
+    def datasets(self) -> list[Dataset]:
+        """Return every dataset of this node."""
+        rows = self.book.read("SELECT document FROM dataset ORDER BY name")
+        return [Dataset.from_json(json.loads(row["document"])) for row in rows]
+
+    def policy(self, dataset: str) -> Policy:
+        """Return the policy in force for a dataset.
+
+        Raises:
+            Unknown: if there is none.
+        """
+        row = self._row("SELECT document FROM policy WHERE dataset = ?", [dataset])
+        if row is None:
+            raise Unknown("policy")
+        return Policy.from_json(json.loads(row[0]))
+
+    # -- sessions --------------------------------------------------------------------------------------------------
+
+    def standing(self, session: str) -> Standing | None:
+        """Return where this node stands in a session, if it has judged it."""
+        row = self._row("SELECT stage, ask, accept, roster, reply FROM part WHERE session = ?", [session])
+        if row is None:
+            return None
+        reply = None if row[4] is None else Envelope.from_json(json.loads(row[4]))
+        ask, accept = (Envelope.from_json(json.loads(text)) for text in row[1:3])
+        return Standing(session, Part(row[0]), ask=ask, accept=accept, roster=row[3], reply=reply)
+
+    def judged(self, ask: Envelope, *, plan_hash: str, part: Part, reply: Envelope) -> None:
+        """Record a verdict before it is sent."""
+        body = {
+            "session": ask.id,
+            "stage": part.value,
+            "plan_hash": plan_hash,
+            "asker": ask.signer,
+            "ask": ask.to_json(),
+            "reply": reply.to_json(),
+        }
+        self.book.write(lambda _: ([("judged", body)], None))
+
+    def move(self, session: str, move: Move, *, roster: str | None = None, reply: Envelope | None = None) -> None:
+        """Take the next step in a session, as the table allows it, before anything is sent.
+
+        Raises:
+            PeerFault: if the table does not allow it.
+        """
+
+        def decide(cursor: duckdb.DuckDBPyConnection) -> tuple[list[tuple[str, Any]], None]:
+            return [self._moved(cursor, session, move, roster=roster, reply=reply)], None
+
+        self.book.write(decide)
+
+    def charge(self, plan: Plan, *, session: str, partner: str, dataset: Dataset) -> tuple[Receipt, int]:
+        """Charge a plan once per dataset version, durably, and return the receipt and what was charged now (1e-9 rho).
+
+        A repeated plan over the same roster and version is answered from the stored noised cells: it costs nothing.
+
+        Raises:
+            Exhausted: if a cap has no room; nothing is charged.
+        """
+        answer = self._answer(plan, dataset)
+        caps = self.policy(dataset.name).caps
+
+        def decide(cursor: duckdb.DuckDBPyConnection) -> tuple[list[tuple[str, Any]], tuple[Receipt, int]]:
+            moved = self._moved(cursor, session, Move.CHARGE, roster=None, reply=None)
+            spent = _spent(_within(cursor), population=dataset.population, partner=partner, purpose=plan.purpose)
+            if _within(cursor)("SELECT 1 FROM charge WHERE answer = ?", [answer]) is not None:
+                left = max(0, remaining(caps, spent, purpose=plan.purpose)[1])
+                receipt = Receipt(plan.hash, dataset.population, partner, plan.purpose, charged=0, left=left)
+                return [moved], (receipt, 0)
+            receipt = charge(plan, caps=caps, spent=spent, population=dataset.population, partner=partner)
+            body = {
+                "answer": answer,
+                "session": session,
+                "population": dataset.population,
+                "partner": partner,
+                "purpose": plan.purpose,
+                "plan_hash": plan.hash,
+                "nano": receipt.charged,
+            }
+            return [("charged", body), moved], (receipt, receipt.charged)
+
+        return self.book.write(decide)
+
+    def price(self, plan: Plan, *, partner: str, dataset: Dataset) -> tuple[int, Account]:
+        """Return what a plan would cost now (1e-9 rho; 0 if its answer is stored) and what is left before it."""
+        spent = _spent(self._row, population=dataset.population, partner=partner, purpose=plan.purpose)
+        cap, left = remaining(self.policy(dataset.name).caps, spent, purpose=plan.purpose)
+        stored = self._row("SELECT 1 FROM charge WHERE answer = ?", [self._answer(plan, dataset)])
+        return (0 if stored else plan.rho), Account(cap, max(0, left))
+
+    def noised(self, plan: Plan, dataset: Dataset) -> Noised | None:
+        """Return the stored noised cells of a charged plan, if they were drawn."""
+        row = self._row("SELECT cells FROM noised WHERE answer = ?", [self._answer(plan, dataset)])
+        return None if row is None else Noised(plan.hash, tuple(int(cell) for cell in json.loads(row[0])))
+
+    def keep_noised(self, noised: Noised, plan: Plan, dataset: Dataset) -> None:
+        """Store noised cells durably; from now on they are the only answer to this plan."""
+        body = {"answer": self._answer(plan, dataset), "cells": [str(value) for value in noised.values]}
+        self.book.write(lambda _: ([("noised", body)], None))
+
+    def spending(self) -> list[dict[str, Any]]:
+        """Return every charge so far, oldest first."""
+        return self.book.read("SELECT * FROM charge ORDER BY seq")
+
+    def consent(self, offer: str) -> Envelope | None:
+        """Return what was answered to a lender's offer."""
+        row = self._row("SELECT reply FROM consent WHERE offer = ?", [offer])
+        return None if row is None else Envelope.from_json(json.loads(row[0]))
+
+    def keep_consent(self, offer: str, reply: Envelope) -> None:
+        """Record the answer to a lender's offer before it is sent."""
+        self.book.write(lambda _: ([("consented", {"offer": offer, "reply": reply.to_json()})], None))
+
+    def _row(self, sql: str, values: list[Any]) -> tuple[Any, ...] | None:
+        rows = self.book.read(sql, values)
+        return tuple(rows[0].values()) if rows else None
+
+    # -- inside the writer -------------------------------------------------------------------------------------------
+
+    def _moved(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        session: str,
+        move: Move,
+        *,
+        roster: str | None,
+        reply: Envelope | None,
+    ) -> tuple[str, Any]:
+        row = _within(cursor)("SELECT stage FROM part WHERE session = ?", [session])
+        if row is None:
+            raise Unknown("session")
+        stage = advance(Part(row[0]), move)
+        told = reply.to_json() if reply is not None else None
+        return "moved", {"session": session, "stage": stage.value, "roster": roster, "reply": told}
+
+    def _dataset_row(self, cursor: duckdb.DuckDBPyConnection, dataset: Dataset) -> bool:
+        held = _within(cursor)("SELECT name, version FROM dataset WHERE standard = ?", [dataset.standard.id])
+        if held is not None and held[0] != dataset.name:
+            raise Refused("another dataset is registered under this standard", fix="keep its name, change its source")
+        return held is not None and held[1] == canonical.digest(dataset.to_json())
+
+    def _answer(self, plan: Plan, dataset: Dataset) -> str:
+        """Name of the one stored answer to a plan over a version of the data; the plan names its roster."""
+        return canonical.digest([plan.hash, dataset.name, dataset.refreshed])
+
+
+def create(home: Path, *, party: str) -> Ed25519PrivateKey:
+    """Make a node's keys under ``home`` (files readable by their owner alone) and return the signing key.
+
+    Raises:
+        PeerFault: if a node was made there before.
+    """
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if (home / "party").exists():
+        raise PeerFault("this directory already holds a node", fix="choose an empty directory")
+    signing = Ed25519PrivateKey.generate()
+    _write_secret(home / "signing.key", signing.private_bytes_raw().hex())
+    _write_secret(home / "sampling.key", secrets.token_bytes(32).hex())
+    _write_secret(home / "party", party)
+    return signing
+
+
+def _write_secret(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _within(cursor: duckdb.DuckDBPyConnection) -> Row:
+    """Return the way to read one row as the writer sees it."""
+    return lambda sql, values: cursor.execute(sql, values).fetchone()
+
+
+def _unless(known: bool, kind: str, body: Any) -> list[tuple[str, Any]]:  # noqa: FBT001  a private shorthand
+    return [] if known else [(kind, body)]
+
+
+def _spent(row: Row, *, population: str, partner: str, purpose: str) -> Spent:
+    sums = row(
+        "SELECT coalesce(sum(nano), 0), coalesce(sum(nano) FILTER (WHERE partner = ?), 0), "
+        "coalesce(sum(nano) FILTER (WHERE purpose = ?), 0) FROM charge WHERE population = ?",
+        [partner, purpose, population],
+    )
+    return Spent() if sums is None else Spent(*(int(value) for value in sums))
