@@ -80,7 +80,7 @@ class Appraisal:
     @property
     def roots(self) -> tuple[Traced, ...]:
         """The figures from which every other figure of the appraisal can be reached."""
-        return (*self.quality.columns, self.low, self.central, self.high)
+        return (*self.quality.errors, self.low, self.central, self.high)
 
 
 def cost_cas2023(inputs: Mapping[str, Any]) -> dict[str, Decimal]:

@@ -51,12 +51,12 @@ class Ratio:
 class Quality:
     """The metrics and the combined factor. ``alpha``, ``low`` and ``high`` are as measured, possibly above 1.
 
-    ``used``, ``used_low`` and ``used_high`` are what a price may take: capped at 1. ``columns`` holds each column's
-    metrics with their standard errors, for the report.
+    ``used``, ``used_low`` and ``used_high`` are what a price may take: capped at 1. ``errors`` holds the standard
+    error of each metric, pooled and by column, over the metric itself, for the report.
     """
 
     metrics: tuple[Traced, ...]
-    columns: tuple[Traced, ...]
+    errors: tuple[Traced, ...]
     error: Traced
     alpha: Traced
     low: Traced
@@ -85,7 +85,8 @@ def quality(measured: Measured, weights: Mapping[str, Decimal] = WEIGHTS) -> Qua
     counts = {key: _count(key, cells[key], measured.digest) for key in _cells_of(ratios)}
     for ratio in ratios:
         for side in (ratio.over, ratio.under):
-            _large_enough(side, cells)
+            if not _stands_out(side, cells):
+                raise Swamped(", ".join(sorted(set(side))))
     metrics = tuple(_metric(f"quality.{ratio.metric}", ratio, cells, counts) for ratio in ratios)
     alpha, error = _alpha(ratios, metrics, shares, cells, counts)
     spread = Fraction(Z95) * error.fraction
@@ -93,7 +94,10 @@ def quality(measured: Measured, weights: Mapping[str, Decimal] = WEIGHTS) -> Qua
     high = _end("quality.high", "alpha, upper end", alpha, error, alpha.fraction + spread, sign="+")
     return Quality(
         metrics=metrics,
-        columns=tuple(figure for column in columns for figure in _of_column(column, cells, counts)),
+        errors=(
+            *(_error(ratio, metric, cells) for ratio, metric in zip(ratios, metrics, strict=True)),
+            *(figure for column in columns for figure in _of_column(column, cells, counts)),
+        ),
         error=error,
         alpha=alpha,
         low=low,
@@ -147,12 +151,10 @@ def _count(key: str, estimate: Estimate, digest: str) -> Traced:
     return Traced(f"cell.{key}", key, exact.written(estimate.value), "rows", "given", source, (noise,), digest)
 
 
-def _large_enough(side: tuple[str, ...], cells: Mapping[str, Estimate]) -> None:
+def _stands_out(side: tuple[str, ...], cells: Mapping[str, Estimate]) -> bool:
     total = sum((cells[key].value for key in side), Fraction(0))
-    repeats = {key: side.count(key) for key in side}
-    variance = sum((cells[key].variance * times**2 for key, times in repeats.items()), Fraction(0))
-    if total <= 0 or total * total < LEAST_SIGMAS**2 * variance:
-        raise Swamped(", ".join(sorted(repeats)))
+    variance = sum((cells[key].variance * side.count(key) ** 2 for key in set(side)), Fraction(0))
+    return total > 0 and total * total >= LEAST_SIGMAS**2 * variance
 
 
 def _value(ratio: Ratio, cells: Mapping[str, Estimate]) -> Fraction:
@@ -170,48 +172,49 @@ def _gradient(ratio: Ratio, cells: Mapping[str, Estimate]) -> dict[str, Fraction
     return gradient
 
 
+def _sum_text(side: tuple[str, ...]) -> str:
+    terms = [key if side.count(key) == 1 else f"{side.count(key)} * {key}" for key in dict.fromkeys(side)]
+    return terms[0] if len(terms) == 1 else f"({' + '.join(terms)})"
+
+
 def _metric(key: str, ratio: Ratio, cells: Mapping[str, Estimate], counts: Mapping[str, Traced]) -> Traced:
-    used = tuple(counts[cell] for cell in sorted({*ratio.over, *ratio.under}))
-    formula = f"sum of {' + '.join(ratio.over)} / sum of {' + '.join(ratio.under)}, not clipped"
     return derived(
         key,
         ratio.metric,
         _value(ratio, cells),
         unit="share",
-        formula=formula,
-        because=used,
+        formula=f"{_sum_text(ratio.over)} / {_sum_text(ratio.under)}, not clipped",
+        because=tuple(counts[cell] for cell in sorted({*ratio.over, *ratio.under})),
         source="GB/T 36344, ISO/IEC 25024: A / B",
     )
 
 
+def _error(ratio: Ratio, value: Traced, cells: Mapping[str, Estimate]) -> Traced:
+    variance = sum((cells[cell].variance * slope**2 for cell, slope in _gradient(ratio, cells).items()), Fraction(0))
+    return derived(
+        f"{value.key}.error",
+        f"standard error of {value.label}",
+        exact.root(variance) * value.fraction,
+        unit="share",
+        formula="metric * root(sum over counts of variance * (d ln metric / d count)^2)",
+        because=(value,),
+        source=_DELTA,
+    )
+
+
 def _of_column(column: str, cells: Mapping[str, Estimate], counts: Mapping[str, Traced]) -> tuple[Traced, ...]:
+    """Standard errors, with the metrics under them, of one column; without a metric whose counts are too small.
+
+    The pooled metric stands in that case: this one column is too thin, or too empty, to be told from zero.
+    """
     figures = []
     for metric, over, under in (
         ("completeness", f"count({column})", "count(*)"),
         ("validity", f"valid({column})", f"count({column})"),
     ):
-        ratio = Ratio(metric, (over,), (under,))
-        try:
-            for side in (ratio.over, ratio.under):
-                _large_enough(side, cells)
-        except Swamped:
-            # the pooled metric stands; this one column is too thin, or too empty, to be told from zero
-            continue
-        key = f"quality.{column}.{metric}"
-        value = _metric(key, ratio, cells, counts)
-        variance = sum((cells[c].variance * g**2 for c, g in _gradient(ratio, cells).items()), Fraction(0))
-        error = exact.root(variance) * value.fraction
-        figures.append(
-            derived(
-                f"{key}.error",
-                f"standard error of {metric} of {column}",
-                error,
-                unit="share",
-                formula=f"{over} / {under} * root(var({over}) / {over}^2 + var({under}) / {under}^2)",
-                because=(value,),
-                source=_DELTA,
-            )
-        )
+        if _stands_out((over,), cells) and _stands_out((under,), cells):
+            ratio = Ratio(f"{metric} of {column}", (over,), (under,))
+            figures.append(_error(ratio, _metric(f"quality.{column}.{metric}", ratio, cells, counts), cells))
     return tuple(figures)
 
 
@@ -282,7 +285,7 @@ def _capped(figure: Traced) -> Traced:
         f"{figure.label}, as used in the price",
         min(figure.fraction, Fraction(1)),
         unit="share",
-        formula=f"min({figure.label}, 1)",
+        formula="min(as measured, 1)",
         because=(figure,),
         source="a share cannot exceed 1; capped here and nowhere else",
     )
