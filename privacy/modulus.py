@@ -109,7 +109,8 @@ class PublicKey:
     def __post_init__(self, minimum_bits: int) -> None:
         if minimum_bits < INTEROPERABILITY_BITS:
             raise ValueError(f"no key below {INTEROPERABILITY_BITS} bits is ever accepted")
-        if type(self.n) is not int or not minimum_bits <= self.n.bit_length() <= MOST_BITS or not _sound(self.n):
+        sized = type(self.n) is int and self.n > 0 and minimum_bits <= self.n.bit_length() <= MOST_BITS
+        if not (sized and _sound(self.n)):
             raise refusal()
         # the only way to fill derived fields of a frozen dataclass
         object.__setattr__(self, "n_squared", self.n * self.n)
