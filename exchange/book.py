@@ -156,7 +156,11 @@ class Book:
         try:
             directory.chmod(0o700)
             book = cls(directory, journal=journal, projection=projection, clock=clock, memory=memory)
-            book._load()
+            try:
+                book._load()
+            except BaseException:
+                book._drop()
+                raise
         except BaseException:
             journal.close()
             raise
@@ -207,11 +211,12 @@ class Book:
             Mended: if the catalogue proved damaged; it is made again from the journal.
             Closed: after the book was closed.
         """
-        with self._reading() as root, root.cursor() as cursor:
+        with self._reading() as root:
             try:
-                cursor.execute("BEGIN TRANSACTION READ ONLY")
-                rows = cursor.execute(sql, params or None).fetchall()
-                names = [column[0] for column in cursor.description or []]
+                with root.cursor() as cursor:
+                    cursor.execute("BEGIN TRANSACTION READ ONLY")
+                    rows = cursor.execute(sql, params or None).fetchall()
+                    names = [column[0] for column in cursor.description or []]
             except duckdb.Error as error:
                 if not _is_fatal(error):
                     raise
@@ -220,6 +225,8 @@ class Book:
                     self._queue.append(_Command(_nothing))  # wakes the writer, which mends first
                     self._turn.notify_all()
                 raise Mended from error
+        if len(set(names)) < len(names):
+            raise ValueError(f"two columns of a query have the same name: {names}")
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def subscribe(self, callback: Callable[[int], None]) -> Callable[[], None]:
