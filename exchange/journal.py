@@ -26,6 +26,7 @@ microseconds since 1970 in UTC and never decrease; they come from the caller's c
 
 import errno
 import fcntl
+import json
 import os
 import re
 import struct
@@ -38,7 +39,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from privacy import canonical
 from privacy.errors import Malformed, PrivacyError
@@ -112,8 +113,7 @@ class Entry:
     text: bytes = field(repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tip:
+class _Tip(NamedTuple):
     """The end of a chain: the last entry's seq, time and hash."""
 
     seq: int
@@ -217,9 +217,11 @@ class Journal:
                 raise Malformed("an event has no kind", fix="name the kind of the event")
             seq, moment = tip.seq + 1, max(at, tip.at)
             text = canonical.encode({"at": moment, "body": body, "kind": kind, "seq": seq})
+            if len(text) > canonical.MAX_BYTES:
+                raise Malformed(f"an event is longer than {canonical.MAX_BYTES} bytes", fix="send less in one event")
             digest = sha256(_LABEL + tip.hash + text).digest()
             # parsed from what will be stored: the caller's object may change later, and a tuple comes back as a list
-            kept = canonical.decode(text)["body"]
+            kept = json.loads(text)["body"]
             entries.append(Entry(seq, moment, kind, kept, tip.hash.hex(), digest.hex(), text))
             tip = _Tip(seq, moment, digest)
         return entries
