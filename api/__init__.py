@@ -1,0 +1,1 @@
+"""Where everything is put together: the exchange's HTTP service, the command line, the demonstration."""

@@ -1,0 +1,58 @@
+"""The exchange as an ASGI application: store and clock come in, routes and problems are wired once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from fastapi import FastAPI
+
+from api import catalog, liens, problems, sessions
+from api.service import Service
+from exchange.hub import rounds
+from exchange.hub.store import Store
+
+
+def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
+    """Build the application around an open store; ``seconds`` tells the time since 1970."""
+    service = Service(store, seconds)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        stop_ringing = store.book.subscribe(lambda _seq: _call(loop, service))
+        watch = asyncio.create_task(_expire(service))
+        try:
+            yield
+        finally:
+            stop_ringing()
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+
+    app = FastAPI(title="Touchstone exchange", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.service = service
+    problems.install(app)
+    for router in (catalog.router, sessions.router, liens.router):
+        app.include_router(router)
+
+    @app.get("/healthz")
+    async def health() -> dict[str, Any]:
+        """Tell that the process serves, and how long its journal is."""
+        seq, _ = store.book.head
+        return {"status": "serving", "journal": seq}
+
+    return app
+
+
+def _call(loop: asyncio.AbstractEventLoop, service: Service) -> None:
+    """Ring the bell from the writer's thread; news after the loop has ended concern nobody."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(service.bell.ring)
+
+
+async def _expire(service: Service) -> None:
+    """Close sessions whose deadline has passed, every second."""
+    while True:
+        await asyncio.sleep(1)
+        await asyncio.to_thread(rounds.expire, service.store, now=service.now())

@@ -1,0 +1,238 @@
+"""The command line. Heavy libraries load inside the commands that need them; data goes to stdout, the rest to stderr."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from privacy.errors import PrivacyError, Refused
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Value data without moving it.")
+exchange_app = typer.Typer(no_args_is_help=True, help="Run an exchange.")
+node_app = typer.Typer(no_args_is_help=True, help="Run an institution's node.")
+desk_app = typer.Typer(no_args_is_help=True, help="Keep an asker's keys.")
+app.add_typer(exchange_app, name="exchange")
+app.add_typer(node_app, name="node")
+app.add_typer(desk_app, name="desk")
+
+FAILED, REFUSED = 1, 3
+"""Exit codes: 0 done, 1 failed, 3 refused by policy, budget or a lien; 2 is the shell's for a wrong command line."""
+
+Home = Annotated[Path, typer.Argument(help="Directory that holds the keys, the journal and the catalogue.")]
+Address = Annotated[str, typer.Option("--exchange", envvar="TOUCHSTONE_URL", help="Address of the exchange.")]
+Lifeline = Annotated[bool, typer.Option("--lifeline", hidden=True)]
+
+
+@app.command()
+def demo(
+    *,
+    data: Annotated[
+        Path | None, typer.Option(help="Split this credit-card CSV file over the three institutions.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Verify every step against the truth; exit 0 or 1.")] = False,
+    keep: Annotated[Path | None, typer.Option(help="Keep everything in this directory.")] = None,
+    rows: Annotated[
+        int, typer.Option(min=1_000, max=10_000_000, help="Synthetic rows for each institution.")
+    ] = 100_000,
+) -> None:
+    """Run the whole story on this machine: three banks, an exchange, two lenders, a query, a price, a lien."""
+    from api.demo.story import tell  # noqa: PLC0415
+
+    raise typer.Exit(tell(data=data, check=check, keep=keep, rows=rows))
+
+
+@exchange_app.command("init")
+def exchange_init(home: Home) -> None:
+    """Make an exchange and publish the standards of this release."""
+    from exchange.hub import catalog  # noqa: PLC0415
+    from exchange.standards import every  # noqa: PLC0415
+
+    with _store(home) as store:
+        for standard in every():
+            catalog.publish_standard(store, standard)
+            _note(f"published {standard.id}")
+
+
+@exchange_app.command("enrol")
+def exchange_enrol(
+    home: Home,
+    party: Annotated[str, typer.Argument(help="Short name: a-z, 0-9 and hyphen.")],
+    key: Annotated[str, typer.Argument(help="The party's Ed25519 key, 64 hexadecimal digits.")],
+    *,
+    role: Annotated[str, typer.Option(help="institution, lender or regulator")],
+    name: Annotated[str, typer.Option(help="Full name.")],
+) -> None:
+    """Register a party with the key that it told you; the exchange must not be running."""
+    from exchange.hub import catalog  # noqa: PLC0415
+
+    with _store(home) as store:
+        catalog.enrol(store, party=party, name=name, role=role, key=_hex_key(key))
+    _note(f"enrolled {party} as {role}")
+
+
+@exchange_app.command("up")
+def exchange_up(
+    home: Home,
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 0,
+    lifeline: Lifeline = False,
+) -> None:
+    """Serve the exchange until Ctrl-C; prints its address when ready."""
+    from api.processes import serve_exchange  # noqa: PLC0415
+
+    serve_exchange(home, host=host, port=port, lifeline=lifeline)
+
+
+@node_app.command("init")
+def node_init(home: Home, party: Annotated[str, typer.Argument(help="Short name of the institution.")]) -> None:
+    """Make a node's keys and print the public one, to be told to the exchange and to partners out of band."""
+    from exchange.node.vault import create  # noqa: PLC0415
+    from privacy.terms import check_party  # noqa: PLC0415
+
+    key = create(home, party=check_party(party))
+    typer.echo(key.public_key().public_bytes_raw().hex())
+
+
+@node_app.command("pin")
+def node_pin(
+    home: Home,
+    party: Annotated[str, typer.Argument(help="The partner's short name.")],
+    key: Annotated[str, typer.Argument(help="The key that the partner told you, 64 hexadecimal digits.")],
+) -> None:
+    """Trust a partner's key; compare it by phone first."""
+    with _vault(home) as vault:
+        vault.pin(party, _hex_key(key))
+    _note(f"pinned {party}")
+
+
+@node_app.command("register")
+def node_register(
+    home: Home,
+    dataset: Annotated[Path, typer.Argument(help="Dataset: name, title, standard, source, mapping (JSON).")],
+    policy: Annotated[Path, typer.Argument(help="Policy: purposes, columns, bounds, budgets (JSON).")],
+) -> None:
+    """Register a dataset where it lies, with its policy. Nothing leaves; both are announced when the node runs."""
+    from exchange.node.registration import register  # noqa: PLC0415
+
+    with _vault(home) as vault:
+        register(vault, dataset=_document(dataset), policy=_document(policy))
+    _note("registered; `touchstone node up` announces it")
+
+
+@node_app.command("up")
+def node_up(home: Home, *, exchange: Address, lifeline: Lifeline = False) -> None:
+    """Run the node until Ctrl-C: it calls the exchange, nobody calls it."""
+    from api.processes import run_node  # noqa: PLC0415
+
+    run_node(home, exchange=exchange, lifeline=lifeline)
+
+
+@node_app.command("budget")
+def node_budget(home: Home) -> None:
+    """Print every charge on the institution's people, as JSON; the node must not be running."""
+    with _vault(home) as vault:
+        typer.echo(json.dumps({"charges": vault.spending()}, indent=2))
+
+
+@desk_app.command("init")
+def desk_init(
+    home: Home,
+    party: Annotated[str, typer.Argument(help="Short name of the asker.")],
+    pins: Annotated[Path, typer.Argument(help="Keys of the institutions, checked out of band: {name: key} (JSON).")],
+) -> None:
+    """Make an asker's keys and print the public one, to be enrolled with the exchange."""
+    from exchange.analyst.desk import create  # noqa: PLC0415
+    from privacy.terms import check_party  # noqa: PLC0415
+
+    pinned = {check_party(name): _hex_key(key) for name, key in _document(pins).items()}
+    key = create(home, party=check_party(party), pinned=pinned)
+    typer.echo(key.public_key().public_bytes_raw().hex())
+
+
+@app.command()
+def query(
+    home: Home,
+    *,
+    sql: Annotated[str, typer.Option("-e", "--sql", help="Joint SQL over a standard.")],
+    purpose: Annotated[str, typer.Option(help="Declared purpose, for example credit-risk-statistics.")],
+    exchange: Address,
+    budget: Annotated[float, typer.Option(min=1e-9, max=100, help="Price in rho that each institution charges.")] = 0.1,
+    standard: Annotated[str, typer.Option(help="Standard that the statement reads from.")] = "consumer_credit/1",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Ask a joint question and print each value with its 95 % half-width, the price and the receipt."""
+    from api.asking import ask, show  # noqa: PLC0415
+
+    answered = ask(home, sql=sql, purpose=purpose, exchange=exchange, rho=round(budget * 1e9), standard=standard)
+    show(answered, as_json=as_json)
+
+
+def main() -> None:
+    """Run the command line; errors are one sentence and its fix, never a traceback."""
+    try:
+        app(standalone_mode=True)
+    except PrivacyError as error:
+        _complain(error)
+        sys.exit(REFUSED if isinstance(error, Refused) else FAILED)
+
+
+def _complain(error: PrivacyError) -> None:
+    from exchange.protocol import problems  # noqa: PLC0415
+    from exchange.protocol.errors import Overreach  # noqa: PLC0415
+
+    _note(f"{problems.of(error).code}  {error.reason}")
+    if isinstance(error, Overreach):
+        for violation in error.violations:
+            _note(f"  - {violation.item}: {violation.why} ({violation.layer}: {violation.rule})")
+    if error.fix:
+        _note(f"Fix: {error.fix}")
+
+
+def _note(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _store(home: Path) -> Any:
+    from contextlib import closing  # noqa: PLC0415
+
+    from api.processes import microseconds  # noqa: PLC0415
+    from exchange.hub.store import Store  # noqa: PLC0415
+
+    return closing(Store.open(home, clock=microseconds))
+
+
+def _vault(home: Path) -> Any:
+    from contextlib import closing  # noqa: PLC0415
+
+    from api.processes import microseconds  # noqa: PLC0415
+    from exchange.node.vault import Vault  # noqa: PLC0415
+
+    return closing(Vault.open(home, clock=microseconds))
+
+
+def _document(path: Path) -> Any:
+    from privacy.errors import Malformed  # noqa: PLC0415
+
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        raise Malformed(f"{path.name} cannot be read as JSON", fix="check the path and the file") from None
+
+
+def _hex_key(text: str) -> bytes:
+    from privacy.errors import Malformed  # noqa: PLC0415
+
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise Malformed("the key is not 64 hexadecimal digits", fix="copy it from the party's init command")
+    return key
+
+
+if __name__ == "__main__":
+    main()

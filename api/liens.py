@@ -1,0 +1,56 @@
+"""Appraisals on record, offers, consents and the public register of liens over HTTP."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
+
+from api.service import Authenticated, Bell
+from api.sessions import LONGEST_WAIT
+from exchange.hub import liens
+from exchange.protocol.errors import Unknown
+
+router = APIRouter(prefix="/v1")
+
+
+@router.post("/appraisals", status_code=201)
+async def record(call: Authenticated) -> dict[str, Any]:
+    """Put a report's fingerprint on record: a signed appraisal envelope."""
+    return {"id": await run_in_threadpool(liens.record_appraisal, call.store, call.envelope())}
+
+
+@router.post("/offers", status_code=201)
+async def offer(call: Authenticated) -> dict[str, Any]:
+    """Offer a loan against an asset: a signed offer envelope. Refused if the rank is taken, naming holder and time."""
+    return {"id": await run_in_threadpool(liens.offer, call.store, call.envelope())}
+
+
+@router.get("/offers/{offer_id}")
+async def follow(
+    offer_id: str, call: Authenticated, wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT)] = 0
+) -> dict[str, Any]:
+    """Return an offer's state to its lender or owner; with ``wait``, once it was answered."""
+    deadline = call.service.seconds() + wait
+    while True:
+        news = call.service.bell.now()
+        told = await run_in_threadpool(lambda: liens.describe(call.store.view(), offer_id, caller=call.party))
+        left = deadline - call.service.seconds()
+        if told["state"] != "open" or left <= 0:
+            return told
+        await Bell.wait(news, left)
+
+
+@router.post("/offers/{offer_id}/answer")
+async def answer(offer_id: str, call: Authenticated) -> dict[str, Any]:
+    """Take the owner's signed consent, which registers the lien, or objection."""
+    return await run_in_threadpool(liens.answer, call.store, offer_id, call.envelope())
+
+
+@router.get("/liens/{owner}/{dataset}")
+async def register(owner: str, dataset: str, call: Authenticated) -> dict[str, Any]:
+    """Return the live liens on an asset: what the register tells everybody."""
+    asset = f"{owner}/{dataset}"
+    view = call.store.view()
+    if await run_in_threadpool(view.dataset, asset) is None:
+        raise Unknown("asset")
+    return {"liens": [liens.public(lien) for lien in await run_in_threadpool(view.liens, asset)]}

@@ -1,0 +1,117 @@
+"""What a request may lean on: the store, the clock, who calls, and a bell for long polls."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from exchange.hub.store import Store
+from exchange.protocol import request as proof
+from exchange.protocol.envelope import Envelope
+from exchange.protocol.errors import Denied
+from privacy import canonical
+from privacy.errors import Malformed
+
+
+class Bell:
+    """Wakes everybody who waits for news of the store."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def now(self) -> asyncio.Event:
+        """Return the event that the next news will set; take it before looking, so that no news is missed."""
+        return self._event
+
+    def ring(self) -> None:
+        """Tell the news; on the loop's thread."""
+        told, self._event = self._event, asyncio.Event()
+        told.set()
+
+    @staticmethod
+    async def wait(event: asyncio.Event, seconds: float) -> None:
+        """Wait for news or until ``seconds`` have passed."""
+        try:
+            await asyncio.wait_for(event.wait(), timeout=max(0.0, seconds))
+        except TimeoutError:
+            return
+
+
+class Service:
+    """One exchange: its memory, its clock (seconds since 1970) and the token ids it has seen."""
+
+    def __init__(self, store: Store, seconds: Callable[[], float]) -> None:
+        self.store = store
+        self.seconds = seconds
+        self.bell = Bell()
+        self._tokens: dict[str, int] = {}
+
+    def now(self) -> int:
+        """Whole seconds since 1970."""
+        return int(self.seconds())
+
+    def remember(self, caller: proof.Caller) -> None:
+        """Take a token once.
+
+        Raises:
+            Denied: if it was taken before.
+        """
+        now = self.now()
+        if len(self._tokens) > 10_000:
+            self._tokens = {token: expires for token, expires in self._tokens.items() if expires >= now}
+        if caller.token_id in self._tokens:
+            raise Denied("the token was used before", fix="sign each request anew")
+        self._tokens[caller.token_id] = caller.expires
+
+
+class Call:
+    """An authenticated request: who calls, and the canonical JSON value it brought."""
+
+    def __init__(self, service: Service, party: str, value: Any) -> None:
+        self.service = service
+        self.store = service.store
+        self.party = party
+        self.value = value
+
+    def envelope(self) -> Envelope:
+        """Return the signed envelope that the caller brought.
+
+        Raises:
+            Denied: if it is signed by somebody else.
+        """
+        envelope = Envelope.from_json(self.value)
+        if envelope.signer != self.party:
+            raise Denied("the message is signed by another party", fix="send your own messages")
+        return envelope
+
+
+async def authenticate(request: Request) -> Call:
+    """Read the body, check the caller's token against both, and return the call.
+
+    Raises:
+        Denied: if the caller does not prove who it is.
+        Malformed: if the body is too long or not canonical.
+    """
+    service: Service = request.app.state.service
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared) > canonical.MAX_BYTES:
+        raise Malformed(f"the body is longer than {canonical.MAX_BYTES} bytes", fix="send a smaller document")
+    body = await request.body()
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme != "Bearer":
+        raise Denied("the request is not signed", fix="use the touchstone client with this party's key")
+    query = f"?{request.url.query}" if request.url.query else ""
+    caller = proof.verify(
+        token,
+        directory=await asyncio.to_thread(lambda: service.store.view().directory()),
+        method=request.method,
+        path=request.url.path + query,
+        body=body,
+        now=service.now(),
+    )
+    service.remember(caller)
+    return Call(service, caller.party, canonical.decode(body) if body else None)
+
+
+Authenticated = Annotated[Call, Depends(authenticate)]

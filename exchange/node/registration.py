@@ -1,0 +1,83 @@
+"""Registering a dataset where it lies: the documents are checked against the source and the standard before anything is kept."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from exchange.node.source import Dataset, Field, Location, inspect
+from exchange.node.vault import Vault
+from exchange.standards import shipped
+from privacy.errors import Malformed, Refused
+from privacy.necessity import Policy
+from privacy.terms import Kind, Standard, check_name
+
+
+def register(vault: Vault, *, dataset: Any, policy: Any) -> Dataset:
+    """Keep a dataset and its policy; both are announced when the node runs.
+
+    The dataset document has ``name``, ``title``, ``standard`` (``name/version``), ``population`` (whose budget it
+    draws on), ``source`` (``kind``, ``path``, ``table``), ``mapping`` (standard's column to ``{"source": column}`` or
+    ``{"constant": text}``) and ``refreshed`` (ISO date).
+
+    Raises:
+        Malformed: if a document, mapped column or policy item does not fit the source and the standard.
+        Refused: if the policy is another owner's.
+        SourceFault: if the source cannot be read.
+    """
+    read = _dataset(dataset)
+    held = inspect(read.location)
+    for column, field in read.mapping.items():
+        if field.source is not None and field.source not in held:
+            raise Malformed(f"the source has no column for {column}", fix=f"its columns: {', '.join(sorted(held))}")
+    rules = Policy.from_json(policy)
+    if (rules.owner, rules.dataset, rules.standard) != (vault.party, read.name, read.standard.id):
+        raise Refused("the policy is not for this dataset of this institution", fix="name owner, dataset and standard")
+    _check_policy(rules, read)
+    vault.keep_dataset(read)
+    vault.keep_policy(rules)
+    return read
+
+
+def _dataset(document: Any) -> Dataset:
+    try:
+        standard = shipped(document["standard"])
+        source = document["source"]
+        location = Location(source["kind"], str(Path(source["path"]).resolve()), source.get("table", ""))
+        mapping = {name: Field(**field) for name, field in document["mapping"].items()}
+        read = Dataset(
+            name=check_name(document["name"], what="dataset"),
+            title=document["title"],
+            standard=standard,
+            population=document["population"],
+            location=location,
+            mapping=mapping,
+            refreshed=document["refreshed"],
+        )
+    except (KeyError, TypeError, AttributeError):
+        raise Malformed("the document is not a dataset", fix="compare it with docs/node.md") from None
+    known = {column.name for column in standard.columns}
+    if not set(mapping) <= known or standard.unit not in mapping:
+        raise Malformed(
+            "the mapping does not fit the standard", fix=f"map {standard.unit} and columns of {standard.id}"
+        )
+    return read
+
+
+def _check_policy(rules: Policy, dataset: Dataset) -> None:
+    """A policy may only speak of mapped columns, and only within the standard's bounds and domains."""
+    granted = {column for grant in rules.grants for column in grant.columns if column != "*"}
+    spoken = granted | set(rules.bounds) | set(rules.domains)
+    if not spoken <= set(dataset.mapping):
+        raise Malformed("the policy speaks of columns that the dataset does not map", fix="map them or drop them")
+    columns = _by_name(dataset.standard)
+    for name, bounds in rules.bounds.items():
+        declared = columns[name].bounds
+        if declared is None or not declared.covers(bounds):
+            raise Malformed(f"the bounds of {name} leave the standard's", fix="declare narrower bounds")
+    for name, domain in rules.domains.items():
+        if columns[name].kind is not Kind.CATEGORY or not set(domain) <= set(columns[name].domain):
+            raise Malformed(f"the values of {name} leave the standard's domain", fix="declare values of the standard")
+
+
+def _by_name(standard: Standard) -> Mapping[str, Any]:
+    return {column.name: column for column in standard.columns}
