@@ -55,7 +55,7 @@ class Closed(PrivacyError):
 
 
 class Mended(PrivacyError):
-    """The catalogue turned out to be damaged while it was in use; it is made again from the journal, nothing is lost."""
+    """The catalogue proved damaged in use and could not be made again from the journal at once; nothing is lost."""
 
     def __init__(self) -> None:
         super().__init__("the catalogue was damaged and is being made again", fix="send the request again in a moment")
@@ -194,40 +194,25 @@ class Book:
         """
         if threading.current_thread() is self._thread:
             raise RuntimeError("a callback or a decision must not write: it would wait for itself")
-        command = _Command(decide)
-        with self._turn:
-            self._turn.wait_for(lambda: len(self._queue) < _WAITING or self._closing)
-            if self._closing:
-                raise Closed
-            self._queue.append(command)
-            self._turn.notify_all()
-        result: T = command.future.result()
-        return result
+        try:
+            return self._ask(decide)
+        except Mended:
+            return self._ask(decide)
 
     def read(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
         """Return the rows of a query over committed state, each by column name; writing is refused by the engine.
 
         Raises:
-            Mended: if the catalogue proved damaged; it is made again from the journal.
+            Mended: if the catalogue proved damaged and could not be made again from the journal yet.
             Closed: after the book was closed.
         """
-        with self._reading() as root:
-            try:
-                with root.cursor() as cursor:
-                    cursor.execute("BEGIN TRANSACTION READ ONLY")
-                    rows = cursor.execute(sql, params or None).fetchall()
-                    names = [column[0] for column in cursor.description or []]
-            except duckdb.Error as error:
-                if not _is_fatal(error):
-                    raise
-                self._suspect = str(error)
-                with self._turn:
-                    self._queue.append(_Command(_nothing))  # wakes the writer, which mends first
-                    self._turn.notify_all()
-                raise Mended from error
-        if len(set(names)) < len(names):
-            raise ValueError(f"two columns of a query have the same name: {names}")
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        try:
+            return self._rows(sql, params)
+        except Mended:
+            if threading.current_thread() is self._thread:
+                raise
+        self._ask(_nothing)  # the writer mends before it does anything else
+        return self._rows(sql, params)
 
     def subscribe(self, callback: Callable[[int], None]) -> Callable[[], None]:
         """Call ``callback`` with the new head's seq after every commit, from the writer's thread; returns the way to stop."""
@@ -257,6 +242,33 @@ class Book:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _ask(self, decide: Decide[T]) -> T:
+        command = _Command(decide)
+        with self._turn:
+            self._turn.wait_for(lambda: len(self._queue) < _WAITING or self._closing)
+            if self._closing:
+                raise Closed
+            self._queue.append(command)
+            self._turn.notify_all()
+        result: T = command.future.result()
+        return result
+
+    def _rows(self, sql: str, params: Sequence[Any] | Mapping[str, Any]) -> list[dict[str, Any]]:
+        with self._reading() as root:
+            try:
+                with root.cursor() as cursor:
+                    cursor.execute("BEGIN TRANSACTION READ ONLY")
+                    rows = cursor.execute(sql, params or None).fetchall()
+                    names = [column[0] for column in cursor.description or []]
+            except duckdb.Error as error:
+                if not _is_fatal(error):
+                    raise
+                self._suspect = str(error)
+                raise Mended from error
+        if len(set(names)) < len(names):
+            raise ValueError(f"two columns of a query have the same name: {names}")
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     # --- the writer's thread -------------------------------------------------------------------------------------
 
@@ -559,7 +571,10 @@ def _roll_back(cursor: Cursor) -> None:
 
 
 def _is_fatal(error: BaseException) -> bool:
-    """Whether DuckDB reports a damaged file or has given the database up, rather than refused a statement."""
+    """Whether DuckDB reports a damaged file or has given the database up, rather than refused a statement.
+
+    A damaged index block is noticed at its first use only, and comes as a plain ``duckdb.Error``.
+    """
     if isinstance(error, duckdb.FatalException | duckdb.InternalException):
         return True
-    return isinstance(error, duckdb.IOException) and "corrupt" in str(error).lower()
+    return isinstance(error, duckdb.Error) and "corrupt database file" in str(error).lower()
