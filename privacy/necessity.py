@@ -337,14 +337,16 @@ def _grant_violations(plan: Plan, *, asker: str, policy: Policy) -> set[Violatio
         for atom in atoms(plan)
         if atom.use not in grant.columns.get(atom.column, ())
     }
+    # bounds and domains matter only for what is granted at all: one offence is named once
     for measure in plan.measures:
-        if isinstance(measure, Sum):
+        if isinstance(measure, Sum) and "sum" in grant.columns.get(measure.column, ()):
             allowed = policy.bounds.get(measure.column)
             if allowed is None or not allowed.covers(measure.bounds):
                 why = "the owner declares no bounds that cover these"
                 found.add(Violation(f"bounds of {measure.column}", "policy", rule, why, "use the declared bounds"))
     for group in plan.groups:
-        if not set(group.domain) <= set(policy.domains.get(group.column, ())):
+        granted = "group" in grant.columns.get(group.column, ())
+        if granted and not set(group.domain) <= set(policy.domains.get(group.column, ())):
             why = "the owner declares no public domain that covers these values"
             found.add(Violation(f"values of {group.column}", "policy", rule, why, "use the declared domain"))
     least = max(grant.min_parties, PURPOSES[plan.purpose].min_parties)

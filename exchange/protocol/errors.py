@@ -48,7 +48,7 @@ class Overreach(Refused):
     """The plan asks for more than its purpose needs; carries every violation and the nearest plan that passes."""
 
     def __init__(self, violations: tuple[Violation, ...], nearest: Plan | None) -> None:
-        items = ", ".join(violation.item for violation in violations)
+        items = ", ".join(sorted({violation.item for violation in violations}))
         fix = (
             "ask the nearest request that passes" if nearest else "declare another purpose or ask the owner for access"
         )
