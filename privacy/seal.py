@@ -15,7 +15,7 @@ factor of 1). Table look-ups are indexed by digits of ``r``: a program on the sa
 about them. Sealing happens on the institution's own machine, so that is accepted; secret keys have no such table.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from secrets import randbelow, token_bytes
@@ -45,7 +45,7 @@ class Sealed:
     """Ciphertexts under ``key``, every one of them checked: whoever made them, arithmetic with them is safe.
 
     Raises:
-        Malformed: unless each is an integer with ``1 < c < n**2``, coprime to n, and not unblinded (1 or -1 modulo n).
+        Malformed: unless there is one at least, and each is an integer with ``1 < c < n**2``, coprime to n, and not unblinded (1 or -1 modulo n).
             Decrypting 0 or a multiple of a factor of n would hand out a number that factors the owner's key.
     """
 
@@ -205,8 +205,10 @@ def _refusal() -> Malformed:
     )
 
 
-def _check(ciphertexts: Iterable[Any], key: PublicKey) -> None:
+def _check(ciphertexts: Any, key: PublicKey) -> None:
     """Refuse what is no ciphertext under ``key``; one gcd serves the whole vector, so a check costs some 10 us each."""
+    if type(ciphertexts) is not tuple or not ciphertexts:
+        raise _refusal()
     n = gmpy2.mpz(key.n)
     product = gmpy2.mpz(1)
     for ciphertext in ciphertexts:

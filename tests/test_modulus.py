@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privacy import canonical, modulus
+from privacy import canonical, modulus, unseal
 from privacy.errors import Malformed, Mismatch, Refused
 from privacy.modulus import FOURTH_ROOTS, NTH_ROOTS, Proof, PublicKey, from_text, shares_a_factor, to_text, verify
 from privacy.unseal import SecretKey
@@ -166,7 +166,16 @@ def test_a_secret_key_file_must_hold_the_primes_of_its_public_part():
 
 def test_factors_that_are_not_primes_of_equal_size_make_no_secret_key():
     composite = prime(768) * prime(768, skip=1)
-    for p, q in [(composite, Q), (prime(1400), prime(1672)), (P, int(gmpy2.next_prime(P))), (True, Q), (-P, -Q)]:
+    near = int(gmpy2.next_prime(P + (1 << 1400)))
+    assert PublicKey(P * near)  # nobody without the primes can tell
+    for p, q in [
+        (P, near),
+        (composite, Q),
+        (prime(1400), prime(1672)),
+        (P, int(gmpy2.next_prime(P))),
+        (True, Q),
+        (-P, -Q),
+    ]:
         with pytest.raises(Malformed):
             SecretKey(p, q)
 
@@ -200,6 +209,15 @@ def test_a_new_key_is_what_it_claims():
     assert secret.public != KEY
     proof = secret.prove(context="a")
     verify(secret.public, proof, context="a")
+
+
+def test_primes_whose_predecessors_share_more_than_2_are_drawn_again(monkeypatch):
+    # both predecessors of the first two are multiples of 6
+    drawn = [prime(1536, residue=7, modulo=12), prime(1536, skip=1, residue=7, modulo=12), Q]
+    assert gcd(drawn[0] - 1, Q - 1) == 2
+    draws = iter(drawn)
+    monkeypatch.setattr(unseal, "_blum_prime", lambda _: next(draws))
+    assert SecretKey.generate().public.n == drawn[0] * Q
 
 
 @pytest.mark.parametrize("bits", [0, 1024, 2048, 3071, 3073, 8194, 1 << 40])
@@ -418,9 +436,35 @@ def test_an_improper_modulus_passes_the_quick_checks_and_fails_the_proof(name):
     square_free = all(e == 1 for e in IMPROPER[name].values())
     if square_free:
         # the soundness bound of a single challenge is 1/2: 128 coins show at most 96 heads (2**-25 against)
-        assert key.n % 4 == 3 or passed <= 96
+        assert passed <= 96
     else:
         assert solved == 0
+
+
+def test_a_witness_that_shares_primes_with_the_modulus_proves_nothing():
+    # roots that are 0 modulo two of three primes would answer every challenge, were the witness not checked
+    one, two, three = IMPROPER["three primes"]
+    key, proof, _, solved = cheat("three primes")
+    witness = one * two
+    fourth, _ = modulus.challenges(key, witness=witness, context="a")
+    cosets, roots = [], []
+    for challenge in fourth:
+        moved = [int(modulus.in_coset(challenge, coset, witness=witness, n=key.n)) for coset in range(4)]
+        coset = 2 if gmpy2.jacobi(moved[2], three) == 1 else 3
+        root = power(moved[coset], int(gmpy2.invert(4, (three - 1) // 2)), three)
+        roots.append(root * int(gmpy2.invert(one * two, three)) * one * two % key.n)
+        cosets.append(coset)
+        assert power(roots[-1], 4, key.n) == moved[coset]
+    _, nth = modulus.challenges(key, witness=witness, context="a")
+    phi = (one - 1) * (two - 1) * (three - 1)
+    nth_roots = tuple(power(challenge, int(gmpy2.invert(key.n, phi)), key.n) for challenge in nth)
+    assert solved == NTH_ROOTS
+    with pytest.raises(Mismatch):
+        verify(
+            key,
+            replace(proof, witness=witness, cosets=tuple(cosets), fourth_roots=tuple(roots), nth_roots=nth_roots),
+            context="a",
+        )
 
 
 def test_both_halves_of_the_proof_are_needed():

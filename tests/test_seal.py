@@ -250,6 +250,12 @@ def test_a_hostile_number_is_no_ciphertext(name):
         assert str(caught.value) == "the document is not a list of ciphertexts under this key"
 
 
+@pytest.mark.parametrize("numbers", [(), [C], C, None])
+def test_ciphertexts_come_as_a_tuple_of_one_at_least(numbers):
+    with pytest.raises(Malformed):
+        Sealed(numbers, KEY)
+
+
 @pytest.mark.parametrize("name", [name for name, c in HOSTILE.items() if type(c) is int and 0 <= c < 1 << 6144])
 def test_a_hostile_number_in_perfect_spelling_is_refused_from_the_wire(name):
     with pytest.raises(Malformed):
