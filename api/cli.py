@@ -9,7 +9,9 @@ import typer
 
 from privacy.errors import PrivacyError, Refused
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Value data without moving it.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Value data without moving it."
+)
 exchange_app = typer.Typer(no_args_is_help=True, help="Run an exchange.")
 node_app = typer.Typer(no_args_is_help=True, help="Run an institution's node.")
 desk_app = typer.Typer(no_args_is_help=True, help="Keep an asker's keys.")

@@ -25,7 +25,7 @@ from typing import Any, Self, TypeVar
 
 import duckdb
 
-from exchange.journal import Entry, Event, Head, Held, Journal, NoSpace
+from exchange.journal import Entry, Event, Head, Held, Journal, NoSpace, RolledBack
 from privacy import canonical
 from privacy.errors import Malformed, PrivacyError
 
@@ -447,7 +447,15 @@ class Book:
         if seq > last:
             # what looks like an unfinished write was acknowledged: cutting it off would lose it
             self.journal.mend(acknowledged=seq)
-            return f"stood at entry {seq}, after the journal's last entry {last}"
+            # the journal is always durable before the catalogue commits: an older journal was put in its place
+            self._drop()
+            raise RolledBack(
+                f"the catalogue stands at entry {seq}, the journal ends at {last}",
+                file="catalog.duckdb",
+                offset=0,
+                seq=last + 1,
+                fix="put the newest journal back; delete catalog.duckdb only if the entries since are lost for good",
+            )
         return "" if self.journal.hash_at(seq) == digest else f"stood at another entry {seq} than the journal's"
 
     def _connect(self) -> None:

@@ -139,8 +139,8 @@ def spell(question: Question, standard: Standard) -> str:
 def _spell_filter(test: Filter, standard: Standard) -> str:
     match test:
         case OneOf(column, values):
-            listed = ", ".join("'" + value.replace("'", "''") + "'" for value in values)
-            return f"{column} IN ({listed})"
+            listed = ["'" + value.replace("'", "''") + "'" for value in values]
+            return f"{column} = {listed[0]}" if len(listed) == 1 else f"{column} IN ({', '.join(listed)})"
         case Between(column, bounds):
             scale = Decimal(10) ** standard.column(column).decimals
             parts = []

@@ -1,0 +1,297 @@
+"""The story that ``touchstone demo`` tells, step by step, on real processes; with ``check`` every step is verified.
+
+What a step shows comes from the same calls that any party makes: nothing is prepared, nothing is skipped.
+"""
+
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from math import sqrt
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from api import asking
+from api.demo import people, town
+from api.demo.lending import Valued, pledge, value
+from api.demo.page import write_page
+from api.demo.people import Institution
+from api.demo.truth import Truth
+from exchange.analyst.desk import Desk
+from exchange.node.vault import Vault
+from exchange.protocol.errors import Overreach, PeerFault, Taken
+from privacy import canonical
+from privacy.release import Release
+from privacy.terms import NANO
+from valuation.report import verify
+
+PRICE = NANO // 10
+"""What each institution charges for one joint question of the story, in 1e-9 rho."""
+
+SIGMAS = 5
+"""Standard errors within which every released value must lie; all of some sixty together do in 29,000 runs of 29,001."""
+
+
+@dataclass
+class Telling:
+    """What was told so far: for the terminal, for the page, and, when checking, what held and what did not."""
+
+    console: Console
+    check: bool
+    started: float = field(default_factory=time.monotonic)
+    failures: list[str] = field(default_factory=list)
+    checked: int = 0
+    page: dict[str, Any] = field(default_factory=dict)
+
+    def step(self, title: str) -> None:
+        """Begin a step."""
+        self.console.print(f"\n[bold]{title}[/bold]  [dim]{time.monotonic() - self.started:.1f} s[/dim]")
+
+    def say(self, text: str) -> None:
+        """Tell one line."""
+        self.console.print(f"  {text}", highlight=False)
+
+    def expect(self, claim: str, *, holds: bool) -> None:
+        """Verify one claim when checking; a claim that does not hold is told and counted."""
+        if not self.check:
+            return
+        self.checked += 1
+        if not holds:
+            self.failures.append(claim)
+        self.console.print(f"  {'[green]ok[/green]' if holds else '[red]FAILED[/red]'}  {claim}", highlight=False)
+
+
+def tell(*, data: Path | None, check: bool, keep: Path | None, rows: int) -> int:
+    """Run the story and return the exit code: 0, or 1 if a check failed.
+
+    Raises:
+        PeerFault: if ``keep`` names a directory that is not empty.
+        Malformed: if ``data`` is not the credit-card file.
+    """
+    telling = Telling(Console(stderr=False, soft_wrap=True), check)
+    signal.signal(signal.SIGTERM, _end)
+    with _home(keep) as home:
+        telling.step("1. Three institutions, each with its own table")
+        institutions = people.synthesise(home, rows=rows) if data is None else people.split_cards(home, data)
+        for one in institutions:
+            where = Path(one.location.path).name
+            telling.say(
+                f"{one.party}: {one.rows:,} rows of {one.persons:,} people in {where}, which stays where it lies"
+            )
+        try:
+            with town.Town(home, institutions, clock=lambda: time.time_ns() // 1000) as running:
+                _perform(telling, running, institutions, home=home, group="region" if data is None else "education")
+        except KeyboardInterrupt:
+            telling.console.print("\ninterrupted; every process is stopped")
+            return 130
+        _audit(telling, institutions, home)
+        path = write_page((keep or Path.cwd()) / ("summary.html" if keep else "touchstone-demo.html"), telling.page)
+    telling.console.print(f"\nSummary page: [bold]{path}[/bold]", highlight=False)
+    if check:
+        verdict = f"{telling.checked - len(telling.failures)} of {telling.checked} checks passed"
+        telling.console.print(f"{verdict} in {time.monotonic() - telling.started:.0f} s", highlight=False)
+    return 1 if telling.failures else 0
+
+
+def _perform(telling: Telling, running: town.Town, institutions: list[Institution], *, home: Path, group: str) -> None:
+    telling.step("2. An exchange and three nodes, each a process of its own")
+    running.settle()
+    url = running.start_exchange()
+    telling.say(f"exchange: process {running.running()['exchange']} at {url}, holds no rows and no secret key")
+    for one in institutions:
+        pid = running.start_node(one.party)
+        telling.say(f"{one.party}: process {pid}, calls out, accepts no connection; dataset and policy are announced")
+    telling.expect("four separate processes run", holds=len(set(running.running().values())) == 4)
+    truth = Truth(institutions)
+    desk = asking.open_desk(home / "lender-x", url)
+    rival = asking.open_desk(home / "lender-y", url)
+    telling.page |= {
+        "institutions": [
+            (one.party, f"{one.rows:,}", f"{one.persons:,}", Path(one.location.path).name) for one in institutions
+        ],
+        "group": group,
+    }
+    with desk.line, rival.line:
+        telling.say("lender-x has no data: it makes its Paillier key (3072 bits), which never leaves its desk")
+        _ = desk.key
+        _joint(telling, desk, truth, group)
+        _refused(telling, desk, truth, group)
+        valued = _valued(telling, desk, truth, institutions[0], home)
+        _pledged(telling, desk, rival, valued, institutions[0].party)
+    truth.close()
+
+
+def _joint(telling: Telling, desk: Desk, truth: Truth, group: str) -> None:
+    sql = (
+        f"SELECT {group}, COUNT(*), SUM(balance), AVG(balance) FROM consumer_credit "  # noqa: S608  parsed, never run
+        f"WHERE product = 'card' GROUP BY {group}"
+    )
+    telling.step("3. lender-x asks all three at once, in SQL")
+    telling.say(sql)
+    answered = _ask(telling, desk, sql)
+    telling.console.print(asking.table(answered))
+    receipt = answered.answer.receipt
+    for party, charged in receipt["charged"].items():
+        telling.say(f"{party} charged {charged / NANO:g} rho; {receipt['left'][party] / NANO:g} left for lender-x")
+    for seen in receipt["seen_by"]:
+        telling.say(f"privacy loss seen by {seen['who']}: epsilon {float(seen['epsilon']):.2f} at delta 1e-6")
+    telling.say(f"receipt: session {receipt['session'][:16]}…, plan {receipt['plan_hash'][:16]}…")
+    known = truth.by(group)
+    release = answered.answer.release
+    for name in answered.question.plan.groups[0].domain:
+        rows, present, total = known.get(name, (0, 0, 0.0))
+        for key, true in (("count(*)", rows), ("count(balance)", present), ("sum(balance)", total)):
+            _near(telling, f"{key} of {name}", release, key, true, cell=(name,))
+    for row in answered.rows():
+        average = row.figures.get("avg_balance")
+        if average is not None:
+            _, present, total = known[row.group[0]]
+            near = abs(float(average.value) - total / present) <= SIGMAS * sqrt(average.variance)
+            telling.expect(f"avg(balance) of {row.group[0]} lies within {SIGMAS} standard errors", holds=near)
+    exact = set(receipt["charged"].values()) == {PRICE}
+    telling.expect(f"each institution charged exactly {PRICE / NANO:g} rho", holds=exact)
+    again = _ask(telling, desk, sql)
+    same = again.answer.release.totals == release.totals and not any(again.answer.receipt["charged"].values())
+    telling.say("asked again: the same figures, to the last digit, at no charge")
+    telling.expect("the repeated question gave the same figures free of charge", holds=same)
+    telling.page |= {"sql": sql, "answer": answered, "receipt": receipt}
+
+
+def _refused(telling: Telling, desk: Desk, truth: Truth, group: str) -> None:
+    sql = (
+        f"SELECT {group}, COUNT(*), SUM(credit_limit) FROM consumer_credit "  # noqa: S608  parsed, never run
+        f"WHERE product = 'card' GROUP BY {group}"
+    )
+    telling.step("4. A question that its purpose does not cover")
+    telling.say(sql)
+    try:
+        _ask(telling, desk, sql)
+    except Overreach as refusal:
+        items = sorted({(v.item, v.why) for v in refusal.violations})
+        for item, why in items:
+            telling.say(f"[red]refused[/red]: {item}: {why}")
+        offer = asking.counter_offer(refusal, sql=sql, desk=desk, standard=town.STANDARD)
+        telling.say(f"nearest request that passes: {offer}")
+        telling.expect(
+            "the refusal names the offending item and no other", holds=[i for i, _ in items] == ["credit_limit as sum"]
+        )
+        telling.expect("the refusal offers a request that passes", holds=offer is not None)
+        telling.page |= {"refused": sql, "violations": items, "offer": offer}
+        if offer is not None:
+            telling.say("accepted in one step:")
+            answered = _ask(telling, desk, offer)
+            telling.console.print(asking.table(answered))
+            for name, (rows, _, _) in truth.by(group).items():
+                _near(telling, f"count(*) of {name}", answered.answer.release, "count(*)", rows, cell=(name,))
+        return
+    telling.expect("the question is refused", holds=False)
+
+
+def _valued(telling: Telling, desk: Desk, truth: Truth, one: Institution, home: Path) -> Valued:
+    telling.step(f"5. What is {one.party}'s dataset worth, and what may be lent on it?")
+    valued = value(
+        desk,
+        owner=one.party,
+        documents=home / one.party / "documents",
+        mapped=tuple(one.mapping),
+        progress=lambda _stage, _waiting: None,
+    )
+    for key, true in truth.quality(0).items():
+        _near(telling, f"{key} of {one.party}", valued.measured.release, key, true)
+    appraisal, quoted = valued.appraisal, valued.quoted
+    alpha = Decimal(str(appraisal.central.find("quality.alpha").value))
+    telling.say(f"quality, measured at the node under differential privacy: {alpha:.4f}")
+    view = Table(show_edge=False)
+    view.add_column("cost method of the 2023 guidance")
+    view.add_column("yuan", justify="right")
+    for label, figure in (("low", appraisal.low), ("central", appraisal.central), ("high", appraisal.high)):
+        view.add_row(f"value, {label}", figure.money.shown())
+    for name, haircut in quoted.haircuts:
+        view.add_row(f"haircut {name.replace('_', ' ')}", f"{float(haircut.share):.1%}")
+    view.add_row("recognised value", quoted.recognised.money.shown())
+    view.add_row(f"loan limit, bound by {quoted.binding}", quoted.limit.money.shown())
+    telling.console.print(view)
+    verified = verify(canonical.encode(valued.report))
+    telling.say(f"report {verified.digest[:16]}…: every figure re-derived offline from the report alone")
+    low, central, high = (figure.money.amount for figure in (appraisal.low, appraisal.central, appraisal.high))
+    telling.expect("low < central < high", holds=low < central < high)
+    telling.expect(
+        "the limit is below the recognised value", holds=quoted.limit.money.amount < quoted.recognised.money.amount
+    )
+    (home / "valuation-report.json").write_bytes(canonical.encode(valued.report))
+    telling.page |= {"valued": valued, "alpha": alpha}
+    return valued
+
+
+def _pledged(telling: Telling, desk: Desk, rival: Desk, valued: Valued, owner: str) -> None:
+    telling.step("6. One asset, one live lien")
+    told = pledge(desk, valued, owner=owner)
+    telling.say(f"{owner} consents; {told['asset']} is pledged to {told['lender']} at rank 1 since {told['since']}")
+    telling.expect("the lien is live for lender-x", holds=told["state"] == "live" and told["lender"] == "lender-x")
+    try:
+        pledge(rival, valued, owner=owner)
+        refused = None
+    except Taken as taken:
+        refused = taken
+        telling.say(f"[red]refused[/red]: lender-y's attempt: {taken.reason}")
+    right = refused is not None and (refused.holder, refused.since) == ("lender-x", told["since"])
+    telling.expect("the second pledge is refused with holder and time", holds=right)
+    telling.page |= {"lien": told, "second": refused.reason if refused else ""}
+
+
+def _audit(telling: Telling, institutions: list[Institution], home: Path) -> None:
+    """Open the stopped nodes' ledgers: what was charged must be what was told, to the unit."""
+    telling.step("7. What it cost, from each institution's own ledger")
+    rows = []
+    for index, one in enumerate(institutions):
+        held = Vault.open(home / one.party, clock=lambda: time.time_ns() // 1000)
+        try:
+            spent = sum(charge["nano"] for charge in held.spending())
+        finally:
+            held.close()
+        cap = town.BUDGETS["everyone"]
+        rows.append((one.party, f"{spent / NANO:g}", f"{cap / NANO:g}"))
+        telling.say(f"{one.party}: {spent / NANO:g} of {cap / NANO:g} rho spent")
+        owed = 2 * PRICE + (NANO // 50 if index == 0 else 0)
+        telling.expect(f"{one.party} spent exactly {owed / NANO:g} rho", holds=spent == owed)
+    telling.page["ledger"] = rows
+
+
+def _ask(telling: Telling, desk: Desk, sql: str) -> asking.Answered:
+    with telling.console.status("asking") as status:
+        return asking.put(desk, sql=sql, purpose=town.PURPOSE, rho=PRICE, standard=town.STANDARD, tell=status.update)
+
+
+def _near(telling: Telling, what: str, release: Release, key: str, true: float, *, cell: tuple[str, ...] = ()) -> None:
+    estimate = release.estimate(key, cell)
+    near = abs(float(estimate.value) - true) <= SIGMAS * sqrt(estimate.variance)
+    telling.expect(f"{what} lies within {SIGMAS} standard errors of the truth", holds=near)
+
+
+@contextmanager
+def _home(keep: Path | None) -> Iterator[Path]:
+    """Give the story a directory: the one to keep, or one that is removed whatever happens."""
+    if keep is not None:
+        if keep.exists() and any(keep.iterdir()):
+            raise PeerFault("the directory to keep is not empty", fix="name a new one")
+        keep.mkdir(parents=True, exist_ok=True)
+        yield keep.resolve()
+        return
+    home = Path(tempfile.mkdtemp(prefix="touchstone-"))
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(143)

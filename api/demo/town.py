@@ -1,0 +1,215 @@
+"""The demonstration's town: homes and keys for every party, then an exchange and three nodes as separate processes."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from api.demo.people import Institution
+from exchange.analyst import desk
+from exchange.hub import catalog
+from exchange.hub.store import Store
+from exchange.line import Unreachable
+from exchange.node import registration, vault
+from exchange.standards import every, shipped
+from privacy.terms import NANO, Kind
+
+STANDARD = "consumer_credit/1"
+DATASET = "accounts"
+REFRESHED = "2026-11-15"
+LENDERS = (("lender-x", "Lender X"), ("lender-y", "Lender Y"))
+PURPOSE = "credit-risk-statistics"
+VALUATION = "pledge-valuation"
+BUDGETS = {"everyone": 1 * NANO, "partner": NANO // 2, PURPOSE: 4 * NANO // 10, VALUATION: NANO // 10}
+"""Budgets of each institution's people, in 1e-9 rho."""
+
+MIN_GROUP = 500
+PLEDGE_LIMIT = 5_000_000
+PLEDGE_UNTIL = "2028-12-31"
+_READY_WITHIN = 60
+
+
+@dataclass
+class Town:
+    """Everything that runs: started in order, ended in reverse, by process id."""
+
+    home: Path
+    institutions: list[Institution]
+    clock: Callable[[], int]
+    url: str = ""
+    _processes: list[tuple[str, "subprocess.Popen[bytes]"]] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def settle(self) -> None:
+        """Give every party its home and keys, pin the keys with each other, register datasets and policies."""
+        nodes = {one.party: vault.create(self._home_of(one.party), party=one.party) for one in self.institutions}
+        keys = {party: key.public_key().public_bytes_raw() for party, key in nodes.items()}
+        lenders = {}
+        for party, _ in LENDERS:
+            made = desk.create(self._home_of(party), party=party, pinned=keys)
+            lenders[party] = made.public_key().public_bytes_raw()
+        store = Store.open(self._home_of("exchange"), clock=self.clock)
+        try:
+            for standard in every():
+                catalog.publish_standard(store, standard)
+            for one in self.institutions:
+                catalog.enrol(store, party=one.party, name=one.name, role="institution", key=keys[one.party])
+            for party, name in LENDERS:
+                catalog.enrol(store, party=party, name=name, role="lender", key=lenders[party])
+        finally:
+            store.close()
+        for one in self.institutions:
+            held = vault.Vault.open(self._home_of(one.party), clock=self.clock)
+            try:
+                for party, key in {**keys, **lenders}.items():
+                    held.pin(party, key)
+                registration.register(held, dataset=dataset_document(one), policy=policy_document(one))
+            finally:
+                held.close()
+
+    def start_exchange(self) -> str:
+        """Start the exchange on a free port and return its address."""
+        self.url = self._start("exchange", ["exchange", "up", str(self._home_of("exchange"))])["ready"]
+        return self.url
+
+    def start_node(self, party: str) -> int:
+        """Start a node and return its process id, once it has announced its dataset."""
+        self._start(party, ["node", "up", str(self._home_of(party)), "--exchange", self.url])
+        return self._processes[-1][1].pid
+
+    def stop(self) -> None:
+        """End every process, last started first; by force if one does not go."""
+        while self._processes:
+            _, process = self._processes.pop()
+            if process.stdin is not None:
+                process.stdin.close()
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+    def running(self) -> dict[str, int]:
+        """Return the process ids by party."""
+        return {party: process.pid for party, process in self._processes}
+
+    def _home_of(self, party: str) -> Path:
+        home = self.home / party
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return home
+
+    def _start(self, party: str, arguments: list[str]) -> dict[str, Any]:
+        log = (self._home_of(party) / "errors.log").open("ab")
+        with log:
+            # -P keeps the working directory out of the module path: another package named api there must not win
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "api.cli", *arguments, "--lifeline"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._processes.append((party, process))
+        line = _first_line(process)
+        if not line:
+            raise Unreachable(f"{party} did not start", fix=f"read {self._home_of(party) / 'errors.log'}")
+        told: dict[str, Any] = json.loads(line)
+        return told
+
+
+def dataset_document(one: Institution) -> dict[str, Any]:
+    """Return the registration of an institution's table, as its data office would write it."""
+    location = one.location
+    return {
+        "name": DATASET,
+        "title": f"Consumer credit accounts of {one.name}",
+        "standard": STANDARD,
+        "population": f"{one.party}/customers",
+        "source": {"kind": location.kind, "path": location.path, "table": location.table},
+        "mapping": {
+            column: {"source": mapped.source} if mapped.source is not None else {"constant": mapped.constant}
+            for column, mapped in one.mapping.items()
+        },
+        "refreshed": REFRESHED,
+    }
+
+
+def policy_document(one: Institution) -> dict[str, Any]:
+    """Return the policy of an institution's table: joint statistics of what is owed, never of income; its own quality."""
+    standard = shipped(STANDARD)
+    mapped = [column for column in standard.columns if column.name in one.mapping]
+    joint: dict[str, list[str]] = {"*": ["count"]}
+    for column in mapped:
+        if column.kind is Kind.CATEGORY:
+            joint[column.name] = ["filter", "group"]
+    joint["balance"] = ["count", "filter", "sum"]
+    joint["months_overdue"] = ["count", "sum"]
+    own = {"*": ["count"]} | {column.name: ["count", "valid"] for column in mapped if column.required}
+    return {
+        "owner": one.party,
+        "dataset": DATASET,
+        "standard": STANDARD,
+        "version": 1,
+        "everyone": BUDGETS["everyone"],
+        "partner": BUDGETS["partner"],
+        "grants": [
+            {
+                "purpose": PURPOSE,
+                "recipients": ["*"],
+                "columns": joint,
+                "min_parties": 3,
+                "min_group": MIN_GROUP,
+                "rho_per_query": NANO // 10,
+                "budget": BUDGETS[PURPOSE],
+            },
+            {
+                "purpose": VALUATION,
+                "recipients": [party for party, _ in LENDERS],
+                "columns": own,
+                "min_parties": 1,
+                "min_group": MIN_GROUP,
+                "rho_per_query": NANO // 50,
+                "budget": BUDGETS[VALUATION],
+            },
+        ],
+        "bounds": {
+            column.name: [column.bounds.lower, column.bounds.upper]
+            for column in mapped
+            if column.bounds is not None and column.name in joint
+        },
+        "domains": {column.name: list(column.domain) for column in mapped if column.kind is Kind.CATEGORY},
+        "pledging": {
+            "lenders": [party for party, _ in LENDERS],
+            "limit": PLEDGE_LIMIT,
+            "until": PLEDGE_UNTIL,
+        },
+    }
+
+
+def _first_line(process: "subprocess.Popen[bytes]") -> str:
+    """Read the process's first line of output, or nothing if it ends or stays silent."""
+    said: list[bytes] = []
+
+    def read() -> None:
+        if process.stdout is not None:
+            said.append(process.stdout.readline())
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(timeout=_READY_WITHIN)
+    return said[0].decode().strip() if said else ""
