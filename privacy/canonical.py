@@ -1,7 +1,8 @@
-"""One spelling for every value that is hashed or signed: a strict subset of RFC 8785 JSON.
+"""One spelling for every value that is hashed or signed: RFC 8785 JSON without floats.
 
-Objects with sorted string keys, arrays, strings, booleans, null and integers below 2**63 in magnitude; no floats, so
-that no two parsers can disagree. Parsing refuses every other spelling of the same value (spaces, duplicate keys,
+Objects with sorted string keys, arrays, strings, booleans, null and integers below 2**63 in magnitude (RFC 8785 stops at
+2**53, where doubles end; ours are read as integers); no floats, so that no two parsers can disagree. Keys stay within
+the Basic Multilingual Plane, where sorting by code point and by UTF-16 unit, as RFC 8785 does, is the same. Parsing refuses every other spelling of the same value (spaces, duplicate keys,
 escapes that need not be), so equal bytes and equal values are the same thing.
 """
 
@@ -14,6 +15,7 @@ from privacy.errors import Malformed
 MAX_BYTES = 1 << 22
 MAX_DEPTH = 32
 MAX_INTEGER = 1 << 63
+LAST_KEY_CHARACTER = "\uffff"
 
 
 def encode(value: Any) -> bytes:
@@ -69,8 +71,8 @@ def _check(value: Any, *, depth: int) -> None:
         return
     if isinstance(value, dict):
         for key, inner in value.items():
-            if not isinstance(key, str):
-                raise Malformed("an object key is not text", fix="use text keys")
+            if not isinstance(key, str) or (not key.isascii() and max(key) > LAST_KEY_CHARACTER):
+                raise Malformed("an object key is not text of the Basic Multilingual Plane", fix="use plain text keys")
             _check(inner, depth=depth + 1)
         return
     if isinstance(value, list | tuple):
