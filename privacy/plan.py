@@ -99,8 +99,9 @@ Filter = OneOf | Between
 class Plan:
     """A joint statistic over the parties' tables of one standard, priced at ``rho`` (units of 1e-9) for each party.
 
-    ``groups`` and ``where`` are kept sorted by column, ``measures`` by key, ``parties`` by name, so that two spellings
-    of one question are one plan with one hash.
+    ``groups`` and ``where`` are kept sorted by column, ``measures`` by key, ``parties`` by name, the values of a filter as
+    text, so that two spellings of one question are one plan with one hash. A group's domain keeps its own order (that
+    of the standard), in which the cells are told.
     """
 
     standard: str
@@ -117,7 +118,7 @@ class Plan:
     def __post_init__(self) -> None:
         object.__setattr__(self, "parties", tuple(sorted(self.parties)))
         object.__setattr__(self, "groups", tuple(sorted(self.groups, key=lambda group: group.column)))
-        object.__setattr__(self, "where", tuple(sorted(self.where, key=lambda test: test.column)))
+        object.__setattr__(self, "where", tuple(sorted(map(_sorted_values, self.where), key=lambda test: test.column)))
         object.__setattr__(self, "measures", tuple(sorted(self.measures, key=lambda measure: measure.key)))
         self._validate()
 
@@ -229,6 +230,10 @@ def _integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError
     return value
+
+
+def _sorted_values(test: Filter) -> Filter:
+    return OneOf(test.column, tuple(sorted(test.values))) if isinstance(test, OneOf) else test
 
 
 def _filter_json(test: Filter) -> dict[str, Any]:
