@@ -20,6 +20,9 @@ ROWS_BITS = 32
 SIGMA_GRAIN = 1024
 """Noise scales are multiples of 1/1024 of a lattice unit: exact as binary floats, so OpenDP receives what was proved."""
 
+SIGMA_BITS = 53
+"""A noise scale has at most as many significant bits as a binary float; larger ones are rounded up."""
+
 LEAST_SIGMA = 3
 """Lattice units of noise per party at least, so that sums of discrete Gaussians stay discrete Gaussian to 2e-51
 (protocol pitfall 10)."""
@@ -94,8 +97,10 @@ def magnitude(plan: Plan) -> int:
 
 
 def _least_grains(distance: int, rho: Fraction) -> int:
-    """Smallest k with ``(k / 1024)**2 >= distance**2 / (2 rho)``, in integers."""
+    """Smallest k of at most 53 significant bits with ``(k / 1024)**2 >= distance**2 / (2 rho)``, in integers."""
     need = Fraction(distance * distance * SIGMA_GRAIN * SIGMA_GRAIN) / (2 * rho)
     ceiling = -(-need.numerator // need.denominator)
     root = isqrt(ceiling)
-    return root if root * root >= ceiling else root + 1
+    least = root if root * root >= ceiling else root + 1
+    beyond = max(0, least.bit_length() - SIGMA_BITS)
+    return -(-least >> beyond) << beyond
