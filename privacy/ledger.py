@@ -86,9 +86,9 @@ def epsilon(rho: int, delta: float) -> float:
     cost = rho / NANO
 
     def bound(alpha: float) -> float:
-        return cost * alpha + (log(1 / delta) + (alpha - 1) * log1p(-1 / alpha) - log(alpha)) / (alpha - 1)
+        return cost * alpha + (-log(delta) + (alpha - 1) * log1p(-1 / alpha) - log(alpha)) / (alpha - 1)
 
-    low, high = 1 + 1e-9, 2 + 4 * (log(1 / delta) / cost) ** 0.5 + 1 / cost
+    low, high = 1 + 1e-9, 2 + 4 * (-log(delta) / cost) ** 0.5 + 1 / cost
     for _ in range(
         200
     ):  # the bound is unimodal in alpha; every alpha gives a valid epsilon, so precision is not safety
