@@ -78,8 +78,10 @@ def mask(
     plaintexts pass unchanged: there is nobody to hide a part from, the sum is that party's own noised release.
 
     Raises:
-        Malformed: if a peer's share is invalid or a plaintext does not fit the modulus.
+        Malformed: if a peer's share is invalid, a plaintext does not fit the modulus or the party is its own peer.
     """
+    if me in peers:
+        raise Malformed("a party cannot share a mask with itself", fix="leave the party out of its peers")
     if any(not 0 <= value < modulus for value in packed.plaintexts):
         raise Malformed("a packed plaintext does not fit the modulus", fix="use the layout made for this key")
     values = list(packed.plaintexts)
