@@ -45,6 +45,10 @@ def check_party(text: str) -> str:
     return text
 
 
+def _whole(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool)
+
+
 class Kind(StrEnum):
     """What a column is for; the classification floor of minimum necessity hangs on it."""
 
@@ -98,6 +102,11 @@ class Column:
 
     def __post_init__(self) -> None:
         check_name(self.name, what="column")
+        texts = (self.meaning, self.unit, *self.domain)
+        if not all(isinstance(text, str) for text in texts) or not isinstance(self.required, bool):
+            raise Malformed("a column has mistyped fields", fix="compare it with a published standard")
+        if not _whole(self.decimals):
+            raise Malformed("a column's decimals are not a whole number", fix="declare decimals between 0 and 9")
         if not 0 <= self.decimals <= 9:
             raise Malformed("a column has between 0 and 9 decimals", fix="declare decimals between 0 and 9")
         if self.kind is Kind.MEASURE and self.bounds is None:
@@ -137,6 +146,10 @@ class Standard:
 
     def __post_init__(self) -> None:
         check_name(self.name, what="standard")
+        if not isinstance(self.title, str) or not all(
+            map(_whole, (self.version, self.rows_per_unit, self.institutions_per_unit))
+        ):
+            raise Malformed("the standard has mistyped fields", fix="compare it with a published standard")
         names = [column.name for column in self.columns]
         if len(set(names)) != len(names):
             raise Malformed("a standard names a column twice", fix="give each column its own name")
