@@ -8,12 +8,13 @@ node run this same function on the same documents; a node's own answer is the on
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from privacy import canonical
 from privacy.errors import Malformed
 from privacy.ledger import Caps
-from privacy.plan import CountPresent, CountRows, CountValid, Measure, Plan, Sum
+from privacy.plan import CountPresent, CountRows, CountValid, Filter, GroupBy, Measure, OneOf, Plan, Sum
 from privacy.terms import Bounds, Kind, Standard, check_name, check_party
 
 USES = ("group", "filter", "count", "valid", "sum")
@@ -191,6 +192,17 @@ class Policy:
         return policy
 
     def _validate(self) -> None:
+        texts = [self.standard, *(recipient for grant in self.grants for recipient in grant.recipients)]
+        texts += [*self.bounds, *self.domains, *(column for grant in self.grants for column in grant.columns)]
+        texts += [value for domain in self.domains.values() for value in domain]
+        whole = [self.version]
+        if self.pledging is not None:
+            texts += [*self.pledging.lenders, self.pledging.until]
+            whole.append(self.pledging.limit)
+        if not all(isinstance(text, str) for text in texts) or not all(map(_whole, whole)):
+            raise Malformed("the policy has mistyped fields", fix="compare it with `touchstone policy example`")
+        if self.pledging is not None and date.fromisoformat(self.pledging.until).isoformat() != self.pledging.until:
+            raise Malformed("the policy's pledging ends on no date", fix="write the date as 2026-12-31")
         if len({grant.purpose for grant in self.grants}) != len(self.grants):
             raise Malformed("the policy grants one purpose twice", fix="merge the two grants")
         for grant in self.grants:
@@ -199,7 +211,7 @@ class Policy:
             if any(use not in USES for uses in grant.columns.values() for use in uses):
                 raise Malformed("the policy grants an unknown use", fix=f"known uses: {', '.join(USES)}")
             numbers = (grant.min_parties, grant.min_group, grant.rho_per_query, grant.budget)
-            if any(isinstance(number, bool) or not isinstance(number, int) or number < 0 for number in numbers):
+            if not all(map(_whole, numbers)):
                 raise Malformed("a grant's limit is not a whole number", fix="declare limits as whole numbers")
         _ = self.caps
 
@@ -252,6 +264,10 @@ def decide(plan: Plan, *, asker: str, standard: Standard, policies: Iterable[Pol
     return Decision(tuple(sorted(violations)), _nearest(plan, asker=asker, standard=standard, policies=held))
 
 
+def _whole(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 0
+
+
 def _atom(measure: Measure) -> Atom:
     match measure:
         case CountRows():
@@ -291,6 +307,12 @@ def _violations(plan: Plan, *, asker: str, standard: Standard, policies: list[Po
     kinds = {column.name: column.kind for column in standard.columns}
     for atom in atoms(plan):
         found |= _floor(atom, kinds, template)
+    for test in plan.where:
+        if _misfit(test, kinds):
+            # an engine would fail on it, after the charge: the language has no such test
+            item, why = f"filter on {test.column}", "the column's kind has no such test"
+            fix = "compare categories with values and measures with numbers"
+            found.add(Violation(item, "registry", "kind of column", why, fix))
     if not policies:
         found.add(
             Violation(
@@ -323,6 +345,11 @@ def _floor(atom: Atom, kinds: Mapping[str, Kind], template: Template | None) -> 
     return set()
 
 
+def _misfit(test: Filter, kinds: Mapping[str, Kind]) -> bool:
+    """Whether a filter compares a measure with values or a category with an interval."""
+    return kinds.get(test.column) is (Kind.MEASURE if isinstance(test, OneOf) else Kind.CATEGORY)
+
+
 def _grant_violations(plan: Plan, *, asker: str, policy: Policy) -> set[Violation]:
     rule = f"{policy.owner}.{policy.dataset}@{policy.version}"
     grant = policy.grant(plan.purpose)
@@ -349,7 +376,8 @@ def _grant_violations(plan: Plan, *, asker: str, policy: Policy) -> set[Violatio
         if granted and not set(group.domain) <= set(policy.domains.get(group.column, ())):
             why = "the owner declares no public domain that covers these values"
             found.add(Violation(f"values of {group.column}", "policy", rule, why, "use the declared domain"))
-    least = max(grant.min_parties, PURPOSES[plan.purpose].min_parties)
+    template = PURPOSES.get(plan.purpose)
+    least = max(grant.min_parties, template.min_parties if template else 1)
     if len(plan.parties) < least:
         why = f"at least {least} institutions must answer together, the plan has {len(plan.parties)}"
         found.add(Violation("parties", "policy", rule, why, f"ask {least} or more institutions"))
@@ -360,7 +388,10 @@ def _grant_violations(plan: Plan, *, asker: str, policy: Policy) -> set[Violatio
 
 
 def _nearest(plan: Plan, *, asker: str, standard: Standard, policies: list[Policy]) -> Plan | None:
-    """Drop what is refused, lower the price to what is granted; nothing if that leaves no question worth asking."""
+    """Drop what is refused, narrow bounds and groups to what is declared, lower the price to what is granted.
+
+    Nothing if that leaves no question worth asking.
+    """
     kinds = {column.name: column.kind for column in standard.columns}
     template = PURPOSES.get(plan.purpose)
     grants = [grant for policy in policies if (grant := policy.grant(plan.purpose)) and grant.admits(asker)]
@@ -371,7 +402,11 @@ def _nearest(plan: Plan, *, asker: str, standard: Standard, policies: list[Polic
         granted = all(atom.use in grant.columns.get(atom.column, ()) for grant in grants)
         return granted and not _floor(atom, kinds, template)
 
-    kept = tuple(measure for measure in plan.measures if passes(_atom(measure)))
+    kept: tuple[Measure, ...] = tuple(
+        narrowed
+        for measure in plan.measures
+        if passes(_atom(measure)) and (narrowed := _within_bounds(measure, policies)) is not None
+    )
     if not kept and passes(Atom(ROWS, "count")):
         kept = (CountRows(),)
     if not kept:
@@ -381,10 +416,35 @@ def _nearest(plan: Plan, *, asker: str, standard: Standard, policies: list[Polic
         candidate = replace(
             plan,
             measures=kept,
-            groups=tuple(group for group in plan.groups if passes(Atom(group.column, "group"))),
-            where=tuple(test for test in plan.where if passes(Atom(test.column, "filter"))),
+            groups=tuple(
+                GroupBy(group.column, domain)
+                for group in plan.groups
+                if passes(Atom(group.column, "group")) and (domain := _within_domains(group, policies))
+            ),
+            where=tuple(
+                test for test in plan.where if passes(Atom(test.column, "filter")) and not _misfit(test, kinds)
+            ),
             rho=price,
         )
     except Malformed:
         return None
     return None if _violations(candidate, asker=asker, standard=standard, policies=policies) else candidate
+
+
+def _within_bounds(measure: Measure, policies: list[Policy]) -> Measure | None:
+    """Return the measure with its bounds narrowed to those that all owners declare, or nothing if none are left."""
+    if not isinstance(measure, Sum):
+        return measure
+    declared = [policy.bounds.get(measure.column) for policy in policies]
+    known = [bounds for bounds in declared if bounds is not None]
+    lower = max(bounds.lower for bounds in (measure.bounds, *known))
+    upper = min(bounds.upper for bounds in (measure.bounds, *known))
+    if len(known) < len(declared) or lower > upper or lower == upper == 0:
+        return None
+    return Sum(measure.column, Bounds(lower, upper))
+
+
+def _within_domains(group: GroupBy, policies: list[Policy]) -> tuple[str, ...]:
+    """Return the group's values that all owners declare, in the group's order."""
+    declared = [set(policy.domains.get(group.column, ())) for policy in policies]
+    return tuple(value for value in group.domain if all(value in values for values in declared))
