@@ -73,7 +73,7 @@ class Envelope:
         try:
             signature = base64.b64decode(document["signature"] + "==", altchars=b"-_", validate=True)
             envelope = cls(document["kind"], check_party(document["signer"]), document["body"].encode(), signature)
-            spelled = envelope.to_json() == document and len(signature) == 64
+            spelled = envelope.to_json() == document and len(signature) == 64 and isinstance(envelope.kind, str)
         except (KeyError, TypeError, ValueError, AttributeError, binascii.Error):
             spelled = False
         if not spelled:
