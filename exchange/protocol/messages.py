@@ -5,20 +5,27 @@ hexadecimal; budgets are integers of 1e-9 rho; times are seconds since 1970-01-0
 """
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from exchange.protocol.envelope import Envelope, sign
 from privacy.errors import Malformed
+
+
+def _on_calendar(text: str) -> str:
+    date.fromisoformat(text)
+    return text
+
 
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Party = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Text = Annotated[str, Field(min_length=1, max_length=400)]
 Amount = Annotated[int, Field(ge=0, lt=1 << 62)]
-Date = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+Date = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_on_calendar)]
 
 
 class Message(BaseModel):
