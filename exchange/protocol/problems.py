@@ -84,5 +84,5 @@ def error(told: Any) -> PrivacyError:
             case _:
                 cls = next(cls for cls, problem in TABLE.items() if problem.code == code)
                 return cls(told["detail"], fix=told["fix"])
-    except (KeyError, TypeError, AttributeError, StopIteration, Malformed):
+    except (KeyError, TypeError, AttributeError, OverflowError, StopIteration, Malformed):
         return PrivacyError("the exchange answered with something unreadable", fix="check the address and the version")

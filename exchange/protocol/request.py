@@ -74,7 +74,7 @@ def _claims(value: str, directory: Mapping[str, bytes]) -> dict[str, Any]:
         claims: dict[str, Any] = decoded.claims
         if decoded.header.get("kid") != claims.get("sub"):
             raise problem
-    except (JoseError, ValueError, KeyError, TypeError, UnicodeError):
+    except (JoseError, ValueError, KeyError, TypeError, UnicodeError, RecursionError):
         raise problem from None
     return claims
 
