@@ -128,6 +128,8 @@ class Session:
         sender = envelope.signer
         if sender not in self.parties:
             raise PeerFault("the sender is not a party of this session", fix="answer only sessions that name you")
+        if getattr(message, "session", self.id) != self.id:
+            raise PeerFault("the message names another session", fix="send it to its own session")
         match message:
             case Accept():
                 if message.plan_hash != self.plan_hash:
