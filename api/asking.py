@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from exchange.analyst import figures
-from exchange.analyst.desk import Answer, Desk
+from exchange.analyst.desk import PATIENCE, Answer, Desk
 from exchange.analyst.query import Question, narrow, parse, spell
 from exchange.line import Line
 from exchange.protocol.errors import Overreach
@@ -39,7 +39,9 @@ def open_desk(home: Path, exchange: str) -> Desk:
     return Desk(home, lambda party, key: Line(exchange, party=party, key=key))
 
 
-def put(desk: Desk, *, sql: str, purpose: str, rho: int, standard: str, tell: Tell) -> Answered:
+def put(
+    desk: Desk, *, sql: str, purpose: str, rho: int, standard: str, tell: Tell, seconds: int = PATIENCE
+) -> Answered:
     """Ask every institution that holds data under the standard, follow the session, open the answer.
 
     Raises:
@@ -47,7 +49,7 @@ def put(desk: Desk, *, sql: str, purpose: str, rho: int, standard: str, tell: Te
     """
     schema = desk.standard(standard)
     question = parse(sql, standard=schema, purpose=purpose, parties=desk.holders(standard), rho=rho)
-    session = desk.ask(question.plan, now=int(time.time()))
+    session = desk.ask(question.plan, now=int(time.time()), seconds=seconds)
     record = desk.wait(session, lambda stage, waiting: tell(f"{stage}: {', '.join(waiting) or 'complete'}"))
     return Answered(sql, question, schema, desk.open(record, question.plan))
 

@@ -90,8 +90,8 @@ class Desk:
         listed = self.line.get("/v1/datasets")["datasets"]
         return tuple(sorted({row["owner"] for row in listed if row["standard"] == standard}))
 
-    def ask(self, plan: Plan, *, now: int) -> str:
-        """Open a session for a plan and return its id; ``now`` in seconds since 1970.
+    def ask(self, plan: Plan, *, now: int, seconds: int = PATIENCE) -> str:
+        """Open a session for a plan and return its id; ``now`` in seconds since 1970, to be answered in ``seconds``.
 
         Raises:
             Overreach: if minimum necessity refuses it.
@@ -102,7 +102,7 @@ class Desk:
             key=public.to_jwk(),
             proof=self.key.prove(context=self.party).to_json(public),
             nonce=secrets.token_hex(32),
-            expires=now + PATIENCE,
+            expires=now + seconds,
         )
         return str(self.line.post("/v1/sessions", self.sign(message))["id"])
 
@@ -183,7 +183,7 @@ class Desk:
     def _ending(self, record: Mapping[str, Any]) -> Refused:
         """Turn a session that ended without an answer into the refusal that explains it."""
         if record["ended_by"] is None:
-            waited = ", ".join(record["waiting_for"]) or "its parties"
+            waited = ", ".join(record["silent"])
             return Refused(
                 f"the session ended after {PATIENCE} s without {waited}", fix="ask again when they are online"
             )

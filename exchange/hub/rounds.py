@@ -136,6 +136,7 @@ def describe(view: View, session_id: str, *, caller: str) -> dict[str, Any]:
         "id": session.id,
         "stage": session.stage.value,
         "waiting_for": list(session.waiting_for()),
+        "silent": list(session.silent()),
         "heard": len(session.accepts) + len(session.commits) + len(session.shares),
         "parties": list(session.parties),
         "expires": expires,

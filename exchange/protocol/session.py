@@ -163,11 +163,16 @@ class Session:
             session=self.id, plan_hash=self.plan_hash, key_fingerprint=self.key_fingerprint, accepts=self.accepts
         )
 
+    def silent(self) -> tuple[str, ...]:
+        """Parties not yet heard in the step that is not complete: whom it waits for, or waited for in vain."""
+        for heard in (self.accepts, self.commits, self.shares):
+            if len(heard) < len(self.parties):
+                return tuple(party for party in self.parties if party not in heard)
+        return ()
+
     def waiting_for(self) -> tuple[str, ...]:
         """Parties whose message the session needs next; none when it is over."""
-        heard = {Stage.JUDGING: self.accepts, Stage.COMMITTING: self.commits, Stage.ANSWERING: self.shares}
-        collected = heard.get(self.stage)
-        return () if collected is None else tuple(party for party in self.parties if party not in collected)
+        return () if self.stage in OVER else self.silent()
 
     def _check_roster(self, claimed: str) -> None:
         if set(self.accepts) != set(self.parties) or claimed != self.roster_hash:
