@@ -116,38 +116,59 @@ def narrow(question: Question, plan: Plan) -> Question:
     def answerable(output: Output) -> bool:
         return output.column in groups if output.what == "group" else _keys(output) <= keys
 
-    kept = tuple(output for output in question.outputs if answerable(output))
-    if not any(output.what != "group" for output in kept):
-        kept += (Output("count", "count", "*"),)
-    return Question(plan, kept, {})
+    kept = [output for output in question.outputs if answerable(output)]
+    # what the plan still measures but no kept column shows is shown by itself, so that the spelling asks this very plan
+    for measure in plan.measures:
+        if not isinstance(measure, CountValid) and not any(measure.key in _keys(output) for output in kept):
+            what = "sum" if isinstance(measure, Sum) else "count"
+            column = "*" if isinstance(measure, CountRows) else measure.column
+            name = _default_name(what, column)
+            while any(output.name == name for output in kept):
+                name += "_"
+            kept.append(Output(name, what, column))
+    return Question(plan, tuple(kept), {})
 
 
 def spell(question: Question, standard: Standard) -> str:
     """Return a statement that asks this question."""
-    terms = [
-        output.column if output.what == "group" else f"{output.what.upper()}({output.column})"
-        for output in question.outputs
-    ]
-    text = f"SELECT {', '.join(terms)} FROM {standard.name}"  # noqa: S608  names of a published standard, shown only
+    terms = ", ".join(_spell_output(output) for output in question.outputs)
+    text = f"SELECT {terms} FROM {_spell_name(standard.name)}"  # noqa: S608  names of a published standard, shown only
     if question.plan.where:
         text += " WHERE " + " AND ".join(_spell_filter(test, standard) for test in question.plan.where)
     if question.plan.groups:
-        text += " GROUP BY " + ", ".join(group.column for group in question.plan.groups)
+        text += " GROUP BY " + ", ".join(_spell_name(group.column) for group in question.plan.groups)
     return text
 
 
+def _spell_output(output: Output) -> str:
+    column = "*" if output.column == "*" else _spell_name(output.column)
+    term = column if output.what == "group" else f"{output.what.upper()}({column})"
+    plain = output.name == _default_name(output.what, output.column)
+    return term if plain else f"{term} AS {_spell_name(output.name)}"
+
+
+def _spell_name(name: str) -> str:
+    """Quote a name if the language would take it for something else."""
+    return exp.to_identifier(name).sql(dialect="duckdb")
+
+
+def _default_name(what: str, column: str) -> str:
+    return column if what == "group" else "count" if column == "*" else f"{what}_{column}"
+
+
 def _spell_filter(test: Filter, standard: Standard) -> str:
+    name = _spell_name(test.column)
     match test:
-        case OneOf(column, values):
+        case OneOf(_, values):
             listed = ["'" + value.replace("'", "''") + "'" for value in values]
-            return f"{column} = {listed[0]}" if len(listed) == 1 else f"{column} IN ({', '.join(listed)})"
+            return f"{name} = {listed[0]}" if len(listed) == 1 else f"{name} IN ({', '.join(listed)})"
         case Between(column, bounds):
             scale = Decimal(10) ** standard.column(column).decimals
             parts = []
-            if bounds.lower > _WIDEST.lower:
-                parts.append(f"{column} >= {bounds.lower / scale}")
+            if bounds.lower > _WIDEST.lower or bounds.upper == _WIDEST.upper:
+                parts.append(f"{name} >= {bounds.lower / scale}")
             if bounds.upper < _WIDEST.upper:
-                parts.append(f"{column} <= {bounds.upper / scale}")
+                parts.append(f"{name} <= {bounds.upper / scale}")
             return " AND ".join(parts)
 
 
@@ -162,16 +183,18 @@ def _single_select(sql: str) -> exp.Select:
             "the statement cannot be parsed",
             fix="write SELECT ... FROM ... [WHERE ...] [GROUP BY ...]",
             line=int(at.get("line") or 0),
-            column=int(at.get("col") or 0),
+            # the parser tells where the offending token ends
+            column=max(0, int(at.get("col") or 0) - max(0, len(at.get("highlight") or "") - 1)),
         ) from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Select):
         raise QueryFault("only one SELECT statement is answered", fix="write a single SELECT")
     select = statements[0]
-    known = {"expressions", "from_", "where", "group", "kind"}
+    known = {"expressions", "from_", "where", "group"}
     for clause, value in select.args.items():
         if value and clause not in known:
-            raise QueryFault(
+            raise _fault(
                 f"the clause {clause.strip('_').upper()} is not in the language",
+                value[0] if isinstance(value, list) else value,
                 fix="use SELECT, FROM, WHERE and GROUP BY",
             )
     return select
@@ -181,7 +204,7 @@ def _check_table(select: exp.Select, standard: Standard) -> None:
     origin = select.args.get("from_")
     table = origin.this if origin is not None else None
     extra = [name for name, value in table.args.items() if value and name != "this"] if table is not None else []
-    if not isinstance(table, exp.Table) or table.name != standard.name or extra:
+    if not isinstance(table, exp.Table) or _folded(table) != standard.name or extra:
         raise _fault("the statement must read from one standard", origin, fix=f"write FROM {standard.name}")
 
 
@@ -194,8 +217,8 @@ def _groups(select: exp.Select, standard: Standard) -> tuple[str, ...]:
     names = []
     for item in clause.expressions:
         column = _column(item, standard)
-        if column.kind is Kind.MEASURE:
-            raise _fault(f"{column.name} is a measure and has no public groups", item, fix="group by a category")
+        if column.kind is not Kind.CATEGORY:
+            raise _fault(f"{column.name} is no category and has no public groups", item, fix="group by a category")
         names.append(column.name)
     if len(set(names)) != len(names):
         raise _fault("GROUP BY lists a column twice", clause, fix="list each column once")
@@ -215,14 +238,15 @@ def _outputs(
                 raise _fault(
                     f"{column.name} is neither grouped nor aggregated", term, fix=f"add GROUP BY {column.name}"
                 )
+            if any(output.what == "group" and output.column == column.name for output in outputs):
+                raise _fault(f"{column.name} is shown twice", term, fix="show it once")
             what, name = "group", column.name
             places[f"{name} as group"] = _place(term)
         else:
             what, name = _aggregate(term, standard)
             for use in {"avg": ("count", "sum")}.get(what, (what,)):
                 places["rows as count" if name == "*" else f"{name} as {use}"] = _place(term)
-        default = name if what == "group" else "count" if name == "*" else f"{what}_{name}"
-        outputs.append(Output(item.alias or default, what, name))
+        outputs.append(Output(item.alias or _default_name(what, name), what, name))
     missing = [name for name in groups if not any(o.what == "group" and o.column == name for o in outputs)]
     if missing:
         raise QueryFault(f"{missing[0]} is grouped but not shown", fix=f"add {missing[0]} to SELECT")
@@ -240,7 +264,7 @@ def _aggregate(term: exp.Expression, standard: Standard) -> tuple[str, str]:
             if extra or not isinstance(inner, exp.Star | exp.Column):
                 break
             if isinstance(inner, exp.Star):
-                if what == "count":
+                if what == "count" and not any(inner.args.values()):
                     return what, "*"
                 break
             column = _column(inner, standard)
@@ -285,13 +309,15 @@ def _where(select: exp.Select, standard: Standard, places: dict[str, tuple[int, 
 
 
 def _conjuncts(term: exp.Expression) -> Iterator[exp.Expression]:
-    while isinstance(term, exp.Paren):
-        term = term.this
-    if isinstance(term, exp.And):
-        yield from _conjuncts(term.this)
-        yield from _conjuncts(term.expression)
-    else:
-        yield term
+    waiting = [term]
+    while waiting:
+        term = waiting.pop()
+        if isinstance(term, exp.Paren):
+            waiting.append(term.this)
+        elif isinstance(term, exp.And):
+            waiting += [term.expression, term.this]
+        else:
+            yield term
 
 
 def _test(term: exp.Expression, standard: Standard) -> Filter:
@@ -311,10 +337,10 @@ def _test(term: exp.Expression, standard: Standard) -> Filter:
             lower, upper = _number(term.args["low"], column), _number(term.args["high"], column)
         case exp.GT() | exp.GTE():
             lower, upper = _number(term.expression, column), Decimal(_WIDEST.upper)
-            lower += Decimal("1e-12") if isinstance(term, exp.GT) else 0
+            lower = lower.to_integral_value(ROUND_FLOOR) + 1 if isinstance(term, exp.GT) else lower
         case exp.LT() | exp.LTE():
             lower, upper = Decimal(_WIDEST.lower), _number(term.expression, column)
-            upper -= Decimal("1e-12") if isinstance(term, exp.LT) else 0
+            upper = upper.to_integral_value(ROUND_CEILING) - 1 if isinstance(term, exp.LT) else upper
         case _:
             raise _fault("a measure is compared with numbers", term, fix=help_text)
     low = int(lower.to_integral_value(ROUND_CEILING))
@@ -355,10 +381,15 @@ def _column(item: Any, standard: Standard) -> Column:
     if not isinstance(item, exp.Column) or item.args.get("table") is not None:
         raise _fault("a plain column name was expected", item, fix="write the column's name alone")
     try:
-        return standard.column(item.name)
+        return standard.column(_folded(item))
     except KeyError:
         known = ", ".join(column.name for column in standard.columns)
         raise _fault("the standard has no such column", item, fix=f"columns: {known}") from None
+
+
+def _folded(item: exp.Expression) -> str:
+    """Return a name in lower case, as SQL compares names; a look-alike in another alphabet stays what it is."""
+    return item.name.lower() if item.name.isascii() else item.name
 
 
 def _text(item: Any, help_text: str) -> str:
@@ -376,7 +407,7 @@ def _number(item: Any, column: Column) -> Decimal:
         value = Decimal(str(literal.this)).scaleb(column.decimals)
     except ArithmeticError:
         raise _fault("a number was expected", item, fix=f"compare {column.name} with a plain number") from None
-    if abs(value) >= _WIDEST.upper:
+    if abs(value) > _WIDEST.upper:
         raise _fault("this number is too large", item, fix="use a smaller number")
     return -value if negative else value
 
