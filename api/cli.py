@@ -74,6 +74,20 @@ def exchange_enrol(
     _note(f"enrolled {party} as {role}")
 
 
+@exchange_app.command("reset-witness")
+def exchange_reset_witness(
+    home: Home,
+    party: Annotated[str, typer.Argument(help="The institution whose ledger was lost.")],
+    seq: Annotated[int, typer.Argument(min=0, help="Entry at which its journal stands now.")],
+    head: Annotated[str, typer.Argument(help="Hash of that entry, as the institution told you.")],
+) -> None:
+    """Accept an institution's journal after a loss; journaled, since it lets forgotten charges go."""
+    _hex_key(head)
+    with _store(home) as store:
+        store.write(lambda _: ([("witness", {"party": party, "seq": seq, "hash": head})], None))
+    _note(f"the exchange now goes by entry {seq} of {party}")
+
+
 @exchange_app.command("up")
 def exchange_up(
     home: Home,

@@ -4,14 +4,22 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.service import Authenticated, Bell
-from exchange.hub import rounds
+from exchange.hub import keys, rounds
+from privacy.errors import Malformed
 
 router = APIRouter(prefix="/v1")
 
 LONGEST_WAIT = 20
 """Seconds that a poll is held open at most."""
+
+
+@router.post("/keys", status_code=201)
+async def register_key(call: Authenticated) -> dict[str, Any]:
+    """Register the Paillier key that one's sessions are answered under: a signed key envelope with its proof."""
+    return {"fingerprint": await run_in_threadpool(keys.register, call.store, call.envelope())}
 
 
 @router.post("/sessions", status_code=201)
@@ -47,16 +55,32 @@ async def tell(session: str, call: Authenticated) -> dict[str, Any]:
     return {"stage": stage.value}
 
 
+class Poll(BaseModel):
+    """What a node says when it polls: how long to hold the call open, and the head of its journal."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    wait: Annotated[int, Field(ge=0, le=LONGEST_WAIT)]
+    seq: Annotated[int, Field(ge=0, lt=1 << 62)]
+    head: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 @router.post("/poll")
 async def poll(call: Authenticated) -> dict[str, Any]:
-    """Return what the calling node has to do next; held open for ``wait`` seconds while there is nothing."""
-    asked = call.value.get("wait", 0) if isinstance(call.value, dict) else 0
-    wait = asked if isinstance(asked, int) and not isinstance(asked, bool) else 0
-    deadline = call.service.seconds() + min(max(wait, 0), LONGEST_WAIT)
+    """Return what the calling node has to do next, held open while there is nothing, and the head it has shown last.
+
+    A node whose journal is behind that head gets no tasks: it has forgotten charges.
+    """
+    try:
+        asked = Poll.model_validate(call.value)
+    except ValidationError:
+        raise Malformed("the poll is not well formed", fix="use the node of this release") from None
+    deadline = call.service.seconds() + asked.wait
+    seq, head = await run_in_threadpool(rounds.witness, call.store, call.party, seq=asked.seq, head=asked.head)
+    behind = (asked.seq, asked.head) != (seq, head)
     while True:
         news = call.service.bell.now()
-        tasks = await run_in_threadpool(lambda: rounds.tasks(call.store.view(), call.party))
+        tasks = [] if behind else await run_in_threadpool(lambda: rounds.tasks(call.store.view(), call.party))
         left = deadline - call.service.seconds()
-        if tasks or left <= 0:
-            return {"tasks": tasks}
+        if tasks or behind or left <= 0:
+            return {"tasks": tasks, "witnessed": {"seq": seq, "head": head}}
         await Bell.wait(news, left)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from exchange.line import Line
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Overreach, PeerFault, Unknown
-from exchange.protocol.messages import Abort, Accept, Ask, Commit, Decline, Message, Share, expect, read
+from exchange.protocol.messages import Abort, Accept, Ask, Commit, Decline, Key, Message, Share, expect, read
 from exchange.protocol.session import OVER, Stage, check_commits, roster_hash
 from privacy import canonical, seal
 from privacy.errors import Mismatch, Refused
@@ -62,6 +62,7 @@ class Desk:
         self._home = home
         self._directory = {party: bytes.fromhex(key) for party, key in pinned.items()}
         self._key: SecretKey | None = None
+        self._registered = False
         self.line = line_to(self.party, self._signing)
 
     @property
@@ -96,15 +97,26 @@ class Desk:
         Raises:
             Overreach: if minimum necessity refuses it.
         """
-        public = self.key.public
         message = Ask(
             plan=plan.to_json(),
-            key=public.to_jwk(),
-            proof=self.key.prove(context=self.party).to_json(public),
+            key=self._registered_key(),
             nonce=secrets.token_hex(32),
             expires=now + seconds,
         )
         return str(self.line.post("/v1/sessions", self.sign(message))["id"])
+
+    def _registered_key(self) -> str:
+        """Register this desk's key with the exchange, once, and return its fingerprint."""
+        public = self.key.public
+        if not self._registered:
+            path = self._home / "registered-key.json"
+            if not path.exists():
+                proof = self.key.prove(context=self.party)
+                signed = self.sign(Key(key=public.to_jwk(), proof=proof.to_json(public)))
+                path.write_bytes(canonical.encode(signed.to_json()))
+            self.line.post("/v1/keys", Envelope.from_json(canonical.decode(path.read_bytes())))
+            self._registered = True
+        return public.fingerprint
 
     def wait(self, session: str, progress: Progress = lambda _stage, _waiting: None) -> Mapping[str, Any]:
         """Follow a session until it is over and return its record.

@@ -10,10 +10,12 @@ from exchange.hub.fold import fold
 from exchange.hub.store import Event, Store, View
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Overreach, Unknown
+from exchange.protocol.keys import stored_key
 from exchange.protocol.messages import Ask, Share, expect, read
 from exchange.protocol.session import OVER, Session, Stage
-from privacy import modulus, seal
+from privacy import seal
 from privacy.errors import Malformed, Mismatch
+from privacy.modulus import PublicKey
 from privacy.necessity import Policy, decide
 from privacy.packing import layout_of
 from privacy.plan import Plan
@@ -37,8 +39,7 @@ def open_session(store: Store, envelope: Envelope, *, now: int) -> str:
         raise Malformed("the deadline is not within the next day", fix="choose a deadline within 24 hours")
     if view.session(envelope.id) is not None:
         return envelope.id
-    key = modulus.PublicKey.from_jwk(ask.key)
-    modulus.verify(key, modulus.Proof.from_json(ask.proof, key), context=envelope.signer)
+    key = _key(view, envelope)
     layout_of(plan, modulus_bits=key.bits)
     _judge(store, view, plan=plan, asker=envelope.signer)
 
@@ -112,7 +113,9 @@ def tasks(view: View, party: str) -> list[dict[str, Any]]:
             continue
         match session.stage:
             case Stage.JUDGING:
-                todo.append({"task": "judge", "session": name, "ask": ask.to_json()})
+                registered = view.key(expect(ask, view.directory(), Ask).key)
+                told = None if registered is None else registered.to_json()
+                todo.append({"task": "judge", "session": name, "ask": ask.to_json(), "key": told})
             case Stage.COMMITTING:
                 todo.append({"task": "commit", "session": name, "accepts": _wire(session.accepts)})
             case Stage.ANSWERING:
@@ -121,6 +124,25 @@ def tasks(view: View, party: str) -> list[dict[str, Any]]:
                 pass
     todo += [{"task": "consent", "offer": offer.to_json()} for offer in view.open_offers(party)]
     return todo
+
+
+def witness(store: Store, party: str, *, seq: int, head: str) -> tuple[int, str]:
+    """Note the head of a node's journal (``seq`` from 0, ``head`` its hash) and return the latest head it has shown.
+
+    A head that goes back, or is another at the same place, is not noted: the node must not answer with a ledger that
+    forgot charges, and it learns so from what this returns.
+    """
+    held = store.view().witnessed(party)
+    if held is not None and seq <= held[0]:
+        return held
+
+    def decide(view: View) -> tuple[list[Event], tuple[int, str]]:
+        latest = view.witnessed(party)
+        if latest is not None and seq <= latest[0]:
+            return [], latest
+        return [("witness", {"party": party, "seq": seq, "hash": head})], (seq, head)
+
+    return store.write(decide)
 
 
 def describe(view: View, session_id: str, *, caller: str) -> dict[str, Any]:
@@ -176,8 +198,13 @@ def _check_share(view: View, session_id: str, share: Share) -> None:
     seal.Sealed.from_wire(list(share.ciphertexts), key)
 
 
-def _key(view: View, ask: Envelope) -> modulus.PublicKey:
-    return modulus.PublicKey.from_jwk(expect(ask, view.directory(), Ask).key)
+def _key(view: View, asked: Envelope) -> PublicKey:
+    """Return the registered key that an ask names; it must be the asker's own."""
+    ask = expect(asked, view.directory(), Ask)
+    registered = view.key(ask.key)
+    if registered is None or registered.signer != asked.signer:
+        raise Unknown("key of yours")
+    return stored_key(registered, view.directory())
 
 
 def _session(view: View, session_id: str) -> tuple[Session, Envelope, int]:

@@ -31,6 +31,8 @@ _TABLES = [
     "CREATE TABLE dataset (asset VARCHAR PRIMARY KEY, owner VARCHAR, standard VARCHAR, title VARCHAR, "
     "population VARCHAR, columns VARCHAR[], refreshed VARCHAR, envelope VARCHAR)",
     "CREATE TABLE policy (asset VARCHAR PRIMARY KEY, version INTEGER, document VARCHAR, envelope VARCHAR)",
+    "CREATE TABLE paillier (fingerprint VARCHAR PRIMARY KEY, owner VARCHAR, envelope VARCHAR)",
+    "CREATE TABLE witness (party VARCHAR PRIMARY KEY, seq BIGINT, hash VARCHAR)",
     "CREATE TABLE session (id VARCHAR PRIMARY KEY, asker VARCHAR, stage VARCHAR, plan_hash VARCHAR, "
     "key_fingerprint VARCHAR, parties VARCHAR[], expires BIGINT, ask VARCHAR)",
     "CREATE TABLE message (session VARCHAR, kind VARCHAR, party VARCHAR, envelope VARCHAR, "
@@ -77,6 +79,17 @@ def _policy(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
         json.dumps(envelope),
     ]
     cursor.execute("INSERT OR REPLACE INTO policy VALUES (?, ?, ?, ?)", row)
+
+
+def _key(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    body = entry.body
+    row = [body["fingerprint"], body["envelope"]["signer"], json.dumps(body["envelope"])]
+    cursor.execute("INSERT INTO paillier VALUES (?, ?, ?)", row)
+
+
+def _witness(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    body = entry.body
+    cursor.execute("INSERT OR REPLACE INTO witness VALUES (?, ?, ?)", [body["party"], body["seq"], body["hash"]])
 
 
 def _session(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
@@ -152,6 +165,8 @@ PROJECTION = Projection(
         "standard": _standard,
         "dataset": _dataset,
         "policy": _policy,
+        "key": _key,
+        "witness": _witness,
         "session": _session,
         "message": _message,
         "expired": _expired,
@@ -227,6 +242,20 @@ class View:
             [standard, party],
         )
         return [Policy.from_json(json.loads(row[0])) for row in found]
+
+    def key(self, fingerprint: str) -> Envelope | None:
+        """Return the envelope that registered a Paillier key."""
+        found = self.rows("SELECT envelope FROM paillier WHERE fingerprint = ?", [fingerprint])
+        return Envelope.from_json(json.loads(found[0][0])) if found else None
+
+    def registered_keys(self) -> list[Envelope]:
+        """Return the envelopes of all registered Paillier keys."""
+        return [Envelope.from_json(json.loads(row[0])) for row in self.rows("SELECT envelope FROM paillier", [])]
+
+    def witnessed(self, party: str) -> tuple[int, str] | None:
+        """Return the latest head of a node's journal that the node has shown: seq and hash."""
+        found = self.rows("SELECT seq, hash FROM witness WHERE party = ?", [party])
+        return (int(found[0][0]), str(found[0][1])) if found else None
 
     def session(self, session_id: str) -> tuple[Session, Envelope, int] | None:
         """Return a session with the ask that opened it and its deadline (seconds since 1970)."""

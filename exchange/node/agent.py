@@ -17,6 +17,7 @@ from exchange.node.source import Dataset, SourceFault, clip
 from exchange.node.vault import Standing, Vault
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Overreach, PeerFault, Unknown
+from exchange.protocol.keys import read_key, stored_key
 from exchange.protocol.messages import (
     Abort,
     Accept,
@@ -34,9 +35,10 @@ from exchange.protocol.messages import (
     expect,
 )
 from exchange.protocol.session import Move, Part, check_commits, roster_hash
-from privacy import modulus, seal
+from privacy import seal
 from privacy.errors import Exhausted, Mismatch, PrivacyError, Refused
 from privacy.masks import Context, Peer, mask
+from privacy.modulus import PublicKey
 from privacy.necessity import Policy, decide
 from privacy.noise import Noised, add_noise
 from privacy.packing import layout_of, pack
@@ -79,7 +81,7 @@ class Agent:
         """Poll for tasks until ``stop`` is set; the exchange holds a poll open until there is something to do."""
         while not stop.is_set():
             try:
-                tasks = self._line.post("/v1/poll", {"wait": 10})["tasks"]
+                tasks = self._poll()
             except Unreachable as error:
                 log.warning("%s; %s", error.reason, error.fix)
                 stop.wait(IDLE)
@@ -88,12 +90,23 @@ class Agent:
             if tasks and not any(done):
                 stop.wait(IDLE)  # whatever the exchange insists on, it does not make this node spin
 
+    def _poll(self) -> list[Mapping[str, Any]]:
+        """Show the head of the ledger, learn which head was shown last, and return the tasks.
+
+        Raises:
+            RolledBack: if the ledger lacks what was shown before.
+        """
+        seq, head = self._vault.head
+        told = self._line.post("/v1/poll", {"wait": 10, "seq": seq, "head": head})
+        self._vault.check_witness(told["witnessed"]["seq"], told["witnessed"]["head"])
+        return list(told["tasks"])
+
     def perform(self, task: Mapping[str, Any]) -> bool:
         """Do one task and return whether it could be done; what goes wrong with it concerns this task alone."""
         try:
             match task["task"]:
                 case "judge":
-                    self._judge(Envelope.from_json(task["ask"]))
+                    self._judge(Envelope.from_json(task["ask"]), Envelope.from_json(task["key"]))
                 case "commit":
                     self._commit(task["session"], [Envelope.from_json(item) for item in task["accepts"]])
                 case "answer":
@@ -109,7 +122,7 @@ class Agent:
 
     # -- judging ---------------------------------------------------------------------------------------------------
 
-    def _judge(self, envelope: Envelope) -> None:
+    def _judge(self, envelope: Envelope, registered: Envelope) -> None:
         """Decide from plan, policy and budget alone, before any row is read (design 4.3)."""
         standing = self._vault.standing(envelope.id)
         if standing is not None:
@@ -118,8 +131,9 @@ class Agent:
         ask = expect(envelope, self._vault.directory(), Ask)
         plan = Plan.from_json(ask.plan)
         try:
+            self._keep_key(envelope, ask, registered)
             reply, secret = self._verdict(envelope, ask, plan)
-        except Refused as refusal:
+        except PrivacyError as refusal:
             items = refusal.violations if isinstance(refusal, Overreach) else ()
             offences = tuple(Offence(**item.to_json()) for item in items)
             declined = Decline(session=envelope.id, reason=refusal.reason, fix=refusal.fix or "-", offences=offences)
@@ -140,12 +154,10 @@ class Agent:
             policy = self._vault.policy(dataset.name)
         except Unknown:
             raise Refused("this institution holds nothing under the standard", fix="leave it out") from None
-        key = modulus.PublicKey.from_jwk(ask.key)
-        modulus.verify(key, modulus.Proof.from_json(ask.proof, key), context=envelope.signer)
         decision = decide(plan, asker=envelope.signer, standard=dataset.standard, policies=[policy])
         if not decision.allowed:
             raise Overreach.of(decision)
-        layout_of(plan, modulus_bits=key.bits)
+        layout_of(plan, modulus_bits=self._key(ask).bits)
         price, account = self._vault.price(plan, partner=envelope.signer, dataset=dataset)
         if price > account.left:
             raise Exhausted(asked=price, left=account.left, cap=account.cap)
@@ -162,6 +174,21 @@ class Agent:
             min_group=grant.min_group if grant is not None else 0,
         )
         return accept, secret
+
+    def _keep_key(self, envelope: Envelope, ask: Ask, registered: Envelope) -> None:
+        """Verify the asker's Paillier key once: from then on it is known by its fingerprint."""
+        if self._vault.key(ask.key) is not None:
+            return
+        key = read_key(registered, self._vault.directory())
+        if key.fingerprint != ask.key or registered.signer != envelope.signer:
+            raise Mismatch("the session's key is not the asker's registered key", fix="register the key anew")
+        self._vault.keep_key(key.fingerprint, registered)
+
+    def _key(self, ask: Ask) -> PublicKey:
+        registered = self._vault.key(ask.key)
+        if registered is None:
+            raise PeerFault("the session's key was never registered here", fix="open a new session")
+        return stored_key(registered, self._vault.directory())
 
     # -- committing ------------------------------------------------------------------------------------------------
 
@@ -193,8 +220,7 @@ class Agent:
             accept = expect(envelope, directory, Accept)
             if (accept.session, accept.plan_hash) != (standing.session, plan.hash):
                 raise Mismatch(f"{envelope.signer} accepted another plan", fix="open a new session")
-        key = modulus.PublicKey.from_jwk(ask.key)
-        return roster_hash(session=standing.session, plan_hash=plan.hash, key_fingerprint=key.fingerprint, accepts=held)
+        return roster_hash(session=standing.session, plan_hash=plan.hash, key_fingerprint=ask.key, accepts=held)
 
     # -- answering -------------------------------------------------------------------------------------------------
 
@@ -262,7 +288,7 @@ class Agent:
         secret: X25519PrivateKey,
         accepts: Mapping[str, Envelope],
     ) -> seal.Sealed:
-        key = modulus.PublicKey.from_jwk(ask.key)
+        key = self._key(ask)
         directory = self._vault.directory()
         told = {party: expect(envelope, directory, Accept) for party, envelope in accepts.items()}
         mine = told.pop(self._vault.party)

@@ -1,6 +1,7 @@
 """Registering a dataset where it lies: the documents are checked against the source and the standard before anything is kept."""
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,7 @@ def register(vault: Vault, *, dataset: Any, policy: Any) -> Dataset:
     if (rules.owner, rules.dataset, rules.standard) != (vault.party, read.name, read.standard.id):
         raise Refused("the policy is not for this dataset of this institution", fix="name owner, dataset and standard")
     _check_policy(rules, read)
-    vault.keep_dataset(read)
-    vault.keep_policy(rules)
+    vault.keep(read, rules)
     return read
 
 
@@ -43,17 +43,18 @@ def _dataset(document: Any) -> Dataset:
         standard = shipped(document["standard"])
         source = document["source"]
         location = Location(source["kind"], str(Path(source["path"]).resolve()), source.get("table", ""))
-        mapping = {name: Field(**field) for name, field in document["mapping"].items()}
+        mapping = {name: _field(field) for name, field in document["mapping"].items()}
         read = Dataset(
             name=check_name(document["name"], what="dataset"),
-            title=document["title"],
+            title=_text(document["title"]),
             standard=standard,
-            population=document["population"],
+            # a charge on a population without a name would count against no cap
+            population=_text(document["population"]),
             location=location,
             mapping=mapping,
-            refreshed=document["refreshed"],
+            refreshed=date.fromisoformat(document["refreshed"]).isoformat(),
         )
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise Malformed("the document is not a dataset", fix="compare it with docs/node.md") from None
     known = {column.name for column in standard.columns}
     if not set(mapping) <= known or standard.unit not in mapping:
@@ -61,6 +62,18 @@ def _dataset(document: Any) -> Dataset:
             "the mapping does not fit the standard", fix=f"map {standard.unit} and columns of {standard.id}"
         )
     return read
+
+
+def _field(document: Any) -> Field:
+    field = Field(**document)
+    _text(field.source if field.constant is None else field.constant)
+    return field
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= 200:
+        raise TypeError
+    return value
 
 
 def _check_policy(rules: Policy, dataset: Dataset) -> None:

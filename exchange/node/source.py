@@ -3,12 +3,18 @@
 The SQL is printed from the typed plan, never taken from an analyst; it uses total functions only (casts that turn what
 they cannot read into NULL, no division), so that no row can make it fail. NULL rules: a row without a person belongs to
 nobody and is left out; a category outside its public domain falls into no group and passes no filter; a measure that is
-NULL or unreadable adds nothing to sums and counts of the column, and passes no filter.
+NULL or unreadable adds nothing to sums and counts of the column, and passes no filter; an empty text is NULL, since CSV
+cannot tell the two apart.
+
+Nothing about a CSV file is guessed from its rows, so that one person's row cannot change how others are read: the
+separator (comma, semicolon, tab or bar) and the names come from its first line, the rest is RFC 4180 in UTF-8.
 
 Contribution bounding comes first: of each person's rows, ``rows_per_unit`` are kept, chosen by a keyed hash of the row,
 the same rows for every plan (Wilson et al. 2020, section 3). Only then filters and groups apply.
 """
 
+import csv
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +153,7 @@ def print_sql(plan: Plan, dataset: Dataset, *, sampling_key: bytes) -> tuple[str
     groups = [_quote(group.column) for group in plan.groups]
     rank = f"row_number() OVER (PARTITION BY {unit} ORDER BY {order})"
     statement = (
-        f"WITH mapped AS (SELECT {selected} FROM {_table(dataset.location)}), "
+        f"WITH mapped AS (SELECT {selected} FROM {_table(dataset.location)} AS held), "
         f'ranked AS (SELECT *, {rank} AS "rank of row" FROM mapped WHERE {unit} IS NOT NULL) '
     )
     outputs = [*groups, *(_aggregate(measure, dataset.standard, parameters) for measure in plan.measures)]
@@ -165,9 +171,10 @@ def _value(column: Column, field: Field, parameters: list[Any]) -> str:
         parameters.append(field.constant)
         raw = "?"
     else:
-        raw = _quote(str(field.source))
+        # of the source: a bare name that the source lacks would be taken for a column of the standard selected before
+        raw = f"held.{_quote(str(field.source))}"
     if column.kind is not Kind.MEASURE:
-        return f"CAST({raw} AS VARCHAR)"
+        return f"nullif(CAST({raw} AS VARCHAR), '')"
     decimals = column.decimals
     return f"CAST(TRY_CAST({raw} AS DECIMAL({18 + decimals}, {decimals})) * {10**decimals} AS HUGEINT)"
 
@@ -202,15 +209,42 @@ def _condition(test: Filter, parameters: list[Any]) -> str:
 def _table(location: Location) -> str:
     match location.kind:
         case "parquet":
-            return f"read_parquet({_literal(location.path)})"
+            return f"read_parquet({_literal(location.path)}, hive_partitioning = false)"
         case "csv":
-            return f"read_csv({_literal(location.path)}, all_varchar = true, header = true)"
+            names, delimiter = _header(location)
+            columns = ", ".join(f"{_literal(name)}: 'VARCHAR'" for name in names)
+            return (
+                f"read_csv({_literal(location.path)}, auto_detect = false, hive_partitioning = false, header = true, "
+                f"delim = {_literal(delimiter)}, quote = '\"', escape = '\"', comment = '', columns = {{{columns}}})"
+            )
         case _:
             return f"source.{_quote(location.table)}"
 
 
+def _header(location: Location) -> tuple[list[str], str]:
+    """Return a CSV file's column names and separator, from its first line."""
+    _check_file(location)
+    try:
+        with Path(location.path).open(encoding="utf-8-sig", newline="") as file:
+            line = file.readline(1 << 20)
+        delimiter = max(",;\t|", key=re.sub('"[^"]*"', "", line).count)
+        names = next(csv.reader([line], delimiter=delimiter), [])
+    except (OSError, ValueError, csv.Error):
+        raise _unreadable() from None
+    if not names:
+        raise _unreadable()
+    return [name or f"column{index}" for index, name in enumerate(names)], delimiter
+
+
+def _check_file(location: Location) -> None:
+    # a pipe or a device would be read for ever
+    if not Path(location.path).is_file():
+        raise _unreadable()
+
+
 def _run(location: Location, statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
     """Run one statement in a fresh engine that can open this source and nothing else."""
+    _check_file(location)
     try:
         with duckdb.connect(":memory:") as engine:
             engine.execute("SET threads = 2")
@@ -224,7 +258,11 @@ def _run(location: Location, statement: str, parameters: list[Any]) -> list[tupl
             engine.execute("SET lock_configuration = true")
             return engine.execute(statement, parameters).fetchall()
     except duckdb.Error:
-        raise SourceFault("the source cannot be read", fix="check that the file is there and has its columns") from None
+        raise _unreadable() from None
+
+
+def _unreadable() -> SourceFault:
+    return SourceFault("the source cannot be read", fix="check that the file is there and has its columns")
 
 
 def _quote(name: str) -> str:

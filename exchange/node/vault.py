@@ -18,7 +18,7 @@ import duckdb
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from exchange.book import Book, Projection
-from exchange.journal import Entry
+from exchange.journal import Entry, RolledBack
 from exchange.node.source import Dataset
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault, Unknown
@@ -35,6 +35,7 @@ Row = Callable[[str, list[Any]], tuple[Any, ...] | None]
 
 _TABLES = [
     "CREATE TABLE pinned (party VARCHAR PRIMARY KEY, key VARCHAR)",
+    "CREATE TABLE paillier (fingerprint VARCHAR PRIMARY KEY, envelope VARCHAR)",
     "CREATE TABLE dataset (standard VARCHAR PRIMARY KEY, name VARCHAR, version VARCHAR, document VARCHAR)",
     "CREATE TABLE policy (dataset VARCHAR PRIMARY KEY, version INTEGER, document VARCHAR)",
     "CREATE TABLE part (session VARCHAR PRIMARY KEY, stage VARCHAR, plan_hash VARCHAR, asker VARCHAR, ask VARCHAR, "
@@ -48,6 +49,11 @@ _TABLES = [
 
 def _pinned(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
     cursor.execute("INSERT OR REPLACE INTO pinned VALUES (?, ?)", [entry.body["party"], entry.body["key"]])
+
+
+def _key(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    row = [entry.body["fingerprint"], json.dumps(entry.body["envelope"])]
+    cursor.execute("INSERT INTO paillier VALUES (?, ?)", row)
 
 
 def _dataset(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
@@ -94,6 +100,7 @@ PROJECTION = Projection(
     tables=_TABLES,
     apply={
         "pinned": _pinned,
+        "key": _key,
         "dataset": _dataset,
         "policy": _policy,
         "judged": _judged,
@@ -154,6 +161,27 @@ class Vault:
         """Finish what is queued and close the files."""
         self.book.close()
 
+    @property
+    def head(self) -> tuple[int, str]:
+        """Where the journal stands: seq and hash of its last entry."""
+        return self.book.head
+
+    def check_witness(self, seq: int, head: str) -> None:
+        """Make sure that the journal holds a head that this node has shown before.
+
+        Raises:
+            RolledBack: if it does not: an old copy of the ledger was put in place, and answering would refill budgets.
+        """
+        if self.book.journal.hash_at(seq) != head:
+            raise RolledBack(
+                f"this ledger ends before entry {seq}, which the exchange has witnessed",
+                file="journal",
+                offset=0,
+                seq=seq,
+                fix="put the newest journal back. If it is lost: lower every budget in the policy by what may have been "
+                "spent since, then have the exchange's operator run `touchstone exchange reset-witness`",
+            )
+
     # -- facts -----------------------------------------------------------------------------------------------------
 
     def pin(self, party: str, key: bytes) -> None:
@@ -175,30 +203,31 @@ class Vault:
 
         self.book.write(decide)
 
+    def key(self, fingerprint: str) -> Envelope | None:
+        """Return the envelope of a Paillier key whose proof this node has verified."""
+        row = self._row("SELECT envelope FROM paillier WHERE fingerprint = ?", [fingerprint])
+        return None if row is None else Envelope.from_json(json.loads(row[0]))
+
+    def keep_key(self, fingerprint: str, envelope: Envelope) -> None:
+        """Record a verified Paillier key."""
+        body = {"fingerprint": fingerprint, "envelope": envelope.to_json()}
+        self.book.write(lambda _: ([("key", body)], None))
+
     def directory(self) -> Mapping[str, bytes]:
         """Return the pinned keys by party."""
         return {row["party"]: bytes.fromhex(row["key"]) for row in self.book.read("SELECT party, key FROM pinned")}
 
-    def keep_dataset(self, dataset: Dataset) -> None:
-        """Record a dataset where it lies; the same facts again change nothing."""
-        self.book.write(
-            lambda cursor: (_unless(self._dataset_row(cursor, dataset), "dataset", dataset.to_json()), None)
-        )
-
-    def keep_policy(self, policy: Policy) -> None:
-        """Record the policy of a dataset.
+    def keep(self, dataset: Dataset, policy: Policy) -> None:
+        """Record a dataset and its policy together, or neither.
 
         Raises:
-            PeerFault: if this or a newer version with other content is in force.
+            Refused: if the dataset would replace another one or draw on another population's budget.
+            PeerFault: if this or a newer version of the policy with other content is in force.
         """
 
         def decide(cursor: duckdb.DuckDBPyConnection) -> tuple[list[tuple[str, Any]], None]:
-            held = _within(cursor)("SELECT version, document FROM policy WHERE dataset = ?", [policy.dataset])
-            if held is not None and json.loads(held[1]) == policy.to_json():
-                return [], None
-            if held is not None and held[0] >= policy.version:
-                raise PeerFault("this or a newer version of the policy is in force", fix="raise the version")
-            return [("policy", policy.to_json())], None
+            events = _unless(self._dataset_row(cursor, dataset), "dataset", dataset.to_json())
+            return events + self._policy_events(cursor, policy), None
 
         self.book.write(decide)
 
@@ -349,10 +378,21 @@ class Vault:
         return "moved", {"session": session, "stage": stage.value, "roster": roster, "reply": told}
 
     def _dataset_row(self, cursor: duckdb.DuckDBPyConnection, dataset: Dataset) -> bool:
-        held = _within(cursor)("SELECT name, version FROM dataset WHERE standard = ?", [dataset.standard.id])
+        held = _within(cursor)("SELECT name, version, document FROM dataset WHERE standard = ?", [dataset.standard.id])
         if held is not None and held[0] != dataset.name:
             raise Refused("another dataset is registered under this standard", fix="keep its name, change its source")
+        # another name for the same people would start with a full budget
+        if held is not None and json.loads(held[2])["population"] != dataset.population:
+            raise Refused("the dataset's population has a budget of its own", fix="keep the population's name")
         return held is not None and held[1] == canonical.digest(dataset.to_json())
+
+    def _policy_events(self, cursor: duckdb.DuckDBPyConnection, policy: Policy) -> list[tuple[str, Any]]:
+        held = _within(cursor)("SELECT version, document FROM policy WHERE dataset = ?", [policy.dataset])
+        if held is not None and json.loads(held[1]) == policy.to_json():
+            return []
+        if held is not None and held[0] >= policy.version:
+            raise PeerFault("this or a newer version of the policy is in force", fix="raise the version")
+        return [("policy", policy.to_json())]
 
     def _answer(self, plan: Plan, dataset: Dataset) -> str:
         """Name of the one stored answer to a plan over a version of the data; the plan names its roster."""

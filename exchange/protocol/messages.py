@@ -59,13 +59,20 @@ class Publication(Message):
     policy: dict[str, Any]
 
 
+class Key(Message):
+    """An analyst registers the Paillier key that its sessions are answered under, with the proof of its modulus."""
+
+    kind = "key"
+    key: dict[str, Any]
+    proof: dict[str, Any]
+
+
 class Ask(Message):
-    """An analyst opens a session: the plan, the Paillier key to answer under with its proof, and a deadline."""
+    """An analyst opens a session: the plan, the fingerprint of its registered Paillier key, and a deadline."""
 
     kind = "ask"
     plan: dict[str, Any]
-    key: dict[str, Any]
-    proof: dict[str, Any]
+    key: Hex32
     nonce: Hex32
     expires: Annotated[int, Field(ge=0, lt=1 << 40)]
 
@@ -174,7 +181,7 @@ class Objection(Message):
 KINDS: Mapping[str, type[Message]] = {
     cls.kind: cls
     for cls in (
-        Registration, Publication, Ask, Accept, Decline, Commit, Share, Abort, Appraisal, Offer, Consent, Objection,
+        Registration, Publication, Key, Ask, Accept, Decline, Commit, Share, Abort, Appraisal, Offer, Consent, Objection,
     )
 }  # fmt: skip
 
