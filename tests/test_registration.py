@@ -1,0 +1,267 @@
+"""A dataset and its policy are kept together after every check, or not at all."""
+
+import copy
+import json
+from itertools import count
+
+import duckdb
+import pytest
+
+from exchange.node.registration import register
+from exchange.node.source import SourceFault
+from exchange.node.vault import Vault, create
+from exchange.protocol.errors import PeerFault, Unknown
+from privacy.errors import Malformed, PrivacyError, Refused
+from privacy.terms import NANO
+
+STANDARD = "consumer_credit/1"
+
+
+@pytest.fixture
+def vault(tmp_path):
+    create(tmp_path / "node", party="bank-a")
+    ticks = count(1_700_000_000_000_000, 1000)
+    opened = Vault.open(tmp_path / "node", clock=lambda: next(ticks))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    path = tmp_path / "it's 账户.csv"
+    path.write_text("cust,area,bal,late\np1,north,10.5,0\n", "utf-8")
+    return {
+        "name": "accounts",
+        "title": "Accounts",
+        "standard": STANDARD,
+        "population": "bank-a/customers",
+        "source": {"kind": "csv", "path": str(path)},
+        "mapping": {
+            "person": {"source": "cust"},
+            "region": {"source": "area"},
+            "balance": {"source": "bal"},
+            "product": {"constant": "card"},
+        },
+        "refreshed": "2026-10-31",
+    }
+
+
+@pytest.fixture
+def policy():
+    return {
+        "owner": "bank-a",
+        "dataset": "accounts",
+        "standard": STANDARD,
+        "version": 1,
+        "everyone": NANO,
+        "partner": NANO,
+        "grants": [
+            {
+                "purpose": "credit-risk-statistics",
+                "recipients": ["*"],
+                "columns": {"*": ["count"], "region": ["group", "filter"], "balance": ["sum", "count"]},
+                "min_parties": 3,
+                "min_group": 20,
+                "rho_per_query": NANO // 10,
+                "budget": NANO,
+            }
+        ],
+        "bounds": {"balance": [0, 10_000_000]},
+        "domains": {"region": ["north", "east"]},
+        "pledging": None,
+    }
+
+
+def kept_nothing(vault):
+    return vault.datasets() == [] and vault.book.head[0] == 0
+
+
+def changed(document, path, value):
+    document = copy.deepcopy(document)
+    inner = document
+    for step in path[:-1]:
+        inner = inner[step]
+    if value is KeyError:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = value
+    return document
+
+
+def test_a_sound_registration_is_kept_as_it_stands(vault, dataset, policy):
+    registered = register(vault, dataset=dataset, policy=policy)
+    assert vault.dataset(STANDARD) == registered
+    assert vault.datasets() == [registered]
+    assert vault.policy("accounts").to_json() == policy
+    assert registered.mapping["product"].constant == "card"
+    assert registered.location.path == dataset["source"]["path"]
+    head = vault.book.head
+    register(vault, dataset=dataset, policy=policy)
+    assert vault.book.head == head  # the same facts again change nothing
+
+
+WRONG_DATASETS = [
+    (("name",), KeyError, "not a dataset"),
+    (("name",), "", "valid name"),
+    (("name",), "../../etc/passwd", "valid name"),
+    (("name",), "a" * 64, "valid name"),
+    (("name",), "lоan", "valid name"),  # noqa: RUF001  a Cyrillic letter
+    (("name",), "Loan", "valid name"),
+    (("name",), 5, "valid name"),
+    (("title",), None, "not a dataset"),
+    (("title",), ["Accounts"], "not a dataset"),
+    (("title",), "", "not a dataset"),
+    (("title",), "x" * 5_000_000, "not a dataset"),
+    (("population",), None, "not a dataset"),
+    (("population",), "", "not a dataset"),
+    (("population",), 7, "not a dataset"),
+    (("population",), KeyError, "not a dataset"),
+    (("refreshed",), None, "not a dataset"),
+    (("refreshed",), "yesterday", "not a dataset"),
+    (("refreshed",), "2026-02-30", "not a dataset"),
+    (("refreshed",), 20261031, "not a dataset"),
+    (("source",), None, "not a dataset"),
+    (("source",), [], "not a dataset"),
+    (("source", "kind"), "postgres", "not a file"),
+    (("source", "kind"), None, "not a file"),
+    (("source", "path"), 5, "not a dataset"),
+    (("source", "path"), "a\x00b", "not a dataset"),
+    (("source", "path"), KeyError, "not a dataset"),
+    (("source", "table"), "t", "not a file"),
+    (("mapping",), [], "not a dataset"),
+    (("mapping",), None, "not a dataset"),
+    (("mapping",), {}, "does not fit the standard"),
+    (("mapping", "person"), KeyError, "does not fit the standard"),
+    (("mapping", "shoe_size"), {"source": "bal"}, "does not fit the standard"),
+    (("mapping", "region"), {}, "either a source or a constant"),
+    (("mapping", "region"), {"source": "area", "constant": "north"}, "either a source or a constant"),
+    (("mapping", "region"), "area", "not a dataset"),
+    (("mapping", "region"), {"source": "area", "cast": "INT"}, "not a dataset"),
+    (("mapping", "region"), {"source": ["area"]}, "not a dataset"),
+    (("mapping", "region"), {"constant": 5}, "not a dataset"),
+    (("mapping", "region"), {"source": "missing"}, "no column for region"),
+    (("mapping", "region"), {"source": 'area" , "bal'}, "no column for region"),
+    (("mapping", "region"), {"source": "area; DROP TABLE x"}, "no column for region"),
+    # the name of a column of the standard is not a column of the source
+    (("mapping", "region"), {"source": "balance"}, "no column for region"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "reason"), WRONG_DATASETS)
+def test_a_dataset_that_does_not_fit_is_refused_and_nothing_is_kept(vault, dataset, policy, path, value, reason):
+    with pytest.raises(Malformed, match=reason) as caught:
+        register(vault, dataset=changed(dataset, path, value), policy=policy)
+    assert caught.value.fix
+    assert kept_nothing(vault)
+
+
+@pytest.mark.parametrize("document", [None, [], "dataset", 5, {}])
+def test_what_is_no_document_is_refused(vault, dataset, policy, document):
+    with pytest.raises(Malformed):
+        register(vault, dataset=document, policy=policy)
+    with pytest.raises(Malformed):
+        register(vault, dataset=dataset, policy=document)
+    assert kept_nothing(vault)
+
+
+def test_a_standard_of_another_release_is_refused(vault, dataset, policy):
+    with pytest.raises(Unknown):
+        register(vault, dataset=changed(dataset, ("standard",), "consumer_credit/2"), policy=policy)
+    assert kept_nothing(vault)
+
+
+def test_a_source_that_cannot_be_read_is_refused_without_its_path(vault, dataset, policy, tmp_path):
+    for path in (tmp_path / "absent.csv", tmp_path):
+        with pytest.raises(SourceFault) as caught:
+            register(vault, dataset=changed(dataset, ("source", "path"), str(path)), policy=policy)
+        assert str(path) not in caught.value.reason + caught.value.fix
+    assert kept_nothing(vault)
+
+
+WRONG_POLICIES = [
+    (("owner",), "bank-b", Refused, "not for this dataset"),
+    (("dataset",), "other", Refused, "not for this dataset"),
+    (("standard",), "consumer_credit/2", Refused, "not for this dataset"),
+    (("grants", 0, "columns", "income"), ["sum"], Malformed, "does not map"),
+    (("grants", 0, "columns", "shoe_size"), ["sum"], Malformed, "does not map"),
+    (("bounds", "income"), [0, 1], Malformed, "does not map"),
+    (("domains", "education"), ["school"], Malformed, "does not map"),
+    (("bounds", "balance"), [-1, 10], Malformed, "bounds of balance leave"),
+    (("bounds", "balance"), [0, 20_000_001], Malformed, "bounds of balance leave"),
+    (("bounds", "balance"), [5, 4], Malformed, "lower bound lies above"),
+    (("bounds", "balance"), [0, 1.5], Malformed, "not an integer"),
+    (("bounds", "balance"), [0], Malformed, "not a policy"),
+    (("bounds", "region"), [0, 1], Malformed, "bounds of region leave"),
+    (("bounds", "person"), [0, 1], Malformed, "bounds of person leave"),
+    (("domains", "region"), ["north", "mars"], Malformed, "values of region leave"),
+    (("domains", "region"), ["North"], Malformed, "values of region leave"),
+    (("domains", "balance"), ["1"], Malformed, "values of balance leave"),
+    (("domains", "person"), ["p1"], Malformed, "values of person leave"),
+    (("grants", 0, "purpose"), "marketing", Malformed, "unknown purpose"),
+    (("grants", 0, "columns", "region"), ["read"], Malformed, "unknown use"),
+    (("grants", 0, "budget"), -1, Malformed, "whole number"),
+    (("grants", 0, "budget"), True, Malformed, "whole number"),
+    (("everyone",), -1, Malformed, "budget is not"),
+    (("everyone",), 1.5, Malformed, "budget is not"),
+    (("version",), KeyError, Malformed, "not a policy"),
+    (("surprise",), 1, Malformed, "extra or mistyped"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "kind", "reason"), WRONG_POLICIES)
+def test_a_policy_that_does_not_fit_is_refused_and_nothing_is_kept(vault, dataset, policy, path, value, kind, reason):
+    with pytest.raises(kind, match=reason) as caught:
+        register(vault, dataset=dataset, policy=changed(policy, path, value))
+    assert caught.value.fix
+    assert kept_nothing(vault)
+
+
+def test_bounds_and_domains_may_be_as_wide_as_the_standard_and_no_wider(vault, dataset, policy):
+    policy["bounds"]["balance"] = [0, 20_000_000]
+    policy["domains"]["region"] = ["west", "north", "east", "south", "central"]
+    register(vault, dataset=dataset, policy=policy)
+    assert vault.policy("accounts").to_json() == policy
+
+
+def test_an_old_policy_version_leaves_both_documents_as_they_were(vault, dataset, policy):
+    first = register(vault, dataset=dataset, policy=changed(policy, ("version",), 4))
+    moved = changed(dataset, ("refreshed",), "2026-11-30")
+    for version in (3, 4):
+        with pytest.raises(PeerFault, match="newer version"):
+            register(vault, dataset=moved, policy=changed(changed(policy, ("version",), version), ("everyone",), 5))
+        assert vault.dataset(STANDARD) == first
+        assert vault.policy("accounts").everyone == NANO
+    newer = changed(changed(policy, ("version",), 5), ("everyone",), 5)
+    assert register(vault, dataset=moved, policy=newer).refreshed == "2026-11-30"
+    assert vault.dataset(STANDARD).refreshed == "2026-11-30"
+    assert vault.policy("accounts").everyone == 5
+
+
+def test_neither_another_name_nor_another_population_starts_a_new_budget(vault, dataset, policy):
+    first = register(vault, dataset=dataset, policy=policy)
+    head = vault.book.head
+    renamed, its_policy = changed(dataset, ("name",), "other"), changed(policy, ("dataset",), "other")
+    with pytest.raises(Refused, match="another dataset"):
+        register(vault, dataset=renamed, policy=its_policy)
+    with pytest.raises(Refused, match="population"):
+        register(vault, dataset=changed(dataset, ("population",), "bank-a/fresh"), policy=policy)
+    with pytest.raises(Unknown):
+        vault.policy("other")
+    assert (vault.dataset(STANDARD), vault.book.head) == (first, head)
+
+
+def test_refusals_quote_nothing_of_the_rows(vault, dataset, policy, tmp_path):
+    canary = "canary-320106199001011234"
+    file = tmp_path / "rows.duckdb"
+    with duckdb.connect(file) as engine:
+        engine.execute(f"CREATE TABLE t AS SELECT '{canary}' AS cust, '{canary}' AS area, '{canary}' AS bal")
+    dataset["source"] = {"kind": "duckdb", "path": str(file), "table": "t"}
+    for path, value in (
+        (("mapping", "region"), {"source": "nothing"}),
+        (("source", "table"), "absent"),
+        (("source", "path"), str(tmp_path / "absent")),
+    ):
+        with pytest.raises(PrivacyError) as caught:
+            register(vault, dataset=changed(dataset, path, value), policy=policy)
+        assert canary not in json.dumps([str(caught.value), caught.value.fix])
+    assert register(vault, dataset=dataset, policy=policy).location.table == "t"
