@@ -40,7 +40,15 @@ def open_desk(home: Path, exchange: str) -> Desk:
 
 
 def put(
-    desk: Desk, *, sql: str, purpose: str, rho: int, standard: str, tell: Tell, seconds: int = PATIENCE
+    desk: Desk,
+    *,
+    sql: str,
+    purpose: str,
+    rho: int,
+    standard: str,
+    tell: Tell,
+    shared: int | None = None,
+    seconds: int = PATIENCE,
 ) -> Answered:
     """Ask every institution that holds data under the standard, follow the session, open the answer.
 
@@ -48,19 +56,19 @@ def put(
         Overreach: if the purpose does not cover the question; it carries the nearest plan that passes.
     """
     schema = desk.standard(standard)
-    question = parse(sql, standard=schema, purpose=purpose, parties=desk.holders(standard), rho=rho)
+    question = parse(sql, standard=schema, purpose=purpose, parties=desk.holders(standard), rho=rho, shared=shared)
     session = desk.ask(question.plan, now=int(time.time()), seconds=seconds)
     record = desk.wait(session, lambda stage, waiting: tell(f"{stage}: {', '.join(waiting) or 'complete'}"))
     return Answered(sql, question, schema, desk.open(record, question.plan))
 
 
-def ask(home: Path, *, sql: str, purpose: str, exchange: str, rho: int, standard: str) -> Answered:
+def ask(home: Path, *, sql: str, purpose: str, exchange: str, rho: int, standard: str, shared: int | None) -> Answered:
     """Ask from the command line; progress goes to stderr while that is a terminal."""
     console = Console(stderr=True)
     desk = open_desk(home, exchange)
     with desk.line, console.status("asking") as status:
         try:
-            return put(desk, sql=sql, purpose=purpose, rho=rho, standard=standard, tell=status.update)
+            return put(desk, sql=sql, purpose=purpose, rho=rho, standard=standard, tell=status.update, shared=shared)
         except Overreach as refusal:
             nearest = counter_offer(refusal, sql=sql, desk=desk, standard=standard)
             if nearest is not None:
@@ -74,7 +82,7 @@ def counter_offer(refusal: Overreach, *, sql: str, desk: Desk, standard: str) ->
         return None
     schema = desk.standard(standard)
     plan = refusal.nearest
-    question = parse(sql, standard=schema, purpose=plan.purpose, parties=plan.parties, rho=plan.rho)
+    question = parse(sql, standard=schema, purpose=plan.purpose, parties=plan.parties, rho=plan.rho, shared=plan.shared)
     return spell(narrow(question, plan), schema)
 
 

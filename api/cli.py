@@ -176,13 +176,18 @@ def query(
     purpose: Annotated[str, typer.Option(help="Declared purpose, for example credit-risk-statistics.")],
     exchange: Address,
     budget: Annotated[float, typer.Option(min=1e-9, max=100, help="Price in rho that each institution charges.")] = 0.1,
+    shared: Annotated[
+        int | None, typer.Option(min=0, help="Share the noise: withstand this many colluding institutions.")
+    ] = None,
     standard: Annotated[str, typer.Option(help="Standard that the statement reads from.")] = "consumer_credit/1",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Ask a joint question and print each value with its 95 % half-width, the price and the receipt."""
     from api.asking import ask, show  # noqa: PLC0415
 
-    answered = ask(home, sql=sql, purpose=purpose, exchange=exchange, rho=round(budget * 1e9), standard=standard)
+    answered = ask(
+        home, sql=sql, purpose=purpose, exchange=exchange, rho=round(budget * 1e9), standard=standard, shared=shared
+    )
     show(answered, as_json=as_json)
 
 

@@ -103,12 +103,13 @@ def epsilon(rho: int, delta: float) -> float:
 def coalitions(plan: Plan) -> tuple[tuple[str, int], ...]:
     """Return who sees the answer at which cost (1e-9 rho, rounded up), for the receipt.
 
-    Every party adds its full noise. Whoever works with ``c`` of ``n`` parties can take their noise away and faces that
-    of the ``n - c`` others: ``rho / (n - c)``. The exchange adds nothing to what the analyst sees: the masks hide parts.
+    Whoever works with ``c`` of ``n`` parties can take their noise away and faces that of the ``n - c`` others. The plan's
+    rho is the cost against ``plan.counted`` parties' noise, so it is ``rho * counted / (n - c)`` against that of
+    ``n - c``. The exchange adds nothing to what the analyst sees: the masks hide parts.
     """
     count = len(plan.parties)
     rows = [("public", count), ("analyst", count), ("analyst and exchange", count)]
     rows += [
         (f"analyst, exchange and {colluding} of {count} parties", count - colluding) for colluding in range(1, count)
     ]
-    return tuple((viewer, -(-plan.rho // honest)) for viewer, honest in rows)
+    return tuple((viewer, -(-plan.rho * plan.counted // honest)) for viewer, honest in rows)

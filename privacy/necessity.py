@@ -71,6 +71,8 @@ class Grant:
     """One purpose that an owner allows: who may ask, what of which column, at what price, jointly with how many others.
 
     ``rho_per_query`` and ``budget`` are in 1e-9 rho; ``min_group`` is the least noisy count of a group worth showing.
+    ``shared_from`` is the least number of colluding parties that a shared noise must withstand; ``None`` allows standalone
+    noise alone.
     """
 
     purpose: str
@@ -80,6 +82,7 @@ class Grant:
     min_group: int
     rho_per_query: int
     budget: int
+    shared_from: int | None = None
 
     def admits(self, asker: str) -> bool:
         """Whether ``asker`` is among the recipients."""
@@ -142,6 +145,7 @@ class Policy:
                     "min_group": grant.min_group,
                     "rho_per_query": grant.rho_per_query,
                     "budget": grant.budget,
+                    "shared_from": grant.shared_from,
                 }
                 for grant in self.grants
             ],
@@ -184,10 +188,10 @@ class Policy:
             )
             policy._validate()
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise Malformed("the document is not a policy", fix="compare it with `touchstone policy example`") from None
+            raise Malformed("the document is not a policy", fix="compare it with the example in docs/node.md") from None
         if policy.to_json() != document:
             raise Malformed(
-                "the policy has extra or mistyped fields", fix="compare it with `touchstone policy example`"
+                "the policy has extra or mistyped fields", fix="compare it with the example in docs/node.md"
             )
         return policy
 
@@ -200,7 +204,7 @@ class Policy:
             texts += [*self.pledging.lenders, self.pledging.until]
             whole.append(self.pledging.limit)
         if not all(isinstance(text, str) for text in texts) or not all(map(_whole, whole)):
-            raise Malformed("the policy has mistyped fields", fix="compare it with `touchstone policy example`")
+            raise Malformed("the policy has mistyped fields", fix="compare it with the example in docs/node.md")
         if self.pledging is not None and date.fromisoformat(self.pledging.until).isoformat() != self.pledging.until:
             raise Malformed("the policy's pledging ends on no date", fix="write the date as 2026-12-31")
         if len({grant.purpose for grant in self.grants}) != len(self.grants):
@@ -210,7 +214,8 @@ class Policy:
                 raise Malformed("the policy grants an unknown purpose", fix=f"known purposes: {', '.join(PURPOSES)}")
             if any(use not in USES for uses in grant.columns.values() for use in uses):
                 raise Malformed("the policy grants an unknown use", fix=f"known uses: {', '.join(USES)}")
-            numbers = (grant.min_parties, grant.min_group, grant.rho_per_query, grant.budget)
+            numbers = [grant.min_parties, grant.min_group, grant.rho_per_query, grant.budget]
+            numbers += [] if grant.shared_from is None else [grant.shared_from]
             if not all(map(_whole, numbers)):
                 raise Malformed("a grant's limit is not a whole number", fix="declare limits as whole numbers")
         _ = self.caps
@@ -384,6 +389,9 @@ def _grant_violations(plan: Plan, *, asker: str, policy: Policy) -> set[Violatio
     if plan.rho > grant.rho_per_query:
         why = f"at most {grant.rho_per_query / 1e9:.9g} rho a question, the plan asks {plan.rho / 1e9:.9g}"
         found.add(Violation("precision", "policy", rule, why, f"set the budget to {grant.rho_per_query / 1e9:.9g} rho"))
+    if plan.shared is not None and (grant.shared_from is None or plan.shared < grant.shared_from):
+        wanted = "standalone noise" if grant.shared_from is None else f"noise that withstands {grant.shared_from}"
+        found.add(Violation("noise", "policy", rule, f"the owner wants {wanted}", "ask for standalone noise"))
     return found
 
 
@@ -412,6 +420,9 @@ def _nearest(plan: Plan, *, asker: str, standard: Standard, policies: list[Polic
     if not kept:
         return None
     price = min(plan.rho, *(grant.rho_per_query for grant in grants))
+    share = plan.shared is not None and all(
+        grant.shared_from is not None and plan.shared >= grant.shared_from for grant in grants
+    )
     try:
         candidate = replace(
             plan,
@@ -425,6 +436,7 @@ def _nearest(plan: Plan, *, asker: str, standard: Standard, policies: list[Polic
                 test for test in plan.where if passes(Atom(test.column, "filter")) and not _misfit(test, kinds)
             ),
             rho=price,
+            shared=plan.shared if share else None,
         )
     except Malformed:
         return None

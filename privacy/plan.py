@@ -99,6 +99,10 @@ Filter = OneOf | Between
 class Plan:
     """A joint statistic over the parties' tables of one standard, priced at ``rho`` (units of 1e-9) for each party.
 
+    ``shared`` says how the noise is made. ``None``, standalone: each party adds its full noise, so that its guarantee
+    needs nobody else. A number t: the parties share the noise, and the price holds against the asker, the exchange and
+    any t of the parties together.
+
     ``groups`` and ``where`` are kept sorted by column, ``measures`` by key, ``parties`` by name, the values of a filter as
     text, so that two spellings of one question are one plan with one hash. A group's domain keeps its own order (that
     of the standard), in which the cells are told.
@@ -114,6 +118,7 @@ class Plan:
     where: tuple[Filter, ...]
     measures: tuple[Measure, ...]
     rho: int
+    shared: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parties", tuple(sorted(self.parties)))
@@ -139,6 +144,8 @@ class Plan:
                 for values in [g.domain for g in self.groups] + [f.values for f in self.where if isinstance(f, OneOf)]
             ),
             "has a price outside 1e-9 to 100 rho": 0 < self.rho <= 100 * NANO,
+            "shares its noise among too few": self.shared is None
+            or (0 <= self.shared <= len(self.parties) - 2 and self.rho > 1),
             "has contribution bounds out of range": 0 < self.rows_per_unit <= 10_000
             and 0 < self.institutions_per_unit <= 1_000,
             f"has more than {MAX_CELLS} cells": self.groups_count * len(self.measures) <= MAX_CELLS,
@@ -153,6 +160,11 @@ class Plan:
         touched = {group.column for group in self.groups} | {test.column for test in self.where}
         touched |= {measure.column for measure in self.measures if not isinstance(measure, CountRows)}
         return tuple(sorted(touched))
+
+    @property
+    def counted(self) -> int:
+        """How many parties' noise the price counts on: one if standalone, else all but the ``shared`` that may collude."""
+        return 1 if self.shared is None else len(self.parties) - self.shared
 
     @property
     def groups_count(self) -> int:
@@ -188,6 +200,7 @@ class Plan:
             "where": [_filter_json(test) for test in self.where],
             "measures": [_measure_json(measure) for measure in self.measures],
             "rho": self.rho,
+            "shared": self.shared,
         }
 
     @classmethod
@@ -212,6 +225,7 @@ class Plan:
                 where=tuple(_filter(test) for test in document["where"]),
                 measures=tuple(_measure(measure) for measure in document["measures"]),
                 rho=_integer(document["rho"]),
+                shared=None if document["shared"] is None else _integer(document["shared"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             raise Malformed("the document is not a plan", fix="build the plan with the analyst's client") from None

@@ -52,7 +52,7 @@ class Scale:
 
     @property
     def rho(self) -> Fraction:
-        """What this measure costs: ``reach**2 / (2 sigma**2)`` (Bun and Steinke 2016, Proposition 1.6)."""
+        """What this measure costs against one party's noise alone: ``reach**2 / (2 sigma**2)`` (Bun and Steinke 2016, Proposition 1.6)."""
         return Fraction(self.reach * self.reach) / (2 * self.sigma * self.sigma)
 
 
@@ -63,12 +63,18 @@ def reach(plan: Plan, measure: Measure) -> int:
 
 
 def calibrate(plan: Plan) -> tuple[Scale, ...]:
-    """Return the noise scale of each measure, in plan order; their costs add up to at most the plan's rho.
+    """Return the noise scale of each measure at each party, in plan order.
+
+    Standalone, their costs add up to at most the plan's rho. Shared among n parties against t, one party's noise alone
+    costs n - t times the plan's rho, and the sum of any n - t at most the plan's rho: the variances add up. One unit of
+    1e-9 rho is set aside because a sum of discrete Gaussians is not quite one (Kairouz, Liu and Steinke 2021, Theorem 1:
+    with sigma of 3 or more the difference is below 1e-27 rho for any plan).
 
     Raises:
         Refused: if a sum's bounds are both zero, so that no noise would protect it.
     """
-    share = Fraction(plan.rho, NANO) / len(plan.measures)
+    spendable = plan.rho if plan.shared is None else plan.rho - 1
+    share = Fraction(spendable * plan.counted, NANO) / len(plan.measures)
     scales = []
     for measure in plan.measures:
         distance = reach(plan, measure)

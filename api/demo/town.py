@@ -176,6 +176,7 @@ def policy_document(one: Institution) -> dict[str, Any]:
                 "min_group": MIN_GROUP,
                 "rho_per_query": NANO // 10,
                 "budget": BUDGETS[PURPOSE],
+                "shared_from": 1,
             },
             {
                 "purpose": VALUATION,
@@ -185,6 +186,7 @@ def policy_document(one: Institution) -> dict[str, Any]:
                 "min_group": MIN_GROUP,
                 "rho_per_query": NANO // 50,
                 "budget": BUDGETS[VALUATION],
+                "shared_from": None,
             },
         ],
         "bounds": {

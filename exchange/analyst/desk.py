@@ -226,6 +226,7 @@ def receipt(release: Release, *, shares: Mapping[str, Share]) -> dict[str, Any]:
         "parties": list(plan.parties),
         "used": [str(atom) for atom in atoms(plan)],
         "unit": f"a person with at most {plan.rows_per_unit} rows at each of at most {plan.institutions_per_unit} institutions",
+        "noise_of": "each party alone" if plan.shared is None else f"all parties together, withstanding {plan.shared}",
         "charged": {party: share.charged for party, share in shares.items()},
         "left": {party: share.left for party, share in shares.items()},
         "noise": [

@@ -54,8 +54,12 @@ class Question:
     places: Mapping[str, tuple[int, int]]
 
 
-def parse(sql: str, *, standard: Standard, purpose: str, parties: tuple[str, ...], rho: int) -> Question:
+def parse(
+    sql: str, *, standard: Standard, purpose: str, parties: tuple[str, ...], rho: int, shared: int | None = None
+) -> Question:
     """Turn a statement over a standard into a question to ``parties`` at ``rho`` (1e-9) each.
+
+    ``shared`` is the number of parties that a noise shared among them must withstand; ``None`` asks for standalone noise.
 
     Raises:
         QueryFault: if the statement is not in the language.
@@ -83,6 +87,7 @@ def parse(sql: str, *, standard: Standard, purpose: str, parties: tuple[str, ...
             where=tuple(where),
             measures=tuple(measures.values()),
             rho=rho,
+            shared=shared,
         )
     except Malformed as error:
         raise QueryFault(error.reason, fix="ask a smaller question") from None
