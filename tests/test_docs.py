@@ -1,0 +1,143 @@
+"""What the pages under ``docs/`` say must be so. ``python -m tests.test_docs`` writes the parts that the code dictates."""
+
+import json
+import re
+import tempfile
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from api import cli
+from api.demo import people, town
+from exchange.node import registration, vault
+from exchange.protocol import session
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
+SOURCES = "\n".join(
+    path.read_text("utf-8")
+    for package in ("privacy", "exchange", "valuation", "api")
+    for path in (ROOT / package).rglob("*.py")
+)
+
+
+def example(directory: Path) -> tuple[dict, dict]:
+    """The documents of the demonstration's bank-b, as its data office would write them beside its file."""
+    one = people.synthesise(directory, rows=1_000)[1]
+    dataset = town.dataset_document(one)
+    dataset["source"]["path"] = Path(one.location.path).name
+    return dataset, town.policy_document(one)
+
+
+def spell(value, indent=0):
+    """JSON with short objects and lists on one line, as a person writes them."""
+    line = json.dumps(value, ensure_ascii=False)
+    if len(line) + indent <= 100 or not isinstance(value, dict | list):
+        return line
+    inner = " " * (indent + 2)
+    if isinstance(value, dict):
+        items = [f"{inner}{json.dumps(key)}: {spell(item, indent + 2)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(items) + "\n" + " " * indent + "}"
+    return "[\n" + ",\n".join(inner + spell(item, indent + 2) for item in value) + "\n" + " " * indent + "]"
+
+
+def dictated(directory: Path) -> dict[tuple[str, str], str]:
+    """Page and marker of every part that the code dictates, with its text."""
+    dataset, policy = example(directory)
+    return {
+        ("architecture.md", "session tables"): session.print_tables(),
+        ("node.md", "dataset example"): f"```json\n{spell(dataset)}\n```",
+        ("node.md", "policy example"): f"```json\n{spell(policy)}\n```",
+    }
+
+
+def part(page: str, marker: str) -> re.Match[str]:
+    pattern = rf"(<!-- {marker} -->\n)(.*?)(<!-- end of {marker} -->)"
+    found = re.search(pattern, (DOCS / page).read_text("utf-8"), re.DOTALL)
+    assert found is not None, f"docs/{page} has no part marked {marker}"
+    return found
+
+
+def test_what_the_code_dictates_is_what_the_pages_say(tmp_path):
+    for (page, marker), text in dictated(tmp_path).items():
+        stale = part(page, marker)[2].strip() != text
+        assert not stale, f"docs/{page}: the {marker} is stale; run python -m tests.test_docs"
+
+
+def test_the_documented_documents_register_a_dataset(tmp_path, monkeypatch):
+    one = people.synthesise(tmp_path, rows=1_000)[1]
+    monkeypatch.chdir(Path(one.location.path).parent)
+    documents = [
+        json.loads(part("node.md", f"{what} example")[2].strip().removeprefix("```json").removesuffix("```"))
+        for what in ("dataset", "policy")
+    ]
+    home = tmp_path / "home"
+    vault.create(home, party="bank-b")
+    held = vault.Vault.open(home, clock=lambda: 0)
+    try:
+        kept = registration.register(held, dataset=documents[0], policy=documents[1])
+        assert held.policy(kept.name).to_json() == documents[1]
+    finally:
+        held.close()
+
+
+def test_every_field_of_the_documents_is_explained(tmp_path):
+    page = (DOCS / "node.md").read_text("utf-8")
+    dataset, policy = example(tmp_path)
+    fields = {*dataset, *policy, *(f"grants[].{field}" for field in policy["grants"][0])} - {"source", "grants"}
+    missing = [field for field in sorted(fields) if f"`{field}`" not in page]
+    assert not missing, f"docs/node.md does not explain {missing}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page):
+    text = page.read_text("utf-8")
+    linked = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if not re.match(r"[a-z]+:", link)]
+    named = re.findall(r"`((?:privacy|exchange|valuation|api|tests|docs|benchmarks)/[\w./-]+\.\w+)", text)
+    missing = [name for name in linked if not (page.parent / name).exists()]
+    missing += [name for name in named if not (ROOT / name).exists()]
+    assert not missing, f"{page.name} names {missing}"
+
+
+def test_types_on_the_way_of_a_number_exist():
+    table = (DOCS / "architecture.md").read_text("utf-8").split("## How a number travels")[1].split("## ")[0]
+    types = set(re.findall(r"\| `([A-Z]\w+)` \|", table))
+    assert len(types) >= 9
+    missing = [name for name in sorted(types) if not re.search(rf"^class {name}\b", SOURCES, re.MULTILINE)]
+    assert not missing, f"docs/architecture.md names types that are gone: {missing}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_that_a_page_shows_exist(page):
+    text = page.read_text("utf-8")
+    shown = set(re.findall(r"(?:^|[`/ ])touchstone ((?:(?:exchange|node|desk) )?[a-z-]+)\b", text, re.MULTILINE))
+    runner = CliRunner()
+    for command in sorted(shown):
+        told = runner.invoke(cli.app, [*command.split(), "--help"])
+        assert told.exit_code == 0, f"{page.name} shows `touchstone {command}`, which does not exist"
+
+
+def test_the_picture_is_sound_and_works_in_the_dark():
+    text = (DOCS / "flow.svg").read_text("utf-8")
+    root = ET.fromstring(text)  # noqa: S314  our own file
+    assert root.get("role") == "img"
+    named = {child.tag.rpartition("}")[2] for child in root}
+    assert {"title", "desc"} <= named, "the picture needs a title and a description for readers who do not see it"
+    assert "prefers-color-scheme: dark" in text
+    assert not re.search(r"(?:href|src)\s*=", text), "the picture must not load anything"
+
+
+def rewrite() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        for (page, marker), text in dictated(Path(directory)).items():
+            found = part(page, marker)
+            path = DOCS / page
+            whole = path.read_text("utf-8")
+            path.write_text(f"{whole[: found.start(2)]}\n{text}\n\n{whole[found.end(2) :]}", "utf-8")
+
+
+if __name__ == "__main__":
+    rewrite()
