@@ -247,9 +247,8 @@ any_message = st.one_of(
         refreshed=_dates,
     ),
     st.builds(messages.Publication, policy=_objects),
-    st.builds(
-        messages.Ask, plan=_objects, key=_objects, proof=_objects, nonce=hex32, expires=st.integers(0, 2**40 - 1)
-    ),
+    st.builds(messages.Key, key=_objects, proof=_objects),
+    st.builds(messages.Ask, plan=_objects, key=hex32, nonce=hex32, expires=st.integers(0, 2**40 - 1)),
     st.builds(
         messages.Accept,
         session=hex32,
