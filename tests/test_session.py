@@ -1,0 +1,363 @@
+"""The session's tables: random messages by parties and strangers never reorder, repeat or reopen anything."""
+
+import copy
+import subprocess
+import sys
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from exchange.protocol import session as tables
+from exchange.protocol.errors import PeerFault
+from exchange.protocol.messages import Abort, Accept, Commit, Consent, Decline, Share
+from exchange.protocol.session import (
+    OVER,
+    PART_TABLE,
+    TABLE,
+    Event,
+    Move,
+    Part,
+    Session,
+    Stage,
+    advance,
+    check_commits,
+    print_tables,
+    roster_hash,
+)
+from privacy.errors import Mismatch
+
+SESSION, PLAN, KEY, OTHER = "5e" * 32, "b1" * 32, "ce" * 32, "00" * 32
+PARTIES = ("bank-a", "bank-b", "insurer-c")
+EVERYBODY = (*PARTIES, "stranger")
+SIGNING = {name: Ed25519PrivateKey.from_private_bytes(bytes([index]) * 32) for index, name in enumerate(EVERYBODY, 1)}
+ORDER = (Stage.JUDGING, Stage.COMMITTING, Stage.ANSWERING, Stage.ANSWERED)
+
+
+def accept(nonce="aa", *, session=SESSION, plan=PLAN):
+    return Accept(
+        session=session,
+        plan_hash=plan,
+        policy_digest=OTHER,
+        nonce=nonce * 32,
+        share=OTHER,
+        price=1,
+        left=2,
+        min_group=3,
+    )
+
+
+def share(roster, text="c", *, session=SESSION):
+    return Share(session=session, roster_hash=roster, ciphertexts=(text,), charged=1, left=2)
+
+
+def sent(session, sender, message):
+    return session.step(message, message.sealed_by(sender, SIGNING[sender]))
+
+
+def fresh(parties=PARTIES):
+    return Session(SESSION, PLAN, KEY, parties)
+
+
+def accepted(parties=PARTIES):
+    session = fresh(parties)
+    for party in parties:
+        session = sent(session, party, accept())
+    return session
+
+
+def committed():
+    session = accepted()
+    for party in PARTIES:
+        session = sent(session, party, Commit(session=SESSION, roster_hash=session.roster_hash))
+    return session
+
+
+def answered():
+    session = committed()
+    for party in PARTIES:
+        session = sent(session, party, share(session.roster_hash))
+    return session
+
+
+class Exchange(RuleBasedStateMachine):
+    """Messages in any order, by anybody, true and false; a plain record of what was taken says what must hold."""
+
+    @initialize()
+    def open(self):
+        self.session = fresh()
+        self.path = [Stage.JUDGING]
+        self.taken = []
+        self.reached = set()
+
+    def deliver(self, sender, message):
+        envelope = message.sealed_by(sender, SIGNING[sender])
+        before, picture = self.session, copy.deepcopy(self.session)
+        try:
+            after = before.step(message, envelope)
+        except PeerFault:
+            assert self.session == picture
+            assert self.session is before
+            return
+        assert before == picture
+        assert sender in PARTIES
+        if envelope in [held for held, _ in self.taken]:
+            assert after == before
+            return
+        assert after != before
+        assert before.stage not in OVER
+        self.taken.append((envelope, message))
+        self.session = after
+        self.path.append(after.stage)
+
+    senders = st.sampled_from((*PARTIES, *EVERYBODY))
+
+    @rule(sender=senders, nonce=st.sampled_from(["aa", "aa", "bb"]), plan=st.sampled_from([PLAN, PLAN, PLAN, OTHER]))
+    def accepts(self, sender, nonce, plan):
+        self.deliver(sender, accept(nonce, plan=plan))
+
+    @rule()
+    def all_accept(self):
+        for party in PARTIES:
+            self.deliver(party, accept())
+
+    @rule(sender=senders, right=st.sampled_from([True, True, True, False]))
+    def commits(self, sender, right):
+        self.deliver(sender, Commit(session=SESSION, roster_hash=self.session.roster_hash if right else OTHER))
+
+    @rule()
+    def all_commit(self):
+        for party in PARTIES:
+            self.deliver(party, Commit(session=SESSION, roster_hash=self.session.roster_hash))
+
+    @rule(sender=senders, right=st.sampled_from([True, True, True, False]), text=st.sampled_from(["c", "c", "d"]))
+    def shares(self, sender, right, text):
+        self.deliver(sender, share(self.session.roster_hash if right else OTHER, text))
+
+    @rule(
+        sender=senders,
+        message=st.sampled_from(["decline", "abort", "consent", "other session"]),
+        luck=st.integers(0, 3),
+    )
+    def disturbs(self, sender, message, luck):
+        if luck == 0 or message in {"consent", "other session"}:
+            self.deliver(
+                sender,
+                {
+                    "decline": Decline(session=SESSION, reason="no", fix="-", offences=()),
+                    "abort": Abort(session=SESSION, reason="fire"),
+                    "consent": Consent(offer=OTHER),
+                    "other session": accept(session=OTHER),
+                }[message],
+            )
+
+    @precondition(lambda self: self.taken)
+    @rule(position=st.integers(0))
+    def repeats(self, position):
+        envelope, message = self.taken[position % len(self.taken)]
+        self.deliver(envelope.signer, message)
+
+    @rule(luck=st.integers(0, 9))
+    def expires(self, luck):
+        if luck:
+            return
+        if self.session.stage in OVER:
+            with pytest.raises(PeerFault):
+                self.session.expire()
+        else:
+            self.session = self.session.expire()
+            self.path.append(self.session.stage)
+
+    @invariant()
+    def stages_only_move_on(self):
+        steps = [(one, other) for one, other in zip(self.path, self.path[1:], strict=False) if one is not other]
+        assert all(one not in OVER for one, _ in steps)
+        assert set(steps) <= {(origin, target) for (origin, _), target in TABLE.items()}
+
+    @invariant()
+    def each_stage_has_what_it_needs(self):
+        session = self.session
+        highest = max(ORDER.index(stage) for stage in self.path if stage in ORDER)
+        boxes = (session.accepts, session.commits, session.shares)
+        for needed, box in enumerate(boxes, start=1):
+            assert (set(box) == set(PARTIES)) == (highest >= needed)
+            assert not box or highest >= needed - 1
+            assert all(envelope.signer == party for party, envelope in box.items())
+        # one roster: the hash over the accepts as they are now is what every commit and share names
+        named = {message.roster_hash for _, message in self.taken if isinstance(message, Commit | Share)}
+        assert named <= {session.roster_hash}
+
+    @invariant()
+    def nobody_is_heard_twice(self):
+        for kind in (Accept, Commit, Share):
+            senders = [envelope.signer for envelope, message in self.taken if isinstance(message, kind)]
+            assert len(set(senders)) == len(senders)
+
+    @invariant()
+    def it_waits_for_those_who_are_missing(self):
+        heard = {Stage.JUDGING: Accept, Stage.COMMITTING: Commit, Stage.ANSWERING: Share}.get(self.session.stage)
+        said = {envelope.signer for envelope, message in self.taken if heard and isinstance(message, heard)}
+        missing = tuple(party for party in PARTIES if party not in said)
+        assert self.session.waiting_for() == (missing if heard else ())
+
+
+TestExchange = Exchange.TestCase
+
+
+def test_the_whole_way():
+    session = answered()
+    assert session.stage is Stage.ANSWERED
+    assert set(session.shares) == set(PARTIES)
+    assert [len(box) for box in (session.accepts, session.commits, session.shares)] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("session", [answered(), committed(), accepted(), fresh()], ids=lambda session: session.stage)
+@pytest.mark.parametrize(
+    "message",
+    [
+        accept("dd"),
+        accept(plan=OTHER),
+        accept(session=OTHER),
+        Commit(session=SESSION, roster_hash=OTHER),
+        Commit(session=OTHER, roster_hash=accepted().roster_hash),
+        share(OTHER),
+        share(committed().roster_hash, session=OTHER),
+        Decline(session=OTHER, reason="no", fix="-", offences=()),
+        Abort(session=OTHER, reason="no"),
+        Consent(offer=OTHER),
+    ],
+    ids=lambda message: message.kind,
+)
+def test_what_has_no_place_is_a_fault_of_the_sender(session, message):
+    if session.stage is Stage.JUDGING and message == accept("dd"):
+        assert sent(session, "bank-a", message).stage is Stage.JUDGING
+        return
+    with pytest.raises(PeerFault):
+        sent(session, "bank-a", message)
+
+
+@pytest.mark.parametrize("early", [fresh(), accepted()], ids=lambda session: session.stage)
+def test_nobody_answers_before_all_have_committed(early):
+    with pytest.raises(PeerFault):
+        sent(early, "bank-a", share(early.roster_hash))
+
+
+def test_one_accept_short_is_no_roster():
+    session = sent(sent(fresh(), "bank-a", accept()), "bank-b", accept())
+    with pytest.raises(PeerFault):
+        sent(session, "bank-a", Commit(session=SESSION, roster_hash=session.roster_hash))
+
+
+def test_strangers_are_not_heard():
+    for session in (fresh(), accepted(), committed()):
+        for message in (
+            accept(),
+            Abort(session=SESSION, reason="x"),
+            Decline(session=SESSION, reason="x", fix="-", offences=()),
+        ):
+            with pytest.raises(PeerFault, match="not a party"):
+                sent(session, "stranger", message)
+
+
+def test_a_session_of_one():
+    session = accepted(("bank-a",))
+    assert session.stage is Stage.COMMITTING
+    session = sent(session, "bank-a", Commit(session=SESSION, roster_hash=session.roster_hash))
+    assert sent(session, "bank-a", share(session.roster_hash)).stage is Stage.ANSWERED
+
+
+@pytest.mark.parametrize("session", [fresh(), accepted(), committed()], ids=lambda session: session.stage)
+def test_aborts_and_deadlines_end_it_for_good(session):
+    for over in (sent(session, "bank-b", Abort(session=SESSION, reason="x")), session.expire()):
+        assert over.stage in OVER
+        assert over.waiting_for() == ()
+        for message in (
+            accept("dd"),
+            Abort(session=SESSION, reason="y"),
+            Commit(session=SESSION, roster_hash=session.roster_hash),
+        ):
+            if over.accepts and message.kind == "commit" and "bank-a" in over.commits:
+                assert sent(over, "bank-a", message) == over
+                continue
+            with pytest.raises(PeerFault):
+                sent(over, "bank-a", message)
+        with pytest.raises(PeerFault):
+            over.expire()
+
+
+# -- roster ------------------------------------------------------------------------------------------------------------
+
+
+def test_everything_enters_the_roster_hash():
+    told = {"session": SESSION, "plan_hash": PLAN, "key_fingerprint": KEY, "accepts": accepted().accepts}
+    other = {**told["accepts"], "bank-a": accept("bb").sealed_by("bank-a", SIGNING["bank-a"])}
+    fewer = {party: told["accepts"][party] for party in PARTIES[:2]}
+    changed = [{**told, name: OTHER} for name in ("session", "plan_hash", "key_fingerprint")]
+    hashes = {roster_hash(**one) for one in [told, *changed, {**told, "accepts": other}, {**told, "accepts": fewer}]}
+    assert len(hashes) == 6
+    assert roster_hash(**{**told, "accepts": dict(reversed(told["accepts"].items()))}) == accepted().roster_hash
+
+
+def test_a_node_sees_that_all_commit_to_its_roster():
+    right, wrong = Commit(session=SESSION, roster_hash=KEY), Commit(session=SESSION, roster_hash=OTHER)
+    check_commits(KEY, parties=PARTIES, commits=dict.fromkeys(PARTIES, right))
+    for commits in (
+        {**dict.fromkeys(PARTIES, right), "bank-b": wrong},
+        dict.fromkeys(("bank-a", "insurer-c"), right),
+        {},
+    ):
+        with pytest.raises(Mismatch, match="bank-b" if commits else "bank-a"):
+            check_commits(KEY, parties=PARTIES, commits=commits)
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_exchanges_table():
+    assert {Stage.ANSWERED, Stage.REFUSED, Stage.ABORTED, Stage.EXPIRED} == OVER
+    assert [origin for (origin, event), target in TABLE.items() if target is Stage.ANSWERED] == [Stage.ANSWERING]
+    assert {event for (_, event), target in TABLE.items() if target is Stage.ANSWERED} == {Event.ALL_SHARED}
+    assert {origin for (origin, event) in TABLE if event in {Event.SHARED, Event.ALL_SHARED}} == {Stage.ANSWERING}
+    for stage in set(Stage) - OVER:
+        assert TABLE[stage, Event.DEADLINE] is Stage.EXPIRED
+        assert TABLE[stage, Event.ABORTED] is Stage.ABORTED
+
+
+@given(st.lists(st.sampled_from(Move), max_size=8))
+def test_a_node_commits_charges_and_answers_once_and_in_this_order(moves):
+    part, done = Part.ACCEPTED, []
+    for move in moves:
+        try:
+            part = advance(part, move)
+        except PeerFault:
+            continue
+        done.append(move)
+    way = [Move.COMMIT, Move.CHARGE, Move.ANSWER]
+    steps = [move for move in done if move is not Move.ABORT]
+    assert steps == way[: len(steps)]
+    assert done.count(Move.ABORT) <= 1
+    assert Move.ABORT not in done[:-1]
+    assert not (Move.ANSWER in done and Move.ABORT in done)
+
+
+@pytest.mark.parametrize("part", Part)
+@pytest.mark.parametrize("move", Move)
+def test_what_is_not_in_the_nodes_table_is_refused(part, move):
+    if (part, move) in PART_TABLE:
+        assert advance(part, move) is PART_TABLE[part, move]
+    else:
+        with pytest.raises(PeerFault):
+            advance(part, move)
+
+
+def test_the_module_prints_its_tables():
+    told = subprocess.run(
+        [sys.executable, "-m", tables.__name__], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert told.stdout == print_tables() + "\n"
+    for (origin, event), target in TABLE.items():
+        assert f"| {origin} | {event} | {target} |" in told.stdout
+    for (origin, move), target in PART_TABLE.items():
+        assert f"| {origin} | {move} | {target} |" in told.stdout
