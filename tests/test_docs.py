@@ -113,7 +113,7 @@ def test_types_on_the_way_of_a_number_exist():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_that_a_page_shows_exist(page):
     text = page.read_text("utf-8")
-    shown = set(re.findall(r"(?:^|[`/ ])touchstone ((?:(?:exchange|node|desk) )?[a-z-]+)\b", text, re.MULTILINE))
+    shown = set(re.findall(r"(?:^|[`/])touchstone ((?:(?:exchange|node|desk) )?[a-z-]+)\b", text, re.MULTILINE))
     runner = CliRunner()
     for command in sorted(shown):
         told = runner.invoke(cli.app, [*command.split(), "--help"])
