@@ -141,7 +141,7 @@ def grants(draw, purpose):
         columns=columns,
         min_parties=draw(st.integers(0, 4)),
         min_group=draw(st.integers(0, 50)),
-        rho_per_query=draw(st.integers(0, 200_000_000)),
+        rho_per_query=draw(st.integers(1, 200_000_000)),
         budget=draw(st.integers(0, 10**12)),
     )
 

@@ -1,6 +1,7 @@
 """Charges fit every cap or leave no trace; epsilon is checked against Google's accountant and the Gaussian itself."""
 
 import math
+from dataclasses import replace
 
 import dp_accounting
 import pytest
@@ -206,3 +207,14 @@ def test_whoever_takes_noise_away_faces_the_rest(count, rho):
         assert viewer == f"analyst, exchange and {colluding} of {count} parties"
         assert (cost - 1) * (count - colluding) < rho <= cost * (count - colluding)
     assert max(cost for _, cost in table) <= rho
+
+
+@given(st.integers(2, 9), st.integers(2, 10**9), st.data())
+def test_shared_noise_costs_the_plans_price_at_the_coalition_agreed_on(count, rho, data):
+    colluding = data.draw(st.integers(0, count - 2))
+    plan = replace(plan_of(CountRows(), rho=rho, parties=tuple(f"bank-{i}" for i in range(count))), shared=colluding)
+    costs = [cost for _, cost in coalitions(plan)[2:]]
+    assert costs[colluding] == rho
+    assert costs == sorted(costs)
+    for taken, cost in enumerate(costs):
+        assert (cost - 1) * (count - taken) < rho * (count - colluding) <= cost * (count - taken)

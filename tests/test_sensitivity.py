@@ -173,3 +173,16 @@ def test_the_widest_sum_that_fits():
 
 def test_true_cells_are_never_shown():
     assert "424242" not in repr(Clipped("0" * 64, (424242,)))
+
+
+@given(st.integers(2, 9), st.integers(2, NANO), st.data())
+def test_shared_noise_covers_whoever_is_left(count, rho, data):
+    colluding = data.draw(st.integers(0, count - 2))
+    parties = tuple(f"bank-{i}" for i in range(count))
+    plan = replace(plan_of(CountRows(), Sum("v", Bounds(-9, 5)), rho=rho, parties=parties), shared=colluding)
+    assert plan.counted == count - colluding
+    # variances of the honest parties add up; what a sum of discrete Gaussians costs beyond that is set aside
+    cost = sum(Fraction(s.reach) ** 2 / (2 * plan.counted * s.sigma**2) for s in calibrate(plan))
+    assert cost <= Fraction(rho - 1, NANO)
+    for shared, alone in zip(calibrate(plan), calibrate(replace(plan, shared=None)), strict=True):
+        assert 3 <= shared.sigma <= alone.sigma + Fraction(1, 512) + alone.sigma / rho
