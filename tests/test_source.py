@@ -474,6 +474,7 @@ def test_missing_corrupt_and_foreign_files_are_faults(tmp_path):
         Location("parquet", "/dev/zero"),
         Location("csv", "/dev/zero"),
         Location("csv", str(tmp_path / "pipe.csv")),
+        Location("parquet", str(tmp_path / "pipe.csv")),
     ):
         for read in (inspect, lambda place: totals(a_plan(), held(place))):
             with pytest.raises(SourceFault) as caught:
