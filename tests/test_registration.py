@@ -64,6 +64,7 @@ def policy():
                 "min_group": 20,
                 "rho_per_query": NANO // 10,
                 "budget": NANO,
+                "shared_from": None,
             }
         ],
         "bounds": {"balance": [0, 10_000_000]},
