@@ -5,6 +5,7 @@ is there for, on a planted example.
 """
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -311,6 +312,13 @@ def test_locks_pin_and_hash_everything():
 HEAVY = ("opendp", "duckdb", "pandas", "numpy", "fastapi", "starlette", "uvicorn", "sqlglot", "cryptography", "gmpy2")
 
 
+def run_alone(program: str) -> subprocess.CompletedProcess[str]:
+    """Run a program in a process of its own, without coverage, which loads libraries itself."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["query", "--help"], ["node", "--help"]], ids=" ".join)
 def test_help_loads_no_heavy_library(arguments):
     program = (
@@ -322,7 +330,7 @@ def test_help_loads_no_heavy_library(arguments):
         f"loaded = [name for name in {HEAVY!r} if name in sys.modules]\n"
         "sys.exit(f'help loads {loaded}: import them inside the command that needs them' if loaded else failed)\n"
     )
-    told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    told = run_alone(program)
     assert told.returncode == 0, told.stderr
     assert "Usage" in told.stdout
 
@@ -332,5 +340,5 @@ def test_a_price_cannot_reach_the_network_an_engine_or_a_key():
         "import sys\nimport valuation.report, valuation.terms\n"
         f"sys.exit(str([n for n in {(*HEAVY, 'httpx2', 'phe', 'socket')!r} if n in sys.modules] or ''))\n"
     )
-    told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    told = run_alone(program)
     assert told.stderr.strip() == "", f"valuation loads {told.stderr}"
