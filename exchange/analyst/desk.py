@@ -35,6 +35,8 @@ from privacy.unseal import SecretKey
 PATIENCE = 120
 """Seconds that a session may take before it expires without cost to anybody who has not charged."""
 
+STAGES = frozenset(stage.value for stage in Stage)
+
 M = TypeVar("M", bound=Message)
 Progress = Callable[[str, tuple[str, ...]], None]
 """Told of a session's stage and of the parties that it waits for."""
@@ -103,7 +105,11 @@ class Desk:
             nonce=secrets.token_hex(32),
             expires=now + seconds,
         )
-        return str(self.line.post("/v1/sessions", self.sign(message))["id"])
+        signed = self.sign(message)
+        told = self.line.post("/v1/sessions", signed)
+        if told != {"id": signed.id}:
+            raise Mismatch("the exchange opened another session than the one asked for", fix="report the exchange")
+        return signed.id
 
     def _registered_key(self) -> str:
         """Register this desk's key with the exchange, once, and return its fingerprint."""
@@ -124,13 +130,19 @@ class Desk:
         Raises:
             Overreach: if a node's policy refuses the plan, with its items.
             Refused: if a node declines or gives up, or the deadline passes; nothing was opened.
+            PeerFault, Mismatch: if the exchange tells of something else than this session.
         """
         seen = -1
         while True:
             record = self.line.get(f"/v1/sessions/{session}?wait=10&seen={seen}")
-            seen = record["heard"]
-            progress(record["stage"], tuple(record["waiting_for"]))
-            stage = Stage(record["stage"])
+            match record:
+                case {"heard": int(seen), "stage": str(told), "waiting_for": list(waiting)} if told in STAGES:
+                    stage = Stage(told)
+                case _:
+                    raise PeerFault("the exchange's record is not that of a session", fix="report the exchange")
+            if Envelope.from_json(record.get("ask")).id != session:
+                raise Mismatch("the record is that of another session", fix="report the exchange")
+            progress(stage, tuple(map(str, waiting)))
             if stage is Stage.ANSWERED:
                 return dict(record)
             if stage in OVER:
@@ -147,7 +159,7 @@ class Desk:
         public = self.key.public
         parts = [seal.Sealed.from_wire(list(share.ciphertexts), public) for share in shares.values()]
         product = seal.fold(parts)
-        if product.to_wire() != record["product"]:
+        if product.to_wire() != record.get("product"):
             raise Mismatch("the exchange's product is not that of the signed answers", fix="report the exchange")
         totals = unpack(self.key.open(product), layout_of(plan, modulus_bits=public.bits))
         variances = {scale.measure.key: len(plan.parties) * scale.sigma * scale.sigma for scale in calibrate(plan)}
@@ -161,7 +173,7 @@ class Desk:
         return Answer(release, receipt(release, shares=shares), least)
 
     def _check(self, record: Mapping[str, Any], plan: Plan) -> tuple[str, dict[str, Accept], dict[str, Share]]:
-        asked = Envelope.from_json(record["ask"])
+        asked = Envelope.from_json(record.get("ask"))
         mine = {self.party: self._signing.public_key().public_bytes_raw()}
         if Plan.from_json(expect(asked, mine, Ask).plan) != plan:
             raise Mismatch("the session is not about this plan", fix="open the session that you asked")
@@ -186,7 +198,8 @@ class Desk:
         return session, told, {party: message for party, (_, message) in shares.items()}
 
     def _all(self, record: Mapping[str, Any], box: str, cls: type[M], plan: Plan) -> dict[str, tuple[Envelope, M]]:
-        envelopes = [Envelope.from_json(item) for item in record[box]]
+        listed = record.get(box)
+        envelopes = [Envelope.from_json(item) for item in listed] if isinstance(listed, list) else []
         held = {envelope.signer: (envelope, expect(envelope, self._directory, cls)) for envelope in envelopes}
         if tuple(sorted(held)) != plan.parties or len(held) != len(envelopes):
             raise Mismatch(f"the {box} are not those of the plan's parties", fix="report the exchange")
@@ -194,13 +207,14 @@ class Desk:
 
     def _ending(self, record: Mapping[str, Any]) -> Refused:
         """Turn a session that ended without an answer into the refusal that explains it."""
-        if record["ended_by"] is None:
-            waited = ", ".join(record["silent"])
-            return Refused(
-                f"the session ended after {PATIENCE} s without {waited}", fix="ask again when they are online"
-            )
+        if record.get("ended_by") is None:
+            silent = record.get("silent")
+            waited = ", ".join(map(str, silent)) if isinstance(silent, list) else "an answer"
+            return Refused(f"the deadline passed without {waited}", fix="ask again when they are online")
         envelope = Envelope.from_json(record["ended_by"])
         message = read(envelope, self._directory)
+        if getattr(message, "session", None) != Envelope.from_json(record["ask"]).id:
+            raise Mismatch("the session was ended by a message of another one", fix="report the exchange")
         match message:
             case Decline() if message.offences:
                 return Overreach(tuple(Violation(**item.model_dump()) for item in message.offences), None)

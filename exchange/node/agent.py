@@ -12,7 +12,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from exchange.line import Line, Unreachable
+from exchange.journal import RolledBack
+from exchange.line import Line
 from exchange.node.source import Dataset, SourceFault, clip
 from exchange.node.vault import Standing, Vault
 from exchange.protocol.envelope import Envelope
@@ -37,7 +38,7 @@ from exchange.protocol.messages import (
 from exchange.protocol.session import Move, Part, check_commits, roster_hash
 from privacy import seal
 from privacy.errors import Exhausted, Mismatch, PrivacyError, Refused
-from privacy.masks import Context, Peer, mask
+from privacy.masks import Context, Peer, mask, pair_secret
 from privacy.modulus import PublicKey
 from privacy.necessity import Policy, decide
 from privacy.noise import Noised, add_noise
@@ -78,12 +79,18 @@ class Agent:
             self._line.post("/v1/policies", self._sign(Publication(policy=policy.to_json())))
 
     def run(self, stop: threading.Event) -> None:
-        """Poll for tasks until ``stop`` is set; the exchange holds a poll open until there is something to do."""
+        """Poll for tasks until ``stop`` is set; the exchange holds a poll open until there is something to do.
+
+        Raises:
+            RolledBack: if this node's ledger lacks what the exchange has witnessed.
+        """
         while not stop.is_set():
             try:
                 tasks = self._poll()
-            except Unreachable as error:
-                log.warning("%s; %s", error.reason, error.fix)
+            except RolledBack:
+                raise
+            except PrivacyError as error:  # out of reach, stopping, mending: whatever it is, it may pass
+                log.warning("the exchange gave no tasks: %s; %s", error.reason, error.fix)
                 stop.wait(IDLE)
                 continue
             done = [self.perform(task) for task in tasks]
@@ -95,24 +102,27 @@ class Agent:
 
         Raises:
             RolledBack: if the ledger lacks what was shown before.
+            PeerFault: if the exchange answers with something else.
         """
         seq, head = self._vault.head
-        told = self._line.post("/v1/poll", {"wait": 10, "seq": seq, "head": head})
-        self._vault.check_witness(told["witnessed"]["seq"], told["witnessed"]["head"])
-        return list(told["tasks"])
+        match self._line.post("/v1/poll", {"wait": 10, "seq": seq, "head": head}):
+            case {"tasks": list(tasks), "witnessed": {"seq": int(shown), "head": str(digest)}} if shown >= 0:
+                self._vault.check_witness(shown, digest)
+                return tasks
+        raise PeerFault("the exchange answered a poll with something else", fix="check the address and the version")
 
     def perform(self, task: Mapping[str, Any]) -> bool:
         """Do one task and return whether it could be done; what goes wrong with it concerns this task alone."""
         try:
-            match task["task"]:
-                case "judge":
-                    self._judge(Envelope.from_json(task["ask"]), Envelope.from_json(task["key"]))
-                case "commit":
-                    self._commit(task["session"], [Envelope.from_json(item) for item in task["accepts"]])
-                case "answer":
-                    self._answer(task["session"], [Envelope.from_json(item) for item in task["commits"]])
-                case "consent":
-                    self._consider(Envelope.from_json(task["offer"]))
+            match task:
+                case {"task": "judge", "ask": ask, "key": key}:
+                    self._judge(Envelope.from_json(ask), Envelope.from_json(key))
+                case {"task": "commit", "session": str(session), "accepts": list(accepts)}:
+                    self._commit(session, [Envelope.from_json(item) for item in accepts])
+                case {"task": "answer", "session": str(session), "commits": list(commits)}:
+                    self._answer(session, [Envelope.from_json(item) for item in commits])
+                case {"task": "consent", "offer": offer}:
+                    self._consider(Envelope.from_json(offer))
                 case _:
                     raise PeerFault("the exchange sent a task that this release does not know", fix="update the node")
         except PrivacyError as error:
@@ -177,11 +187,15 @@ class Agent:
 
     def _keep_key(self, envelope: Envelope, ask: Ask, registered: Envelope) -> None:
         """Verify the asker's Paillier key once: from then on it is known by its fingerprint."""
-        if self._vault.key(ask.key) is not None:
+        foreign = Mismatch("the session's key is not the asker's registered key", fix="register the key anew")
+        known = self._vault.key(ask.key)
+        if known is not None:
+            if known.signer != envelope.signer:
+                raise foreign
             return
         key = read_key(registered, self._vault.directory())
         if key.fingerprint != ask.key or registered.signer != envelope.signer:
-            raise Mismatch("the session's key is not the asker's registered key", fix="register the key anew")
+            raise foreign
         self._vault.keep_key(key.fingerprint, registered)
 
     def _key(self, ask: Ask) -> PublicKey:
@@ -220,6 +234,8 @@ class Agent:
             accept = expect(envelope, directory, Accept)
             if (accept.session, accept.plan_hash) != (standing.session, plan.hash):
                 raise Mismatch(f"{envelope.signer} accepted another plan", fix="open a new session")
+            # a share that no mask can be made with is found here, where nobody has charged yet
+            pair_secret(self._secrets[standing.session], bytes.fromhex(accept.share))
         return roster_hash(session=standing.session, plan_hash=plan.hash, key_fingerprint=ask.key, accepts=held)
 
     # -- answering -------------------------------------------------------------------------------------------------
@@ -347,7 +363,8 @@ class Agent:
     # -- common steps ----------------------------------------------------------------------------------------------
 
     def _standing(self, session: str) -> Standing:
-        standing = self._vault.standing(session)
+        # a name that no hash has, a lone surrogate say, does not reach the engine
+        standing = self._vault.standing(session) if session.isascii() else None
         if standing is None:
             raise PeerFault("the exchange speaks of a session that this node never judged", fix="judge it first")
         return standing
