@@ -2,7 +2,7 @@
 
 A privacy filter in zCDP (Bun and Steinke 2016, Lemma 1.7; Feldman and Zrnic 2021): charges add up, and a charge that
 would pass any cap is refused and leaves no trace. Budgets are integers of 1e-9 rho and belong to a population of
-people, not to a dataset's name, so that renaming or versioning refills nothing.
+people, not to a dataset's name, so that renaming or versioning refills nothing. Source: PROOFS 3.1, 3.2.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,10 @@ from privacy.terms import NANO
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """Lifetime caps over one population, in 1e-9 rho: for everybody together, for one partner, for one purpose."""
+    """Lifetime caps over one population, in 1e-9 rho: for everybody together, for one partner, for one purpose.
+
+    What they mean for a person at several institutions: PROOFS 3.4.
+    """
 
     everyone: int
     partner: int
@@ -39,7 +42,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Proof that a plan was charged: noise is drawn only against one. Amounts in 1e-9 rho."""
+    """Proof that a plan was charged: noise is drawn only against one. Amounts in 1e-9 rho. Source: PROOFS 7.2, 7.3."""
 
     plan_hash: str
     population: str
@@ -74,7 +77,7 @@ def charge(plan: Plan, *, caps: Caps, spent: Spent, population: str, partner: st
 def epsilon(rho: int, delta: float) -> float:
     """Return an epsilon such that ``rho`` (1e-9 zCDP) implies (epsilon, delta)-differential privacy, rounded up to 1e-6.
 
-    Tightest known conversion: Canonne, Kamath and Steinke 2020, Proposition 12, minimised over the order alpha.
+    Tightest known conversion: Canonne, Kamath and Steinke 2020, Proposition 12, minimised over the order alpha; PROOFS 3.3.
 
     Raises:
         Malformed: if delta is not in (0, 1).
@@ -105,7 +108,8 @@ def coalitions(plan: Plan) -> tuple[tuple[str, int], ...]:
 
     Whoever works with ``c`` of ``n`` parties can take their noise away and faces that of the ``n - c`` others. The plan's
     rho is the cost against ``plan.counted`` parties' noise, so it is ``rho * counted / (n - c)`` against that of
-    ``n - c``. The exchange adds nothing to what the analyst sees: the masks hide parts.
+    ``n - c``. The exchange adds nothing to what the analyst sees: the masks hide parts. An asker that is a party itself is
+    one of the ``c``. Source: PROOFS 2.6.
     """
     count = len(plan.parties)
     rows = [("public", count), ("analyst", count), ("analyst and exchange", count)]

@@ -3,7 +3,7 @@
 With them a single party's ciphertext decrypts to a uniform number even for the key holder, as long as two parties of
 the roster are honest. Everything the parties must agree on goes into the derivation, so that masks of two parties who
 were told different plans, rosters, keys or attempts do not cancel (protocol pitfalls 17 to 20).
-Source: Bonawitz et al. 2017, section 3; RFC 7748 (X25519); RFC 5869 (HKDF).
+Source: PROOFS 5.1, 5.2; Bonawitz et al. 2017, section 3; RFC 7748 (X25519); RFC 5869 (HKDF).
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,10 @@ from privacy.packing import Packed
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """All that the masks of one attempt are bound to; hashes and fingerprints as 64 hexadecimal digits."""
+    """All that the masks of one attempt are bound to; hashes and fingerprints as 64 hexadecimal digits.
+
+    Source: PROOFS 5.3, and PROOFS 9.1 for what that takes from a hostile exchange.
+    """
 
     session: str
     plan_hash: str
@@ -75,7 +78,7 @@ def mask(
     """Add to each plaintext the masks shared with every other party of the roster, modulo ``modulus``.
 
     The party whose name sorts first adds a pair's mask, the other subtracts it. With no peers (a roster of one) the
-    plaintexts pass unchanged: there is nobody to hide a part from, the sum is that party's own noised release.
+    plaintexts pass unchanged: there is nobody to hide a part from, the sum is that party's own noised release (PROOFS 5.4).
 
     Raises:
         Malformed: if a peer's share is invalid, a plaintext does not fit the modulus or the party is its own peer.

@@ -7,6 +7,7 @@ cannot be made from a number that fails a check, whoever made it.
 What the checks cannot see (three primes, a square times a prime, primes that are 1 modulo 4) is excluded by
 :class:`Proof`. What neither shows is that the two primes are of equal size: an owner who picks a short one weakens the
 secrecy of sums meant for that owner, and of nothing else, because a single party's part stays hidden by its masks.
+Source: PROOFS 6.3.
 """
 
 import binascii

@@ -4,6 +4,7 @@ A plan is a set of **atoms** (column, use) and a few scalars. Three layers must 
 (identifiers are never used), the purpose's template, and one grant of the owner's policy for that purpose; silence and
 unknown terms deny. A refusal names every offending item and the nearest plan that would pass. The exchange and every
 node run this same function on the same documents; a node's own answer is the one that counts for its rows.
+Source: PROOFS 8.1, 8.2.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,7 @@
 """Integer discrete Gaussian noise from OpenDP: the only room that draws it, and only against a charge receipt.
 
 Source: Canonne, Kamath and Steinke 2020 (discrete Gaussian), as implemented exactly by OpenDP's ``make_gaussian`` over
-integers; cost by Bun and Steinke 2016, Proposition 1.6.
+integers; cost by Bun and Steinke 2016, Proposition 1.6; PROOFS 2.1.
 """
 
 from dataclasses import dataclass
@@ -37,6 +37,8 @@ def add_noise(clipped: Clipped, plan: Plan, receipt: Receipt) -> Noised:
     Raises:
         Mismatch: if cells, plan and receipt do not belong together.
         Refused: if OpenDP's own accounting does not confirm the price.
+
+    Source: PROOFS 2.3 for the clamps, PROOFS 7.1 for the order.
     """
     if not clipped.plan_hash == plan.hash == receipt.plan_hash or len(clipped.totals) != plan.cells_count:
         raise Mismatch("the cells, the plan and the charge do not belong together")

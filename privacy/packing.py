@@ -3,7 +3,7 @@
 Slot arithmetic: a party's cell ``v`` satisfies ``|v| < 2**magnitude`` (totals and noise are clamped to it, see
 :mod:`privacy.noise`). Each party adds the offset ``2**magnitude``, so a slot holds a non-negative number below
 ``2**(magnitude + 1)``; the sum over ``parties`` stays below ``2**(magnitude + 1) * parties <= 2**(width - 1)``. The top
-bit of each slot is a guard that must come back zero. Plaintexts use whole slots below ``modulus / 2``.
+bit of each slot is a guard that must come back zero. Plaintexts use whole slots below ``modulus / 2``. Source: PROOFS 4.1.
 """
 
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ def unpack(plaintexts: Sequence[int], layout: Layout) -> tuple[int, ...]:
     """Return the signed totals of all parties from the decrypted sums.
 
     Every slot must lie in its proved range and everything above the last slot must be zero; otherwise some party sent
-    what the protocol does not allow, and no number is shown.
+    what the protocol does not allow, and no number is shown. Source: PROOFS 4.2.
 
     Raises:
         Mismatch: if a number is out of range or the number of plaintexts is wrong.

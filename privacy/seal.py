@@ -8,7 +8,7 @@ exchange, could have a small order and leave the message bare. ``r`` has 406 bit
 assumption beyond Paillier's own is that a random power of h with such an exponent looks like any other (discrete
 logarithms with short exponents; the best attack known takes ``2**203`` steps).
 
-Blinding cannot be turned off, and nothing random is kept: two seals of one value never share ``r``.
+Blinding cannot be turned off, and nothing random is kept: two seals of one value never share ``r``. Source: PROOFS 6.1.
 
 Timing: the same number of full-size multiplications is made for every message and every ``r`` (no digit stands for a
 factor of 1). Table look-ups are indexed by digits of ``r``: a program on the same core that watches the cache could learn
@@ -46,7 +46,7 @@ class Sealed:
 
     Raises:
         Malformed: unless there is one at least, and each is an integer with ``1 < c < n**2``, coprime to n, and not unblinded (1 or -1 modulo n).
-            Decrypting 0 or a multiple of a factor of n would hand out a number that factors the owner's key.
+            Decrypting 0 or a multiple of a factor of n would hand out a number that factors the owner's key (PROOFS 6.2).
     """
 
     ciphertexts: tuple[int, ...]
@@ -106,8 +106,8 @@ def rerandomise(sealed: Sealed) -> Sealed:
 def fold(sealed: Sequence[Sealed]) -> Sealed:
     """Multiply the parties' vectors component by component: the result opens to the sums modulo n.
 
-    Deterministic, so that anyone can recompute it from the signed parts. The result is checked again: parts that are
-    sound one by one can be made to multiply to an unblinded number.
+    Deterministic, so that anyone can recompute it from the signed parts (what that does not prevent: PROOFS 9.2). The
+    result is checked again: parts that are sound one by one can be made to multiply to an unblinded number. Source: PROOFS 6.4.
 
     Raises:
         Mismatch: if there is nothing to fold, or keys or lengths differ.

@@ -4,6 +4,7 @@ Reach: one person has at most ``rows_per_unit`` counted rows at each of at most 
 each row falls into one group. For one measure the L2 distance over all groups is largest when all rows fall into one
 group: ``rows * institutions * weight``, with weight 1 for counts and ``max(|lower|, |upper|)`` for clipped sums.
 Measures compose additively in zCDP (Bun and Steinke 2016, Lemma 1.7), so the plan's rho is split evenly over them.
+Source: PROOFS 1.1, 1.4.
 """
 
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ class Scale:
 
 
 def reach(plan: Plan, measure: Measure) -> int:
-    """L2 distance that one person can move all cells of ``measure`` by, in lattice units."""
+    """L2 distance that one person can move all cells of ``measure`` by, in lattice units. Source: PROOFS 1.1."""
     weight = measure.bounds.weight if isinstance(measure, Sum) else 1
     return plan.rows_per_unit * plan.institutions_per_unit * weight
 
@@ -72,6 +73,8 @@ def calibrate(plan: Plan) -> tuple[Scale, ...]:
 
     Raises:
         Refused: if a sum's bounds are both zero, so that no noise would protect it.
+
+    Source: PROOFS 2.2, 2.4, 2.5.
     """
     spendable = plan.rho if plan.shared is None else plan.rho - 1
     share = Fraction(spendable * plan.counted, NANO) / len(plan.measures)
@@ -90,6 +93,8 @@ def magnitude(plan: Plan) -> int:
 
     Raises:
         Overflow: if a cell could need 62 bits or more, the room of the noise's integers.
+
+    Source: PROOFS 2.3.
     """
     largest = 0
     for scale in calibrate(plan):

@@ -6,7 +6,7 @@ what the other sealed. Decryption by Chinese remainders as in Paillier, EUROCRYP
 - exponentiation with secret exponents in constant time (``powmod_sec``: GMP's ``mpz_powm_sec``);
 - each ciphertext is re-randomised before a secret touches it, so that its sender does not know what is exponentiated;
 - no value is handed out before a check that a computing fault cannot pass: a value that is right modulo one prime and
-  wrong modulo the other would give the key away (Boneh, DeMillo and Lipton, EUROCRYPT '97).
+  wrong modulo the other would give the key away (Boneh, DeMillo and Lipton, EUROCRYPT '97). Source: PROOFS 6.5.
 
 Python does not promise constant time for the few reductions around the exponentiations, nor that memory is wiped:
 open where the key lives, away from those who send ciphertexts.

@@ -10,7 +10,7 @@ Nothing about a CSV file is guessed from its rows, so that one person's row cann
 separator (comma, semicolon, tab or bar) and the names come from its first line, the rest is RFC 4180 in UTF-8.
 
 Contribution bounding comes first: of each person's rows, ``rows_per_unit`` are kept, chosen by a keyed hash of the row,
-the same rows for every plan (Wilson et al. 2020, section 3). Only then filters and groups apply.
+the same rows for every plan (Wilson et al. 2020, section 3). Only then filters and groups apply. Source: PROOFS 1.2, 1.3.
 """
 
 import csv
