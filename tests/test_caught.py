@@ -17,6 +17,7 @@ from exchange.analyst.desk import Desk
 from exchange.analyst.desk import create as create_desk
 from exchange.hub import catalog, keys, liens, rounds
 from exchange.hub.store import Store
+from exchange.journal import RolledBack
 from exchange.node import agent as agent_room
 from exchange.node.agent import Agent
 from exchange.node.source import Dataset, Field, Location, SourceFault
@@ -300,6 +301,28 @@ def test_two_sessions_share_no_nonce_no_key_agreement_and_no_mask(town):
     # the cells are the same both times: equal plaintexts under equal masks would show
     assert len(opened) == 6
     assert all(value.bit_length() > 2900 for value in opened)
+
+
+def test_rows_in_several_groups_are_bounded_together(tmp_path):
+    standard = STANDARD
+    path = tmp_path / "rows.csv"
+    path.write_text("person,region,balance\n" + "p,north,5\np,east,5\n" * 4)
+    fields = {column.name: Field(source=column.name) for column in standard.columns}
+    dataset = Dataset("accounts", "Accounts", standard, "people", Location("csv", str(path)), fields, "2026-01-01")
+    cells = agent_room.clip(plan_of(groups=(GroupBy("region", REGIONS),)), dataset, sampling_key=b"k" * 32).totals
+    assert sum(cells) == standard.rows_per_unit
+
+
+def test_a_ledger_that_forgot_what_was_shown_is_refused(town):
+    vault = town.vaults["bank-a"]
+    before = vault.head
+    assert town.run(plan_of())["stage"] == "answered"
+    seq, head = vault.head
+    vault.check_witness(*before)
+    vault.check_witness(seq, head)
+    for lost in ((seq + 1, head), (seq, before[1]), (seq, "00" * 32)):
+        with pytest.raises(RolledBack):
+            vault.check_witness(*lost)
 
 
 # -- what a node refuses -----------------------------------------------------------------------------------------------

@@ -1,0 +1,545 @@
+"""Bugs planted on purpose, one at a time in a copy of the project: the tests must report each. ``python -m tests.planted``.
+
+Every bug is a small change of the source, as exact text that must occur once, and the tests that should report it. The
+copies are temporary; the checkout is never touched. The chosen tests must pass in an unchanged copy, and fail in the changed
+one: a copy whose tests cannot even be collected counts as not caught, as does one that hangs. The run prints a table and
+ends with 1 if a bug survived or a change no longer applies. ``python -m tests.planted WORD ...`` plants the bugs whose names
+hold one of the words; two at a time are under test.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+COPIED = ("privacy", "exchange", "valuation", "api", "benchmarks", "tests", "docs")
+PATIENCE = 600
+"""Seconds that the tests of one bug may take; a healthy run takes a tenth."""
+
+SURVIVED, STALE = "SURVIVED", "DOES NOT APPLY"
+
+
+@dataclass(frozen=True)
+class Bug:
+    """``changes`` of ``file``, each old text and new text, and the ``tests`` that should report them."""
+
+    name: str
+    file: str
+    changes: tuple[tuple[str, str], ...]
+    tests: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    bug: Bug
+    caught_by: str
+    seconds: float
+
+
+def bug(name, file, *changes, tests):
+    return Bug(name, file, changes, tuple(f"tests/{test}" for test in tests.split()))
+
+
+NOISE, SENSITIVITY, LEDGER = "privacy/noise.py", "privacy/sensitivity.py", "privacy/ledger.py"
+PACKING, MASKS, SEAL, UNSEAL = "privacy/packing.py", "privacy/masks.py", "privacy/seal.py", "privacy/unseal.py"
+SOURCE, VAULT, AGENT = "exchange/node/source.py", "exchange/node/vault.py", "exchange/node/agent.py"
+DESK, ENVELOPE, NECESSITY = "exchange/analyst/desk.py", "exchange/protocol/envelope.py", "privacy/necessity.py"
+
+DRAWN = "_mechanism(scale)(within)"
+CHARGE = """        receipt, charged = self._vault.charge(
+            plan, session=standing.session, partner=standing.ask.signer, dataset=dataset, versions=versions
+        )
+"""
+READ = "            clipped = clip(plan, dataset, sampling_key=self._vault.sampling)\n"
+
+BUGS = (
+    # -- noise and reach
+    bug(
+        "half of the noise, priced in full",
+        SENSITIVITY,
+        ("_least_grains(distance, share)", "_least_grains(distance, 4 * share)"),
+        tests="test_audit.py::test_the_smallest_noise_keeps_its_claim test_sensitivity.py",
+    ),
+    bug(
+        "half of the noise at the sampler",
+        NOISE,
+        ("scale=float(scale.sigma)", "scale=float(scale.sigma) / 2"),
+        ("if price > scale.rho", "if price > 4 * scale.rho"),
+        tests="test_noise.py",
+    ),
+    bug(
+        "noise of floats, rounded",
+        NOISE,
+        ("from fractions import Fraction\n", "from fractions import Fraction\nimport random\n"),
+        (DRAWN, "[value + round(random.gauss(0, float(scale.sigma))) for value in within]"),
+        tests="test_boundaries.py",
+    ),
+    bug(
+        "noise from a fixed seed",
+        NOISE,
+        ("from fractions import Fraction\n", "from fractions import Fraction\nfrom random import Random\n"),
+        (DRAWN, "[v + round(g.gauss(0, float(scale.sigma))) for g in [Random(7)] for v in within]"),
+        tests="test_noise.py::test_cells_measures_and_answers_are_drawn_independently",
+    ),
+    bug("no noise", NOISE, (DRAWN, "within"), tests="test_noise.py"),
+    bug(
+        "the library's price is not compared",
+        NOISE,
+        ("if price > scale.rho * (1 + Fraction(1, 1 << 40)):", "if price < 0:"),
+        tests="test_noise.py",
+    ),
+    bug(
+        "reach of a row instead of a person",
+        SENSITIVITY,
+        (
+            "return plan.rows_per_unit * plan.institutions_per_unit * weight",
+            "return plan.institutions_per_unit * weight",
+        ),
+        tests="test_sensitivity.py",
+    ),
+    bug(
+        "reach at one institution only",
+        SENSITIVITY,
+        ("return plan.rows_per_unit * plan.institutions_per_unit * weight", "return plan.rows_per_unit * weight"),
+        tests="test_sensitivity.py",
+    ),
+    bug(
+        "reach of the bounds' width instead of the larger bound",
+        "privacy/terms.py",
+        ("return max(abs(self.lower), abs(self.upper))", "return self.upper - self.lower"),
+        tests="test_sensitivity.py",
+    ),
+    bug(
+        "shared noise divided by n instead of n - t",
+        "privacy/plan.py",
+        ("else len(self.parties) - self.shared", "else len(self.parties)"),
+        tests="test_shared_noise.py",
+    ),
+    bug(
+        "each measure priced as if it were alone",
+        SENSITIVITY,
+        (" / len(plan.measures)", " / 1"),
+        tests="test_sensitivity.py",
+    ),
+    # -- reading rows
+    bug(
+        "clipped after the sum",
+        SOURCE,
+        (
+            'return f"sum(CASE WHEN {name} IS NULL THEN 0 ELSE {clipped} END)"',
+            'return f"greatest(least(sum({name}), 1000 * {bounds.upper}), 1000 * {bounds.lower})"',
+        ),
+        tests="test_source.py::test_values_out_of_bounds_are_clipped_in_sums_and_filtered_as_they_are",
+    ),
+    bug(
+        "NULL counted as a bound",
+        SOURCE,
+        ("CASE WHEN {name} IS NULL THEN 0 ELSE {clipped} END", "{clipped}"),
+        tests="test_source.py::test_a_measure_is_read_exactly_or_counts_as_missing",
+    ),
+    bug(
+        "one row too many a person",
+        SOURCE,
+        ('"rank of row" <= {plan.rows_per_unit}', '"rank of row" <= {plan.rows_per_unit + 1}'),
+        tests="test_source.py",
+    ),
+    bug(
+        "rows bounded per group instead of per person",
+        SOURCE,
+        ("PARTITION BY {unit} ORDER BY", "PARTITION BY {', '.join([unit, *groups])} ORDER BY"),
+        tests="test_audit.py::test_hostile_rows_move_no_cell_further_than_the_reach test_source.py test_differential.py "
+        "test_caught.py::test_rows_in_several_groups_are_bounded_together",
+    ),
+    bug(
+        "groups of the data instead of the public domain",
+        SOURCE,
+        (
+            "(*plan.where, *(OneOf(group.column, group.domain) for group in plan.groups))",
+            "plan.where",
+        ),
+        (
+            "for measure, values in plan.cells():",
+            "for measure, values in [(m, v) for m in plan.measures for v in sorted(found, key=str)]:",
+        ),
+        tests="test_source.py::test_categories_outside_the_domain_fall_into_no_group",
+    ),
+    bug(
+        "rows without a person counted",
+        SOURCE,
+        (" WHERE {unit} IS NOT NULL", ""),
+        tests="test_source.py::test_rows_without_a_person_are_left_out_and_identifiers_stay_texts",
+    ),
+    # -- the ledger and the order of an answer
+    bug("one unit over the cap", LEDGER, ("if plan.rho > left:", "if plan.rho > left + 1:"), tests="test_ledger.py"),
+    bug(
+        "the last unit cannot be spent",
+        LEDGER,
+        ("if plan.rho > left:", "if plan.rho >= left:"),
+        tests="test_ledger.py",
+    ),
+    bug(
+        "the partner's cap forgotten",
+        LEDGER,
+        ('        ("partner", caps.partner - spent.partner),\n', ""),
+        tests="test_ledger.py test_vault.py",
+    ),
+    bug(
+        "epsilon converted without its logarithm",
+        LEDGER,
+        ("(-log(delta) + (alpha - 1) * log1p(-1 / alpha) - log(alpha))", "(alpha - 1) * log1p(-1 / alpha)"),
+        tests="test_ledger.py",
+    ),
+    bug(
+        "a coalition is shown the public's epsilon",
+        LEDGER,
+        ("plan.rho * plan.counted // honest", "plan.rho * plan.counted // count"),
+        tests="test_ledger.py test_shared_noise.py",
+    ),
+    bug(
+        "refunded after an abort",
+        VAULT,
+        (
+            '"UPDATE part SET stage = ?, roster',
+            '"DELETE FROM charge WHERE session = ?", [body["session"] if body["stage"] == "aborted" else ""])\n'
+            '    cursor.execute(\n        "UPDATE part SET stage = ?, roster',
+        ),
+        tests="test_caught.py::test_what_was_charged_stays_charged_when_the_rows_cannot_be_read",
+    ),
+    bug(
+        "rows read before the charge",
+        AGENT,
+        (READ, ""),
+        (CHARGE, READ[4:] + CHARGE),
+        tests="test_caught.py::test_the_charge_is_on_disk_when_rows_are_read",
+    ),
+    bug(
+        "noise drawn anew for a repeated question",
+        AGENT,
+        ("if noised is None:", "if noised is None or charged == 0:"),
+        ("            self._vault.keep_noised(", "            charged and self._vault.keep_noised("),
+        tests="test_caught.py::test_noise_is_drawn_once_for_one_question_and_anew_for_another",
+    ),
+    bug(
+        "stored answers known without their plan",
+        VAULT,
+        (
+            "return canonical.digest([plan.hash, dataset.name, dataset.refreshed])",
+            "return canonical.digest([dataset.name, dataset.refreshed])",
+        ),
+        tests="test_vault.py test_caught.py::test_noise_is_drawn_once_for_one_question_and_anew_for_another",
+    ),
+    bug(
+        "stored answers known without the version of the data",
+        VAULT,
+        (
+            "return canonical.digest([plan.hash, dataset.name, dataset.refreshed])",
+            "return canonical.digest([plan.hash, dataset.name])",
+        ),
+        tests="test_vault.py",
+    ),
+    bug(
+        "an old ledger accepted",
+        VAULT,
+        ("if self.book.journal.hash_at(seq) != head:", "if seq < 0:"),
+        tests="test_caught.py::test_a_ledger_that_forgot_what_was_shown_is_refused",
+    ),
+    bug(
+        "refused after reading rows",
+        AGENT,
+        (
+            "        decision = decide(plan,",
+            "        clip(plan, dataset, sampling_key=self._vault.sampling)\n        decision = decide(plan,",
+        ),
+        tests="test_caught.py::test_a_refusal_is_decided_without_reading_a_row",
+    ),
+    # -- masks and packing
+    bug("masks without the session", MASKS, ('"session": context.session', '"session": ""'), tests="test_masks.py"),
+    bug("masks without the plan", MASKS, ('"plan": context.plan_hash', '"plan": ""'), tests="test_masks.py"),
+    bug("masks without the roster", MASKS, ('"roster": context.roster_hash', '"roster": ""'), tests="test_masks.py"),
+    bug("masks without the index", MASKS, ('"index": index', '"index": 0'), tests="test_masks.py"),
+    bug("masks of one sign", MASKS, ("sign = 1 if me < name else -1", "sign = 1"), tests="test_masks.py"),
+    bug("masks from names alone", MASKS, ("salt=first[1] + second[1]", "salt=b''"), tests="test_masks.py"),
+    bug(
+        "masks reduced instead of rejected",
+        MASKS,
+        ("        if candidate < modulus:\n            return candidate\n", "        return candidate % modulus\n"),
+        tests="test_masks.py",
+    ),
+    bug(
+        "a constant nonce in every session",
+        AGENT,
+        ("nonce=secrets.token_hex(32)", 'nonce="00" * 32'),
+        tests="test_caught.py::test_two_sessions_share_no_nonce_no_key_agreement_and_no_mask",
+    ),
+    bug(
+        "sums unpacked without their range",
+        PACKING,
+        ("if not layout.parties <= slot <= ceiling:", "if ceiling < 0:"),
+        tests="test_packing.py",
+    ),
+    bug(
+        "slots without room for the sum",
+        PACKING,
+        ("width = magnitude + 1 + (parties - 1).bit_length() + 1", "width = magnitude + 2"),
+        tests="test_packing.py",
+    ),
+    # -- Paillier
+    bug("no gcd of foreign ciphertexts", SEAL, ("if gmpy2.gcd(product, n) != 1:", "if n < 0:"), tests="test_seal.py"),
+    bug(
+        "no range of foreign ciphertexts",
+        SEAL,
+        ("type(ciphertext) is not int or not 1 < ciphertext < key.n_squared", "type(ciphertext) is not int"),
+        tests="test_seal.py",
+    ),
+    bug(
+        "unblinded ciphertexts accepted",
+        SEAL,
+        ("if residue in (1, n - 1):", "if residue < 0:"),
+        tests="test_seal.py",
+    ),
+    bug(
+        "encrypted without blinding",
+        SEAL,
+        ("return self.power(token_bytes(DIGITS), value)", "return self.power(bytes(DIGITS), value)"),
+        tests="test_seal.py",
+    ),
+    bug(
+        "a key's proof is not verified",
+        "exchange/protocol/keys.py",
+        ("    verify(key, Proof.from_json(told.proof, key), context=envelope.signer)\n", ""),
+        tests="test_caught.py::test_a_key_without_its_proof_is_not_accepted",
+    ),
+    # -- messages, sessions, the asker
+    bug(
+        "signatures not verified",
+        ENVELOPE,
+        (
+            "Ed25519PublicKey.from_public_bytes(key).verify(self.signature, signed)",
+            "Ed25519PublicKey.from_public_bytes(key)",
+        ),
+        tests="test_envelope.py",
+    ),
+    bug(
+        "any signer accepted",
+        ENVELOPE,
+        ("key = directory.get(self.signer)", "key = directory.get(self.signer, next(iter(directory.values()), None))"),
+        tests="test_envelope.py",
+    ),
+    bug(
+        "the signer's name is not signed",
+        ENVELOPE,
+        ("canonical.encode([kind, signer])", "canonical.encode([kind])"),
+        tests="test_envelope.py",
+    ),
+    bug(
+        "a roster of other parties accepted",
+        AGENT,
+        ("if tuple(sorted(held)) != plan.parties or len(held) != len(accepts):", "if self._vault.party not in held:"),
+        tests="test_caught.py::test_a_node_commits_to_the_parties_of_the_plan_only",
+    ),
+    bug(
+        "a roster of other plans accepted",
+        AGENT,
+        (
+            "if (accept.session, accept.plan_hash) != (standing.session, plan.hash):",
+            "if accept.session != standing.session:",
+        ),
+        tests="test_caught.py::test_a_node_commits_to_the_parties_of_the_plan_only",
+    ),
+    bug(
+        "promises of the others not checked",
+        AGENT,
+        ("        check_commits(standing.roster, parties=plan.parties, commits=promised)\n", ""),
+        tests="test_caught.py::test_a_node_answers_only_when_all_have_promised_its_roster",
+    ),
+    bug(
+        "the exchange's product opened as it is",
+        DESK,
+        (
+            "        product = seal.fold(parts)\n",
+            '        product = seal.Sealed.from_wire(record.get("product"), public)\n',
+        ),
+        tests="test_caught.py::test_the_asker_opens_the_product_of_the_signed_answers_only",
+    ),
+    bug(
+        "answers of fewer parties opened",
+        DESK,
+        ("if tuple(sorted(held)) != plan.parties or len(held) != len(envelopes):", "if not held:"),
+        tests="test_caught.py::test_the_asker_takes_each_partys_own_word_only",
+    ),
+    bug(
+        "a second answer of a node",
+        "exchange/protocol/session.py",
+        (
+            "    (Part.CHARGED, Move.ANSWER): Part.ANSWERED,\n",
+            "    (Part.CHARGED, Move.ANSWER): Part.ANSWERED,\n    (Part.ANSWERED, Move.ANSWER): Part.ANSWERED,\n",
+        ),
+        tests="test_session.py",
+    ),
+    # -- minimum necessity
+    bug(
+        "the least number of parties ignored",
+        NECESSITY,
+        ("if len(plan.parties) < least:", "if not plan.parties:"),
+        tests="test_necessity.py",
+    ),
+    bug(
+        "identifiers allowed where granted",
+        NECESSITY,
+        ("if kind is Kind.IDENTIFIER:", "if kind is None:"),
+        tests="test_necessity.py",
+    ),
+    bug(
+        "wider bounds than the owner declares",
+        NECESSITY,
+        ("if allowed is None or not allowed.covers(measure.bounds):", "if allowed is None:"),
+        tests="test_necessity.py",
+    ),
+    bug(
+        "the price of a question not limited",
+        NECESSITY,
+        ("if plan.rho > grant.rho_per_query:", "if plan.rho < 0:"),
+        tests="test_necessity.py",
+    ),
+    # -- the exchange
+    bug(
+        "journal entries not chained",
+        "exchange/journal.py",
+        (
+            "            digest = sha256(_LABEL + tip.hash + text).digest()",
+            "            digest = sha256(_LABEL + text).digest()",
+        ),
+        (
+            "    digest = sha256(_LABEL + tip.hash + text).digest()\n    if line",
+            "    digest = sha256(_LABEL + text).digest()\n    if line",
+        ),
+        tests="test_journal.py",
+    ),
+    bug(
+        "two liens of one rank",
+        "exchange/hub/liens.py",
+        ('        _check_free(view, asset=held["asset"], rank=held["rank"])\n', ""),
+        tests="test_caught.py::test_one_lien_is_live_for_an_asset_and_rank",
+    ),
+    bug(
+        "a token taken twice",
+        "api/service.py",
+        ("if caller.token_id in self._tokens:", "if caller.token_id is None:"),
+        tests="test_caught.py::test_a_token_is_taken_once",
+    ),
+    bug(
+        "a token for any request",
+        "exchange/protocol/request.py",
+        ("if any(claims.get(name) != expected for name, expected in bound.items()):", "if not bound:"),
+        tests="test_request.py",
+    ),
+)
+
+
+def planted(bug: Bug, text: str) -> str | None:
+    """Return the changed source, or nothing if a change does not apply exactly once."""
+    for old, new in bug.changes:
+        if text.count(old) != 1:
+            return None
+        text = text.replace(old, new, 1)
+    return text
+
+
+def stale(root: Path = ROOT) -> list[str]:
+    """Return the names of bugs that no longer apply to the source, or whose tests are not there."""
+    return [
+        bug.name
+        for bug in BUGS
+        if planted(bug, (root / bug.file).read_text("utf-8")) is None
+        or not all(_is_there(root, test) for test in bug.tests)
+    ]
+
+
+def _is_there(root: Path, test: str) -> bool:
+    file, _, name = test.partition("::")
+    path = root / file
+    return path.exists() and (
+        not name or re.search(rf"^def {re.escape(name)}\(", path.read_text("utf-8"), re.MULTILINE) is not None
+    )
+
+
+def copy_to(folder: Path) -> None:
+    """Copy what the tests need; nothing that was built or cached."""
+    ignored = shutil.ignore_patterns("__pycache__", ".hypothesis", "*.pyc")
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for path in ROOT.glob("*.*"):
+        if path.is_file():
+            shutil.copy2(path, folder / path.name)
+
+
+def run(folder: Path, tests: Sequence[str]) -> tuple[int, str]:
+    """Run tests in a copy; returns pytest's exit code and its output. Hypothesis draws the same examples every time."""
+    environment = {**os.environ, "CI": "1", "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return -1, ""
+    return done.returncode, done.stdout
+
+
+def attempt(bug: Bug) -> Result:
+    """Plant one bug in a copy of its own and see which test reports it."""
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="planted-") as name:
+        folder = Path(name)
+        copy_to(folder)
+        changed = planted(bug, (folder / bug.file).read_text("utf-8"))
+        if changed is None:
+            return Result(bug, STALE, 0.0)
+        (folder / bug.file).write_text(changed, "utf-8")
+        code, output = run(folder, bug.tests)
+    found = re.search(r"^(?:FAILED|ERROR) tests/(\S+)", output, re.MULTILINE)
+    caught = found.group(1) if code == 1 and found else f"{SURVIVED} (pytest ended with {code})"
+    return Result(bug, caught, time.monotonic() - start)
+
+
+def healthy(bugs: Sequence[Bug]) -> str:
+    """Run the chosen tests in an unchanged copy; returns what is wrong there, or nothing."""
+    tests = sorted({test for bug in bugs for test in bug.tests})
+    # a file that is run whole is not asked for by name again
+    tests = [test for test in tests if "::" not in test or test.partition("::")[0] not in tests]
+    with tempfile.TemporaryDirectory(prefix="planted-") as name:
+        copy_to(Path(name))
+        code, output = run(Path(name), tests)
+    return "" if code == 0 else output
+
+
+def main(words: Sequence[str]) -> int:
+    """Plant the bugs whose names hold one of ``words`` (all of them, if there are none) and print the table."""
+    bugs = [bug for bug in BUGS if not words or any(word in bug.name for word in words)]
+    complaint = healthy(bugs)
+    if complaint:
+        print(f"The tests fail without any bug:\n{complaint}")  # noqa: T201  a command
+        return 1
+    print("| bug | place | caught by | seconds |\n|---|---|---|---|", flush=True)  # noqa: T201
+    results = []
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for result in pool.map(attempt, bugs):
+            results.append(result)
+            row = f"| {result.bug.name} | {result.bug.file} | {result.caught_by} | {result.seconds:.0f} |"
+            print(row, flush=True)  # noqa: T201
+    missed = [result for result in results if result.caught_by == STALE or result.caught_by.startswith(SURVIVED)]
+    print(f"\n{len(results) - len(missed)} of {len(results)} planted bugs were caught.")  # noqa: T201
+    return 1 if missed or not results else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
