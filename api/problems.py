@@ -8,10 +8,19 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from exchange.book import Closed, Mended
+from exchange.journal import NoSpace
 from exchange.protocol import problems
 from privacy.errors import PrivacyError
 
 log = logging.getLogger(__name__)
+
+_STORAGE: dict[type[PrivacyError], tuple[str, int, str]] = {
+    Closed: ("TS-SYS-001", 503, "The service is stopping"),
+    Mended: ("TS-SYS-002", 503, "The catalogue is being made again"),
+    NoSpace: ("TS-SYS-003", 507, "There is no space left"),
+}
+"""What can happen to the exchange's own storage; a client tries again after a 503."""
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -33,6 +42,9 @@ async def _known(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, PrivacyError):
         raise error
     told = problems.document(error)
+    for kind, (code, status, title) in _STORAGE.items():
+        if isinstance(error, kind):
+            told |= {"type": f"/problems/{code}", "code": code, "status": status, "title": title}
     return _respond(told, told["status"])
 
 

@@ -254,6 +254,7 @@ any_message = st.one_of(
         session=hex32,
         plan_hash=hex32,
         policy_digest=hex32,
+        version=st.just("2026-06-30"),
         nonce=hex32,
         share=hex32,
         price=_amount,

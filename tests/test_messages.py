@@ -14,7 +14,7 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 DIRECTORY = {"bank-a": KEY.public_key().public_bytes_raw()}
 HEX = "5e" * 32
 ACCEPT = Accept(
-    session=HEX, plan_hash=HEX, policy_digest=HEX, nonce=HEX, share=HEX, price=5, left=10, min_group=20
+    session=HEX, plan_hash=HEX, policy_digest=HEX, version="2026-06-30", nonce=HEX, share=HEX, price=5, left=10, min_group=20
 )  # fmt: skip
 DECLINE = Decline(
     session=HEX, reason="no", fix="-", offences=(Offence(item="a", layer="b", rule="c", why="d", fix="e"),)

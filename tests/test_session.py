@@ -41,6 +41,7 @@ def accept(nonce="aa", *, session=SESSION, plan=PLAN):
         session=session,
         plan_hash=plan,
         policy_digest=OTHER,
+        version="2026-06-30",
         nonce=nonce * 32,
         share=OTHER,
         price=1,

@@ -177,6 +177,7 @@ class Agent:
             session=envelope.id,
             plan_hash=plan.hash,
             policy_digest=policy.digest,
+            version=dataset.refreshed,
             nonce=secrets.token_hex(32),
             share=secret.public_key().public_bytes_raw().hex(),
             price=price,
@@ -277,14 +278,18 @@ class Agent:
         accepts: Mapping[str, Envelope],
     ) -> Share:
         """Charge, read, clip, noise, store, pack, mask, seal: in this order and no other."""
+        directory = self._vault.directory()
+        versions = {party: expect(envelope, directory, Accept).version for party, envelope in accepts.items()}
+        if versions[self._vault.party] != dataset.refreshed:
+            raise Refused("the dataset changed while the session was open", fix="ask again")
         receipt, charged = self._vault.charge(
-            plan, session=standing.session, partner=standing.ask.signer, dataset=dataset
+            plan, session=standing.session, partner=standing.ask.signer, dataset=dataset, versions=versions
         )
-        noised = self._vault.noised(plan, dataset)
+        noised = self._vault.noised(plan, dataset, versions)
         if noised is None:
             clipped = clip(plan, dataset, sampling_key=self._vault.sampling)
             noised = add_noise(clipped, plan, receipt)
-            self._vault.keep_noised(noised, plan, dataset)
+            self._vault.keep_noised(noised, plan, dataset, versions)
         ciphertexts = self._masked(standing, ask=ask, plan=plan, noised=noised, secret=secret, accepts=accepts)
         return Share(
             session=standing.session,

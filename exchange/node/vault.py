@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -30,6 +31,10 @@ from privacy.necessity import Policy
 from privacy.noise import Noised
 from privacy.plan import Plan
 
+Versions = Mapping[str, str]
+"""The public versions of the parties' data, by party."""
+
+NO_VERSIONS: Versions = MappingProxyType({})
 Row = Callable[[str, list[Any]], tuple[Any, ...] | None]
 """Runs one SELECT with its parameters and returns its first row."""
 
@@ -293,15 +298,18 @@ class Vault:
 
         self.book.write(decide)
 
-    def charge(self, plan: Plan, *, session: str, partner: str, dataset: Dataset) -> tuple[Receipt, int]:
-        """Charge a plan once per dataset version, durably, and return the receipt and what was charged now (1e-9 rho).
+    def charge(
+        self, plan: Plan, *, session: str, partner: str, dataset: Dataset, versions: Versions = NO_VERSIONS
+    ) -> tuple[Receipt, int]:
+        """Charge a plan once per version of the data, durably, and return the receipt and what was charged now (1e-9 rho).
 
         A repeated plan over the same roster and version is answered from the stored noised cells: it costs nothing.
+        ``versions`` are all parties' versions; an answer with shared noise belongs to all of them together.
 
         Raises:
             Exhausted: if a cap has no room; nothing is charged.
         """
-        answer = self._answer(plan, dataset)
+        answer = _answer(plan, dataset, versions)
         caps = self.policy(dataset.name).caps
 
         def decide(cursor: duckdb.DuckDBPyConnection) -> tuple[list[tuple[str, Any]], tuple[Receipt, int]]:
@@ -329,17 +337,20 @@ class Vault:
         """Return what a plan would cost now (1e-9 rho; 0 if its answer is stored) and what is left before it."""
         spent = _spent(self._row, population=dataset.population, partner=partner, purpose=plan.purpose)
         cap, left = remaining(self.policy(dataset.name).caps, spent, purpose=plan.purpose)
-        stored = self._row("SELECT 1 FROM charge WHERE answer = ?", [self._answer(plan, dataset)])
+        if plan.shared is None:
+            stored = self._row("SELECT 1 FROM charge WHERE answer = ?", [_answer(plan, dataset, NO_VERSIONS)])
+        else:  # whose versions it will meet is not known yet: the charge itself decides
+            stored = self._row("SELECT 1 FROM charge WHERE plan_hash = ?", [plan.hash])
         return (0 if stored else plan.rho), Account(cap, max(0, left))
 
-    def noised(self, plan: Plan, dataset: Dataset) -> Noised | None:
+    def noised(self, plan: Plan, dataset: Dataset, versions: Versions = NO_VERSIONS) -> Noised | None:
         """Return the stored noised cells of a charged plan, if they were drawn."""
-        row = self._row("SELECT cells FROM noised WHERE answer = ?", [self._answer(plan, dataset)])
+        row = self._row("SELECT cells FROM noised WHERE answer = ?", [_answer(plan, dataset, versions)])
         return None if row is None else Noised(plan.hash, tuple(int(cell) for cell in json.loads(row[0])))
 
-    def keep_noised(self, noised: Noised, plan: Plan, dataset: Dataset) -> None:
+    def keep_noised(self, noised: Noised, plan: Plan, dataset: Dataset, versions: Versions = NO_VERSIONS) -> None:
         """Store noised cells durably; from now on they are the only answer to this plan."""
-        body = {"answer": self._answer(plan, dataset), "cells": [str(value) for value in noised.values]}
+        body = {"answer": _answer(plan, dataset, versions), "cells": [str(value) for value in noised.values]}
         self.book.write(lambda _: ([("noised", body)], None))
 
     def spending(self) -> list[dict[str, Any]]:
@@ -394,9 +405,18 @@ class Vault:
             raise PeerFault("this or a newer version of the policy is in force", fix="raise the version")
         return [("policy", policy.to_json())]
 
-    def _answer(self, plan: Plan, dataset: Dataset) -> str:
-        """Name of the one stored answer to a plan over a version of the data; the plan names its roster."""
+
+def _answer(plan: Plan, dataset: Dataset, versions: Versions) -> str:
+    """Name of the one stored answer to a plan over a version of the data; the plan names its roster.
+
+    Standalone, a party's noise protects its own cells alone, so its own version counts. Shared noise protects the sum:
+    were one party to draw anew while the others repeat theirs, the difference of two sums would face its share only.
+    """
+    if plan.shared is None:
         return canonical.digest([plan.hash, dataset.name, dataset.refreshed])
+    if tuple(sorted(versions)) != plan.parties:
+        raise Refused("shared noise needs the versions of all parties", fix="open a new session")
+    return canonical.digest([plan.hash, dataset.name, dict(versions)])
 
 
 def create(home: Path, *, party: str) -> Ed25519PrivateKey:

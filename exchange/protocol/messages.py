@@ -80,13 +80,14 @@ class Ask(Message):
 class Accept(Message):
     """A node would answer: its nonce and X25519 share for the masks, its price and what the asker would have left.
 
-    ``min_group`` is the least noisy count of a group that the owner considers worth showing.
+    ``version`` is the public version of its data, ``min_group`` the least noisy count of a group worth showing to it.
     """
 
     kind = "accept"
     session: Hex32
     plan_hash: Hex32
     policy_digest: Hex32
+    version: Text
     nonce: Hex32
     share: Hex32
     price: Amount

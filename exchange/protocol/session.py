@@ -142,6 +142,8 @@ class Session:
                 self._check_roster(message.roster_hash)
                 return self._collect("shares", envelope, Event.SHARED, Event.ALL_SHARED)
             case Decline():
+                if sender in self.accepts:
+                    raise PeerFault("the sender accepted before", fix="abort the session instead")
                 return self._end(envelope, Event.DECLINED)
             case Abort():
                 return self._end(envelope, Event.ABORTED)

@@ -1,0 +1,65 @@
+"""A node or exchange that kills itself (SIGKILL) at a named step: ``python crashing.py STEP node|exchange HOME [URL|PORT]``.
+
+Steps are ``before:`` or ``after:`` a function of the product, with ``#n`` for its n-th call. The product knows nothing of
+this: functions are wrapped here, in the child process of a test.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from api import processes
+from exchange.hub.store import Store
+from exchange.line import Line
+from exchange.node import agent
+from exchange.node.vault import Vault
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(step: str) -> None:
+    """Wrap the named function so that its n-th call is the last thing this process does."""
+    when, _, rest = step.partition(":")
+    name, _, count = rest.partition("#")
+    owner, attribute = {
+        "judged": (Vault, "judged"),
+        "move": (Vault, "move"),
+        "charge": (Vault, "charge"),
+        "clip": (agent, "clip"),
+        "add_noise": (agent, "add_noise"),
+        "keep_noised": (Vault, "keep_noised"),
+        "post": (Line, "post"),
+        "write": (Store, "write"),
+    }[name]
+    original = getattr(owner, attribute)
+    calls = 0
+
+    def wrapped(*arguments, **named):
+        nonlocal calls
+        calls += 1
+        last = calls == int(count or 1)
+        if last and when == "before":
+            die()
+        result = original(*arguments, **named)
+        if last:
+            die()
+        return result
+
+    setattr(owner, attribute, wrapped)
+
+
+def main() -> None:
+    step, kind, home, where = sys.argv[1:5]
+    if step != "never":
+        arm(step)
+    if kind == "node":
+        processes.run_node(Path(home), exchange=where, lifeline=True)
+    else:
+        processes.serve_exchange(Path(home), host="127.0.0.1", port=int(where), lifeline=True)
+
+
+if __name__ == "__main__":
+    main()
