@@ -117,10 +117,12 @@ def node_pin(
     home: Home,
     party: Annotated[str, typer.Argument(help="The partner's short name.")],
     key: Annotated[str, typer.Argument(help="The key that the partner told you, 64 hexadecimal digits.")],
+    *,
+    institution: Annotated[bool, typer.Option(help="It holds data and counts on a roster.")] = False,
 ) -> None:
     """Trust a partner's key; compare it by phone first."""
     with _vault(home) as vault:
-        vault.pin(party, _hex_key(key))
+        vault.pin(party, _hex_key(key), institution=institution)
     _note(f"pinned {party}")
 
 

@@ -103,17 +103,20 @@ def epsilon(rho: int, delta: float) -> float:
     return max(0.0, ceil(bound((low + high) / 2) * 1e6) / 1e6)
 
 
-def coalitions(plan: Plan) -> tuple[tuple[str, int], ...]:
+def coalitions(plan: Plan, *, asker: str = "") -> tuple[tuple[str, int], ...]:
     """Return who sees the answer at which cost (1e-9 rho, rounded up), for the receipt.
 
     Whoever works with ``c`` of ``n`` parties can take their noise away and faces that of the ``n - c`` others. The plan's
     rho is the cost against ``plan.counted`` parties' noise, so it is ``rho * counted / (n - c)`` against that of
-    ``n - c``. The exchange adds nothing to what the analyst sees: the masks hide parts. An asker that is a party itself is
-    one of the ``c``. Source: PROOFS 2.6.
+    ``n - c``. The exchange adds nothing to what the analyst sees: the masks hide parts. An ``asker`` that is itself one
+    of the parties knows its own noise: it stands one party further down. Source: PROOFS 2.6.
     """
     count = len(plan.parties)
-    rows = [("public", count), ("analyst", count), ("analyst and exchange", count)]
+    own = 1 if asker in plan.parties else 0
+    others = "other " if own else ""
+    rows = [("public", count), ("analyst", count - own), ("analyst and exchange", count - own)]
     rows += [
-        (f"analyst, exchange and {colluding} of {count} parties", count - colluding) for colluding in range(1, count)
+        (f"analyst, exchange and {colluding} of {count - own} {others}parties", count - own - colluding)
+        for colluding in range(1, count - own)
     ]
-    return tuple((viewer, -(-plan.rho * plan.counted // honest)) for viewer, honest in rows)
+    return tuple((viewer, -(-plan.rho * plan.counted // honest)) for viewer, honest in rows if honest)

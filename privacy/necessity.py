@@ -384,14 +384,17 @@ def _grant_violations(plan: Plan, *, asker: str, policy: Policy) -> set[Violatio
             found.add(Violation(f"values of {group.column}", "policy", rule, why, "use the declared domain"))
     template = PURPOSES.get(plan.purpose)
     least = max(grant.min_parties, template.min_parties if template else 1)
-    if len(plan.parties) < least:
-        why = f"at least {least} institutions must answer together, the plan has {len(plan.parties)}"
+    others = len(set(plan.parties) - {asker})  # an asker knows its own part: it hides nobody else's
+    if others < least:
+        why = f"at least {least} institutions besides the asker must answer together, the plan has {others}"
         found.add(Violation("parties", "policy", rule, why, f"ask {least} or more institutions"))
     if plan.rho > grant.rho_per_query:
         why = f"at most {grant.rho_per_query / 1e9:.9g} rho a question, the plan asks {plan.rho / 1e9:.9g}"
         found.add(Violation("precision", "policy", rule, why, f"set the budget to {grant.rho_per_query / 1e9:.9g} rho"))
-    if plan.shared is not None and (grant.shared_from is None or plan.shared < grant.shared_from):
-        wanted = "standalone noise" if grant.shared_from is None else f"noise that withstands {grant.shared_from}"
+    # an asker on the roster is one of those that shared noise must withstand
+    withstand = None if grant.shared_from is None else max(grant.shared_from, int(asker in plan.parties))
+    if plan.shared is not None and (withstand is None or plan.shared < withstand):
+        wanted = "standalone noise" if withstand is None else f"noise that withstands {withstand}"
         found.add(Violation("noise", "policy", rule, f"the owner wants {wanted}", "ask for standalone noise"))
     return found
 
@@ -422,7 +425,8 @@ def _nearest(plan: Plan, *, asker: str, standard: Standard, policies: list[Polic
         return None
     price = min(plan.rho, *(grant.rho_per_query for grant in grants))
     share = plan.shared is not None and all(
-        grant.shared_from is not None and plan.shared >= grant.shared_from for grant in grants
+        grant.shared_from is not None and plan.shared >= max(grant.shared_from, int(asker in plan.parties))
+        for grant in grants
     )
     try:
         candidate = replace(

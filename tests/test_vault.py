@@ -317,7 +317,7 @@ def test_a_pinned_key_never_changes(vault):
     vault.pin("bank-b", bytes(32))
     head = vault.book.head
     vault.pin("bank-b", bytes(32))
-    with pytest.raises(PeerFault, match="another key"):
+    with pytest.raises(PeerFault, match="other facts"):
         vault.pin("bank-b", bytes([1] * 32))
     assert (vault.directory(), vault.book.head) == ({"bank-b": bytes(32)}, head)
 

@@ -156,6 +156,8 @@ class Desk:
         """
         session, accepts, shares = self._check(record, plan)
         standard = self.standard(plan.standard)
+        if standard.digest != plan.standard_digest:
+            raise Mismatch("the exchange shows another standard than the plan was made for", fix="report the exchange")
         public = self.key.public
         parts = [seal.Sealed.from_wire(list(share.ciphertexts), public) for share in shares.values()]
         product = seal.fold(parts)
@@ -170,7 +172,7 @@ class Desk:
         }
         release = Release(plan, session, totals, variances, decimals)
         least = max(accept.min_group for accept in accepts.values())
-        return Answer(release, receipt(release, shares=shares), least)
+        return Answer(release, receipt(release, asker=self.party, shares=shares), least)
 
     def _check(self, record: Mapping[str, Any], plan: Plan) -> tuple[str, dict[str, Accept], dict[str, Share]]:
         asked = Envelope.from_json(record.get("ask"))
@@ -226,7 +228,7 @@ class Desk:
                 raise PeerFault("the session was ended by a message that cannot end it", fix="report the exchange")
 
 
-def receipt(release: Release, *, shares: Mapping[str, Share]) -> dict[str, Any]:
+def receipt(release: Release, *, asker: str, shares: Mapping[str, Share]) -> dict[str, Any]:
     """Return what an asker keeps as proof: what was used, what each party charged, who sees it at which cost.
 
     Budgets in 1e-9 rho; epsilon at delta 1e-6, as text with six decimals.
@@ -248,7 +250,8 @@ def receipt(release: Release, *, shares: Mapping[str, Share]) -> dict[str, Any]:
             for scale in calibrate(plan)
         ],
         "seen_by": [
-            {"who": who, "rho": nano, "epsilon": f"{epsilon(nano, DELTA):.6f}"} for who, nano in coalitions(plan)
+            {"who": who, "rho": nano, "epsilon": f"{epsilon(nano, DELTA):.6f}"}
+            for who, nano in coalitions(plan, asker=asker)
         ],
     }
 

@@ -159,6 +159,8 @@ class Agent:
     def _verdict(self, envelope: Envelope, ask: Ask, plan: Plan) -> tuple[Accept, X25519PrivateKey]:
         if self._vault.party not in plan.parties:
             raise Refused("the plan does not name this institution", fix="name it among the parties")
+        if not set(plan.parties) <= self._vault.institutions():
+            raise Refused("the plan names a party that is not pinned as an institution", fix="leave it out, or pin it")
         try:
             dataset = self._vault.dataset(plan.standard)
             policy = self._vault.policy(dataset.name)

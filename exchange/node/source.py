@@ -146,9 +146,10 @@ def print_sql(plan: Plan, dataset: Dataset, *, sampling_key: bytes) -> tuple[str
     )
     unit = _quote(dataset.standard.unit)
     parameters.append(sampling_key.hex())
-    # every column enters the hash, each behind a separator and with NULL apart from '', so that the choice of rows
+    # every column enters the hash behind its length, and NULL apart from '', so that different rows never tie: the choice
     # depends on the person's own rows alone and is the same for every plan
-    ingredients = " || ".join(f"chr(31) || coalesce(CAST({_quote(name)} AS VARCHAR), chr(30))" for name in columns)
+    texts = [f"CAST({_quote(name)} AS VARCHAR)" for name in columns]
+    ingredients = " || ".join(f"coalesce(length({text}) || ':' || {text}, '-')" for text in texts)
     order = f"sha256(? || {ingredients})"
     groups = [_quote(group.column) for group in plan.groups]
     rank = f"row_number() OVER (PARTITION BY {unit} ORDER BY {order})"

@@ -39,7 +39,7 @@ Row = Callable[[str, list[Any]], tuple[Any, ...] | None]
 """Runs one SELECT with its parameters and returns its first row."""
 
 _TABLES = [
-    "CREATE TABLE pinned (party VARCHAR PRIMARY KEY, key VARCHAR)",
+    "CREATE TABLE pinned (party VARCHAR PRIMARY KEY, key VARCHAR, institution BOOLEAN)",
     "CREATE TABLE paillier (fingerprint VARCHAR PRIMARY KEY, envelope VARCHAR)",
     "CREATE TABLE dataset (standard VARCHAR PRIMARY KEY, name VARCHAR, version VARCHAR, document VARCHAR)",
     "CREATE TABLE policy (dataset VARCHAR PRIMARY KEY, version INTEGER, document VARCHAR)",
@@ -53,7 +53,8 @@ _TABLES = [
 
 
 def _pinned(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    cursor.execute("INSERT OR REPLACE INTO pinned VALUES (?, ?)", [entry.body["party"], entry.body["key"]])
+    row = [entry.body["party"], entry.body["key"], entry.body["institution"]]
+    cursor.execute("INSERT OR REPLACE INTO pinned VALUES (?, ?, ?)", row)
 
 
 def _key(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
@@ -189,24 +190,30 @@ class Vault:
 
     # -- facts -----------------------------------------------------------------------------------------------------
 
-    def pin(self, party: str, key: bytes) -> None:
-        """Trust a party's Ed25519 key (32 bytes), checked out of band.
+    def pin(self, party: str, key: bytes, *, institution: bool = False) -> None:
+        """Trust a party's Ed25519 key (32 bytes), checked out of band; only institutions count on a roster.
 
         Raises:
-            PeerFault: if another key is pinned for this party.
+            PeerFault: if other facts are pinned for this party.
         """
+        told = {"party": party, "key": key.hex(), "institution": institution}
 
         def decide(cursor: duckdb.DuckDBPyConnection) -> tuple[list[tuple[str, Any]], None]:
-            held = _within(cursor)("SELECT key FROM pinned WHERE party = ?", [party])
+            held = _within(cursor)("SELECT key, institution FROM pinned WHERE party = ?", [party])
             if held is None:
-                return [("pinned", {"party": party, "key": key.hex()})], None
-            if held[0] != key.hex():
+                return [("pinned", told)], None
+            if held != (key.hex(), institution):
                 raise PeerFault(
-                    "another key is pinned for this party", fix="compare fingerprints with the party by phone"
+                    "other facts are pinned for this party", fix="compare fingerprints with the party by phone"
                 )
             return [], None
 
         self.book.write(decide)
+
+    def institutions(self) -> frozenset[str]:
+        """Return the pinned parties that are institutions, and this one."""
+        rows = self.book.read("SELECT party FROM pinned WHERE institution")
+        return frozenset(str(row["party"]) for row in rows) | {self.party}
 
     def key(self, fingerprint: str) -> Envelope | None:
         """Return the envelope of a Paillier key whose proof this node has verified."""
