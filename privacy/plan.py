@@ -182,6 +182,20 @@ class Plan:
             for values in product(*(group.domain for group in self.groups)):
                 yield measure, values
 
+    def place(self, measure: str, group: tuple[str, ...]) -> int:
+        """Return where the cell of a measure's key and a group stands in the order of :meth:`cells`.
+
+        Raises:
+            KeyError: if the plan has no such cell.
+        """
+        try:
+            place = [held.key for held in self.measures].index(measure)
+            for by, value in zip(self.groups, group, strict=True):
+                place = place * len(by.domain) + by.domain.index(value)
+        except ValueError:
+            raise KeyError(measure) from None
+        return place
+
     @property
     def hash(self) -> str:
         """SHA-256 of the canonical form (64 hexadecimal digits): the plan's name everywhere."""

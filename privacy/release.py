@@ -54,11 +54,10 @@ class Release:
         Raises:
             KeyError: if the release has no such cell.
         """
-        for total, (cell, values) in zip(self.totals, self.plan.cells(), strict=True):
-            if cell.key == measure and values == group:
-                scale = Fraction(10) ** self.decimals.get(measure, 0)
-                return Estimate(Fraction(total) / scale, self.variances[measure] / scale**2)
-        raise KeyError(measure)
+        scale = Fraction(10) ** self.decimals.get(measure, 0)
+        return Estimate(
+            Fraction(self.totals[self.plan.place(measure, group)]) / scale, self.variances[measure] / scale**2
+        )
 
     @property
     def digest(self) -> str:

@@ -266,3 +266,21 @@ def test_refusals_quote_nothing_of_the_rows(vault, dataset, policy, tmp_path):
             register(vault, dataset=changed(dataset, path, value), policy=policy)
         assert canary not in json.dumps([str(caught.value), caught.value.fix])
     assert register(vault, dataset=dataset, policy=policy).location.table == "t"
+
+
+@pytest.mark.parametrize("bad", [b'p9,"unclosed,1\n', b"p9,\xff\xfe,1\n", b"p9,a,b,c,d,e,f,g,h,i,j,k,l,m\n"])
+def test_a_row_that_cannot_be_read_is_found_before_anything_is_kept_or_charged(tmp_path, bad):
+    from exchange.node.source import Dataset, Field, Location, SourceFault, read_through
+    from exchange.standards import shipped
+
+    path = tmp_path / "rows.csv"
+    good = b"person,region,balance\n" + b"".join(b"p%d,north,%d\n" % (index, index) for index in range(5000))
+    path.write_bytes(good)
+    mapping = {name: Field(source=name) for name in ("person", "region", "balance")}
+    dataset = Dataset(
+        "accounts", "t", shipped("consumer_credit/1"), "p", Location("csv", str(path)), mapping, "2026-01-01"
+    )
+    assert read_through(dataset) == 5000
+    path.write_bytes(good + bad)
+    with pytest.raises(SourceFault):
+        read_through(dataset)

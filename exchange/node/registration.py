@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from exchange.node.source import Dataset, Field, Location, inspect
+from exchange.node.source import Dataset, Field, Location, inspect, read_through
 from exchange.node.vault import Vault
 from exchange.standards import shipped
 from privacy.errors import Malformed, Refused
@@ -23,7 +23,7 @@ def register(vault: Vault, *, dataset: Any, policy: Any) -> Dataset:
     Raises:
         Malformed: if a document, mapped column or policy item does not fit the source and the standard.
         Refused: if the policy is another owner's.
-        SourceFault: if the source cannot be read.
+        SourceFault: if the source, or a row of it, cannot be read.
     """
     read = _dataset(dataset)
     held = inspect(read.location)
@@ -34,6 +34,7 @@ def register(vault: Vault, *, dataset: Any, policy: Any) -> Dataset:
     if (rules.owner, rules.dataset, rules.standard) != (vault.party, read.name, read.standard.id):
         raise Refused("the policy is not for this dataset of this institution", fix="name owner, dataset and standard")
     _check_policy(rules, read)
+    read_through(read)
     vault.keep(read, rules)
     return read
 

@@ -118,6 +118,20 @@ def inspect(location: Location) -> dict[str, str]:
     return {str(row[0]): str(row[1]) for row in rows}
 
 
+def read_through(dataset: Dataset) -> int:
+    """Read every mapped cell once and return the number of rows: what cannot be read is found before anything is charged.
+
+    Raises:
+        SourceFault: if a row cannot be read.
+    """
+    parameters: list[Any] = []
+    columns = sorted(dataset.mapping)
+    mapped = _mapped(dataset, columns, parameters)
+    counted = ", ".join(f"count({_quote(name)})" for name in columns)
+    statement = f"SELECT count(*), {counted} FROM ({mapped})"
+    return int(_run(dataset.location, statement, parameters)[0][0])
+
+
 def clip(plan: Plan, dataset: Dataset, *, sampling_key: bytes) -> Clipped:
     """Read the rows and return the plan's cells, bounded per person and clipped. Caller must have charged the plan.
 
@@ -140,10 +154,7 @@ def print_sql(plan: Plan, dataset: Dataset, *, sampling_key: bytes) -> tuple[str
     """Print the plan for DuckDB: the statement and its parameters. All values are parameters, all names are quoted."""
     parameters: list[Any] = []
     columns = sorted(dataset.mapping)
-    selected = ", ".join(
-        f"{_value(dataset.standard.column(name), dataset.mapping[name], parameters)} AS {_quote(name)}"
-        for name in columns
-    )
+    mapped = _mapped(dataset, columns, parameters)
     unit = _quote(dataset.standard.unit)
     parameters.append(sampling_key.hex())
     # every column enters the hash behind its length, and NULL apart from '', so that different rows never tie: the choice
@@ -154,7 +165,7 @@ def print_sql(plan: Plan, dataset: Dataset, *, sampling_key: bytes) -> tuple[str
     groups = [_quote(group.column) for group in plan.groups]
     rank = f"row_number() OVER (PARTITION BY {unit} ORDER BY {order})"
     statement = (
-        f"WITH mapped AS (SELECT {selected} FROM {_table(dataset.location)} AS held), "
+        f"WITH mapped AS ({mapped}), "
         f'ranked AS (SELECT *, {rank} AS "rank of row" FROM mapped WHERE {unit} IS NOT NULL) '
     )
     outputs = [*groups, *(_aggregate(measure, dataset.standard, parameters) for measure in plan.measures)]
@@ -164,6 +175,15 @@ def print_sql(plan: Plan, dataset: Dataset, *, sampling_key: bytes) -> tuple[str
     if groups:
         statement += f" GROUP BY {', '.join(groups)}"
     return statement, parameters
+
+
+def _mapped(dataset: Dataset, columns: list[str], parameters: list[Any]) -> str:
+    """Print the SELECT that reads the source as columns of the standard."""
+    read = [
+        f"{_value(dataset.standard.column(name), dataset.mapping[name], parameters)} AS {_quote(name)}"
+        for name in columns
+    ]
+    return f"SELECT {', '.join(read)} FROM {_table(dataset.location)} AS held"
 
 
 def _value(column: Column, field: Field, parameters: list[Any]) -> str:
