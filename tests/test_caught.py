@@ -436,6 +436,18 @@ def test_the_asker_opens_its_own_question_only(town):
         town.desk.open(record, replace(plan, rho=RHO - 1))
 
 
+def test_a_signature_is_its_signers_alone():
+    """Neither a stranger's name over a pinned party's signature, nor one holder of a key in another's name."""
+    key = Ed25519PrivateKey.generate()
+    raw = key.public_key().public_bytes_raw()
+    stranger = sign("commit", {}, signer="stranger", key=key)
+    with pytest.raises(Mismatch):
+        stranger.verify({"bank-a": raw})
+    renamed = replace(sign("commit", {}, signer="bank-a", key=key), signer="bank-b")
+    with pytest.raises(Mismatch):
+        renamed.verify({"bank-a": raw, "bank-b": raw})
+
+
 # -- pledges and tokens ------------------------------------------------------------------------------------------------
 
 
