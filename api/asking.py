@@ -11,7 +11,7 @@ from rich.table import Table
 
 from exchange.analyst import figures
 from exchange.analyst.desk import PATIENCE, Answer, Desk
-from exchange.analyst.query import Question, narrow, parse, spell
+from exchange.analyst.query import QueryFault, Question, narrow, parse, spell
 from exchange.line import Line
 from exchange.protocol.errors import Overreach
 from privacy.release import Estimate
@@ -71,8 +71,14 @@ def ask(home: Path, *, sql: str, purpose: str, exchange: str, rho: int, standard
             return put(desk, sql=sql, purpose=purpose, rho=rho, standard=standard, tell=status.update, shared=shared)
         except Overreach as refusal:
             nearest = counter_offer(refusal, sql=sql, desk=desk, standard=standard)
-            if nearest is not None:
-                refusal.fix = f"ask the nearest request that passes: {nearest}"
+            if nearest is not None and refusal.nearest is not None:
+                price = f" --budget {refusal.nearest.rho / NANO:g}" if refusal.nearest.rho < rho else ""
+                refusal.fix = f'ask the nearest request that passes: -e "{nearest}"{price}'
+            raise
+        except QueryFault as fault:
+            if fault.line:
+                console.print(sql.splitlines()[fault.line - 1], highlight=False, markup=False, soft_wrap=True)
+                console.print(" " * (fault.column - 1) + "^", highlight=False)
             raise
 
 

@@ -206,10 +206,13 @@ def _complain(error: PrivacyError) -> None:
     from exchange.protocol import problems  # noqa: PLC0415
     from exchange.protocol.errors import Overreach  # noqa: PLC0415
 
-    _note(f"{problems.of(error).code}  {error.reason}")
+    _note(f"{error.code or problems.of(error).code}  {error.reason}")
     if isinstance(error, Overreach):
+        rules: dict[str, list[str]] = {}
         for violation in error.violations:
-            _note(f"  - {violation.item}: {violation.why} ({violation.layer}: {violation.rule})")
+            rules.setdefault(f"{violation.item}: {violation.why}", []).append(violation.rule)
+        for offence, deciding in rules.items():
+            _note(f"  - {offence} ({', '.join(deciding)})")
     if error.fix:
         _note(f"Fix: {error.fix}")
 

@@ -61,6 +61,8 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class JournalError(PrivacyError):
     """Root of what a journal raises."""
 
+    code = "TS-LOG-001"
+
 
 class Damaged(JournalError):
     """The files are not what was written: ``file`` (name), ``offset`` (bytes) and ``seq`` (first entry in doubt) say where."""
@@ -79,6 +81,8 @@ class RolledBack(Damaged):
 
 class Held(JournalError):
     """Another process works on the files; ``pid`` is its number, ``None`` if it has not told."""
+
+    code = "TS-ENV-001"
 
     def __init__(self, pid: int | None) -> None:
         holder = "another process" if pid is None else f"process {pid}"

@@ -26,6 +26,8 @@ PATIENCE = 8
 class Unreachable(PrivacyError):
     """The exchange could not be reached in time."""
 
+    code = "TS-NET-001"
+
 
 class Line:
     """Signed requests from ``party`` to the exchange at ``url``; ``seconds`` tells the time for tokens."""

@@ -12,9 +12,16 @@
 No message carries a row value, a key or another tenant's name.
 """
 
+from typing import ClassVar
+
 
 class PrivacyError(Exception):
-    """Root of the package's errors: ``reason`` says what happened, ``fix`` what to do next."""
+    """Root of the package's errors: ``reason`` says what happened, ``fix`` what to do next.
+
+    ``code`` is the stable code of errors that never cross the wire; the others have theirs in the table of problems.
+    """
+
+    code: ClassVar[str] = ""
 
     def __init__(self, reason: str, *, fix: str = "") -> None:
         super().__init__(reason)

@@ -30,6 +30,8 @@ _WIDEST = Bounds(-(1 << 52), 1 << 52)
 class QueryFault(PrivacyError):
     """The statement is not in the language; ``line`` and ``column`` (from 1) say where, 0 if it is the whole."""
 
+    code = "TS-SQL-001"
+
     def __init__(self, reason: str, *, fix: str, line: int = 0, column: int = 0) -> None:
         super().__init__(reason, fix=fix)
         self.line = line

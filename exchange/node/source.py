@@ -33,6 +33,8 @@ KINDS = ("parquet", "csv", "duckdb")
 class SourceFault(PrivacyError):
     """The source cannot be read; the engine's own words stay inside, since they may quote a row."""
 
+    code = "TS-SRC-001"
+
 
 @dataclass(frozen=True, slots=True)
 class Location:
