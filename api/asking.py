@@ -119,9 +119,12 @@ def table(answered: Answered) -> Table:
         view.add_column(name)
     for output in values:
         view.add_column(f"{output.name} (± 95 %)", justify="right")
-    for row in answered.rows():
-        cells = [row.caution if figure is None else write(figure) for figure in row.figures.values()]
-        view.add_row(*row.group, *cells)
+    rows = answered.rows()
+    if any(row.caution for row in rows):
+        view.add_column("caution")
+    for row in rows:
+        cells = ["-" if figure is None else write(figure) for figure in row.figures.values()]
+        view.add_row(*row.group, *cells, *([row.caution] if row.caution else []))
     return view
 
 

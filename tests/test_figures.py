@@ -77,7 +77,7 @@ def test_groups_below_the_minimum_stay_listed_without_figures(count, usable):
     question = ask("SELECT region, COUNT(*), SUM(balance), AVG(balance) FROM consumer_credit GROUP BY region")
 
     def value(key, cell):
-        return count if cell["region"] == "south" and key == "count(*)" else 100
+        return count if cell["region"] == "south" and key == "count(*)" else 1_000_000
 
     table = list(rows(question, released(question, value), min_group=50))
     assert [row.group[0] for row in table] == list(REGIONS)
@@ -94,11 +94,21 @@ def test_a_group_with_enough_rows_and_too_few_values_is_cautioned():
     question = ask("SELECT region, COUNT(*), AVG(balance) FROM consumer_credit GROUP BY region")
 
     def value(key, cell):
-        return 3 if cell["region"] == "west" and key == "count(balance)" else 100
+        return 3 if cell["region"] == "west" and key == "count(balance)" else 1_000_000
 
     table = {row.group[0]: row for row in rows(question, released(question, value), min_group=50)}
     assert table["west"].caution == "fewer than 50"
     assert [name for name, row in table.items() if row.caution] == ["west"]
+
+
+@pytest.mark.parametrize(("sigmas", "cautioned"), [(7.9, True), (8.1, False)])
+def test_an_average_is_cautioned_until_its_count_stands_out(sigmas, cautioned):
+    question = ask("SELECT AVG(balance) FROM consumer_credit")
+    scale = next(scale for scale in calibrate(question.plan) if scale.measure.key == "count(balance)")
+    count = round(sigmas * float(scale.sigma) * sqrt(3))
+    (row,) = rows(question, released(question, lambda key, _: count if key == "count(balance)" else 10**9), min_group=1)
+    assert row.figures["avg_balance"] is not None
+    assert (row.caution != "") is cautioned
 
 
 def test_an_average_over_nothing_has_no_figure():

@@ -7,10 +7,14 @@ from itertools import product
 from exchange.analyst.query import Output, Question
 from privacy.release import Estimate, Release
 
+STEADY = 8
+"""Standard deviations of its noise that a count must reach for the delta method's interval of an average to hold; below, the
+row is cautioned."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One group: its values, its figures by output name, and why it should not be used, if so."""
+    """One group: its values, its figures by output name, and what speaks against using them, if anything."""
 
     group: tuple[str, ...]
     figures: dict[str, Estimate | None]
@@ -20,7 +24,8 @@ class Row:
 def rows(question: Question, release: Release, *, min_group: int) -> Iterator[Row]:
     """Yield a row for every group of the public domain, in domain order of the columns shown.
 
-    A group whose noisy count is below ``min_group`` keeps its row, without figures: it is listed, never dropped.
+    A group whose noisy count is below ``min_group`` keeps its row, without figures: it is listed, never dropped. An average
+    over few rows is cautioned.
     """
     shown = [output for output in question.outputs if output.what == "group"]
     domains = {group.column: group.domain for group in release.plan.groups}
@@ -32,7 +37,9 @@ def rows(question: Question, release: Release, *, min_group: int) -> Iterator[Ro
         if order and least is not None and least < min_group:
             yield Row(values, {o.name: None for o in question.outputs if o.what != "group"}, f"fewer than {min_group}")
         else:
-            yield Row(values, {o.name: _figure(o, release, cell) for o in question.outputs if o.what != "group"})
+            figures = {o.name: _figure(o, release, cell) for o in question.outputs if o.what != "group"}
+            shaky = any(o.what == "avg" and not _steady(release, o.column, cell) for o in question.outputs)
+            yield Row(values, figures, "average over few rows: its error is larger than shown" if shaky else "")
 
 
 def _figure(output: Output, release: Release, cell: tuple[str, ...]) -> Estimate | None:
@@ -44,3 +51,9 @@ def _figure(output: Output, release: Release, cell: tuple[str, ...]) -> Estimate
         case _:
             total, count = f"sum({output.column})", f"count({output.column})"
             return release.estimate(total, cell).over(release.estimate(count, cell))
+
+
+def _steady(release: Release, column: str, cell: tuple[str, ...]) -> bool:
+    """Whether a column's count stands out enough for the delta method's interval of its average."""
+    count = release.estimate(f"count({column})", cell)
+    return count.value > 0 and count.value**2 >= STEADY**2 * count.variance
