@@ -1,0 +1,164 @@
+"""Thousands of sessions against a failing network, crashing machines, a hostile exchange, liars and greedy analysts.
+
+Promised after each of them: the exact sum or a named refusal; one sample for one charge; one roster and one share a session;
+no party's part readable by all others together; and success again as soon as everybody is honest (see ``simulator``).
+"""
+
+import json
+import multiprocessing
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+
+from exchange.node import agent as agent_room
+from exchange.node import vault as vault_room
+from exchange.node.vault import Vault
+from privacy.masks import Masked
+from tests import simulator
+from tests.simulator import ACTS, VECTORS, VILLAINY, Broken, Liar, laboratory, run
+
+KEPT = json.loads((VECTORS / "adversary_seeds.json").read_text())
+WORLDS = 240
+"""Worlds of the normal suite: some 1,500 sessions, a minute on one core that is not shared."""
+CHUNK = 20
+
+
+def sweep(seeds):
+    """Run some worlds; returns what happened in them, how often each step could have crashed, and the broken promises."""
+    stats, steps, broken = Counter(), Counter(), []
+    with laboratory():
+        for seed in seeds:
+            try:
+                world = run(seed)
+            except Broken as error:
+                broken.append(str(error))
+                continue
+            stats.update(world.stats)
+            stats[f"act: {world.act}"] += 1
+            steps.update(world.steps)
+    return stats, steps, broken
+
+
+def on_both_cores(chunks):
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(sweep, chunks)
+
+
+def test_every_promise_holds_in_thousands_of_sessions():
+    stats, steps, broken = Counter(), Counter(), []
+    chunks = [range(first, first + CHUNK) for first in range(0, WORLDS, CHUNK)]
+    for some_stats, some_steps, some_broken in on_both_cores(chunks):
+        stats, steps, broken = stats + some_stats, steps + some_steps, broken + some_broken
+    assert broken == [], "\n\n".join(broken[:5])
+    assert stats["sessions"] > 1400
+    assert stats["answered exactly"] > 550, "the town is not so hostile that nothing is ever answered"
+    assert stats["answered with liars"] > 20
+    played = {name for name in stats if stats[name]}
+    assert {f"act: {act}" for act in ACTS} <= played
+    assert {f"liar: {trick}" for trick in Liar.TRICKS} <= played
+    assert {f"villain: {trick}" for trick in VILLAINY} <= played
+    assert {"lost requests", "lost answers", "doubled", "delayed", "stale tasks", "time jumps", "refreshes"} <= played
+    assert {"crashes", "exchange restarts", "disk full", "rollbacks refused", "tight budgets"} <= played
+    writes = ("key", "judged", "moved", "charged+moved", "noised")
+    sends = ("poll", "accept", "decline", "commit", "share", "abort")
+    named = [f"{when} writing {kind}" for kind in writes for when in ("before", "after")]
+    named += [f"{when} sending {kind}" for kind in sends for when in ("before", "after")]
+    assert set(named) == set(steps), "a node can crash before and after everything that it writes and sends"
+
+
+@pytest.mark.parametrize("kept", KEPT, ids=lambda kept: f"{kept['seed']}: {kept['why']}")
+def test_seeds_that_found_something_stay_fixed(kept):
+    with laboratory():
+        run(kept["seed"])
+
+
+def test_a_seed_repeats_a_run_to_the_last_byte():
+    with laboratory():
+        one, two = run(3), run(3)
+    assert one.trace.hexdigest() == two.trace.hexdigest()
+    assert one.stats == two.stats
+    with laboratory():
+        assert run(4).trace.hexdigest() != one.trace.hexdigest()
+
+
+def forget_the_noise(monkeypatch):
+    monkeypatch.setattr(Vault, "noised", lambda *_: None)
+
+
+def answer_without_commits(monkeypatch):
+    monkeypatch.setattr(agent_room, "check_commits", lambda *_, **__: None)
+
+
+def send_without_masks(monkeypatch):
+    monkeypatch.setattr(agent_room, "mask", lambda packed, *, modulus, **_: Masked(packed.plaintexts, modulus))
+
+
+def refund_what_is_given_up(monkeypatch):
+    moved = vault_room._moved
+
+    def refunding(cursor, entry):
+        moved(cursor, entry)
+        if entry.body["stage"] == "aborted":
+            cursor.execute("DELETE FROM charge WHERE session = ?", [entry.body["session"]])
+
+    monkeypatch.setitem(vault_room.PROJECTION.apply, "moved", refunding)
+
+
+def ignore_the_caps(monkeypatch):
+    monkeypatch.setattr(vault_room, "charge", charging_beyond(vault_room.charge))
+    monkeypatch.setattr(Vault, "price", pricing_at_nothing(Vault.price))
+
+
+def charging_beyond(charge):
+    def charged(plan, *, caps, spent, population, partner):
+        return charge(plan, caps=caps, spent=type(spent)(), population=population, partner=partner)
+
+    return charged
+
+
+def pricing_at_nothing(price):
+    return lambda *arguments, **options: (0, price(*arguments, **options)[1])
+
+
+def believe_any_witness(monkeypatch):
+    monkeypatch.setattr(Vault, "check_witness", lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("plant", "act", "promise"),
+    [
+        (forget_the_noise, "calm", "never draws"),
+        (answer_without_commits, "exchange", "answers only after"),
+        (send_without_masks, "calm", "under masks bound to|stays hidden"),
+        (refund_what_is_given_up, "crash", "no refund"),
+        (ignore_the_caps, "calm", "stays within its cap"),
+        (believe_any_witness, "calm", "notices an old copy"),
+    ],
+)
+def test_the_judge_catches_a_planted_bug(monkeypatch, plant, act, promise):
+    plant(monkeypatch)
+    with laboratory(), pytest.raises(Broken, match=promise):  # noqa: PT012  one of the seeds is to fail
+        for seed in range(60):
+            run(seed, act=act)
+
+
+@pytest.mark.long
+def test_every_promise_holds_in_a_hundred_thousand_sessions(capsys):
+    stats, started, first = Counter(), time.monotonic(), 1_000_000
+    while stats["sessions"] < 100_000:
+        chunks = [range(start, start + CHUNK) for start in range(first, first + 20 * CHUNK, CHUNK)]
+        first += 20 * CHUNK
+        for some, _, broken in on_both_cores(chunks):
+            assert broken == [], "\n\n".join(broken[:5])
+            stats += some
+        with capsys.disabled():
+            rate = stats["sessions"] / (time.monotonic() - started) * 60
+            sys.stderr.write(f"{stats['sessions']:,} sessions, {stats['answered']:,} answered, {rate:,.0f} a minute\n")
+
+
+def test_the_command_line_repeats_a_seed(capsys):
+    simulator.main(["2"])
+    assert capsys.readouterr().out.startswith("2 analyst ")
