@@ -6,7 +6,6 @@ that the plan allows.
 """
 
 import json
-import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from exchange import identity
 from exchange.line import Line
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Overreach, PeerFault, Unknown
@@ -55,9 +55,8 @@ class Desk:
     """One asker with its keys, its pinned parties and its line to the exchange."""
 
     def __init__(self, home: Path, line_to: Callable[[str, Ed25519PrivateKey], Line]) -> None:
+        self.party, self._signing = identity.load(home, what="desk")
         try:
-            self.party = (home / "party").read_text().strip()
-            self._signing = Ed25519PrivateKey.from_private_bytes(bytes.fromhex((home / "signing.key").read_text()))
             pinned = canonical.decode((home / "pinned.json").read_bytes())
         except OSError:
             raise Unknown("desk under this directory") from None
@@ -76,7 +75,7 @@ class Desk:
                 self._key = SecretKey.from_jwk(json.loads(path.read_text()))
             else:
                 made = SecretKey.generate()
-                _write_secret(path, json.dumps(made.to_jwk()))
+                identity.write_secret(path, json.dumps(made.to_jwk()))
                 self._key = made
         return self._key
 
@@ -262,20 +261,11 @@ def create(home: Path, *, party: str, pinned: Mapping[str, bytes]) -> Ed25519Pri
     Raises:
         PeerFault: if a desk was made there before.
     """
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if (home / "party").exists():
-        raise PeerFault("this directory already holds a desk", fix="choose an empty directory")
-    signing = Ed25519PrivateKey.generate()
-    _write_secret(home / "signing.key", signing.private_bytes_raw().hex())
-    (home / "pinned.json").write_bytes(canonical.encode({name: key.hex() for name, key in pinned.items()}))
-    (home / "party").write_text(party)
+    signing = identity.make(home, party=party, what="desk")
+    identity.write_secret(
+        home / "pinned.json", canonical.encode({name: key.hex() for name, key in pinned.items()}).decode()
+    )
     return signing
-
-
-def _write_secret(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
 
 
 def _ratio(value: Fraction) -> str:

@@ -7,7 +7,6 @@ for the next session, an answer is re-sent as it stands.
 """
 
 import json
-import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import duckdb
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from exchange import identity
 from exchange.book import Book, Projection
 from exchange.journal import Entry, RolledBack
 from exchange.node.source import Dataset
@@ -154,11 +154,10 @@ class Vault:
         Raises:
             Unknown: if no node was made there.
         """
+        party, signing = identity.load(home, what="node")
         try:
-            party = (home / "party").read_text().strip()
-            signing = Ed25519PrivateKey.from_private_bytes(bytes.fromhex((home / "signing.key").read_text()))
-            sampling = bytes.fromhex((home / "sampling.key").read_text())
-        except OSError:
+            sampling = bytes.fromhex((home / "sampling.key").read_text("ascii"))
+        except (OSError, ValueError):
             raise Unknown("node under this directory") from None
         book = Book.open(home, owner=party, projection=PROJECTION, clock=clock)
         return cls(book, party=party, signing=signing, sampling=sampling)
@@ -432,22 +431,9 @@ def create(home: Path, *, party: str) -> Ed25519PrivateKey:
     Raises:
         PeerFault: if a node was made there before.
     """
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if (home / "party").exists():
-        raise PeerFault("this directory already holds a node", fix="choose an empty directory")
-    signing = Ed25519PrivateKey.generate()
-    _write_secret(home / "signing.key", signing.private_bytes_raw().hex())
-    _write_secret(home / "sampling.key", secrets.token_bytes(32).hex())
-    _write_secret(home / "party", party)
+    signing = identity.make(home, party=party, what="node")
+    identity.write_secret(home / "sampling.key", secrets.token_bytes(32).hex())
     return signing
-
-
-def _write_secret(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _within(cursor: duckdb.DuckDBPyConnection) -> Row:
