@@ -67,7 +67,7 @@ def run_node(home: Path, *, exchange: str, lifeline: bool) -> None:
     vault = Vault.open(home, clock=microseconds)
     try:
         with Line(exchange, party=vault.party, key=vault.signing) as line:
-            agent = Agent(vault, line)
+            agent = Agent(vault, line, seconds=time.time)
             agent.announce()
             _say({"ready": vault.party})
             agent.run(stop)

@@ -560,7 +560,7 @@ class Node:
         self.start()
 
     def start(self):
-        self.agent = Agent(self.vault, NodeLine(self.world, self))
+        self.agent = Agent(self.vault, NodeLine(self.world, self), seconds=lambda: self.world.now)
 
     def crash(self):
         self.world.stats["crashes"] += 1

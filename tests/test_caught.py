@@ -158,7 +158,7 @@ class Town:
                 self.store, Publication(policy=policy.to_json()).sealed_by(party, self.signing[party])
             )
             self.lines[party] = Line(self.store)
-            self.nodes[party] = Agent(vault, self.lines[party])
+            self.nodes[party] = Agent(vault, self.lines[party], seconds=lambda: NOW)
         self.desk = Desk(desk, lambda _party, _key: Line(self.store))
 
     def close(self):

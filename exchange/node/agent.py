@@ -7,7 +7,7 @@ that breaks the protocol is logged and left alone; a task that was done before i
 import logging
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -47,14 +47,18 @@ from privacy.plan import Plan
 
 log = logging.getLogger(__name__)
 
+LEEWAY = 60
+"""Seconds that the asker's clock and this one may differ."""
+
 IDLE = 1.0
 """Seconds to rest after the exchange could not be reached."""
 
 
 class Agent:
-    """One institution's node on its line to the exchange."""
+    """One institution's node on its line to the exchange; ``seconds`` tells the time since 1970."""
 
-    def __init__(self, vault: Vault, line: Line) -> None:
+    def __init__(self, vault: Vault, line: Line, *, seconds: Callable[[], float]) -> None:
+        self._seconds = seconds
         self._vault = vault
         self._line = line
         # The key agreement's secrets live in memory only: after a restart the node gives its open sessions up instead
@@ -157,6 +161,7 @@ class Agent:
         self._send(envelope.id, signed)
 
     def _verdict(self, envelope: Envelope, ask: Ask, plan: Plan) -> tuple[Accept, X25519PrivateKey]:
+        self._check_deadline(ask)
         if self._vault.party not in plan.parties:
             raise Refused("the plan does not name this institution", fix="name it among the parties")
         if not set(plan.parties) <= self._vault.institutions():
@@ -280,6 +285,7 @@ class Agent:
         accepts: Mapping[str, Envelope],
     ) -> Share:
         """Charge, read, clip, noise, store, pack, mask, seal: in this order and no other."""
+        self._check_deadline(ask)
         directory = self._vault.directory()
         versions = {party: expect(envelope, directory, Accept).version for party, envelope in accepts.items()}
         if versions[self._vault.party] != dataset.refreshed:
@@ -366,6 +372,11 @@ class Agent:
         if offer.matures > pledging.until:
             return f"the owner agreed to loans until {pledging.until}"
         return ""
+
+    def _check_deadline(self, ask: Ask) -> None:
+        """Refuse what the asker has given up: an exchange that sat on a session must not have it charged later."""
+        if self._seconds() > ask.expires + LEEWAY:
+            raise Refused("the deadline of the session has passed", fix="ask again")
 
     # -- common steps ----------------------------------------------------------------------------------------------
 
