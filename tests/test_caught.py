@@ -110,6 +110,7 @@ class Line:
 
 class Town:
     def __init__(self, home):
+        self.now = NOW
         ticks = iter(range(NOW * 1_000_000, (NOW + 1000) * 1_000_000, 1000))
         self.store = Store.open(home / "exchange", clock=lambda: next(ticks))
         self.signing = {party: create(home / party, party=party) for party in PARTIES}
@@ -158,7 +159,7 @@ class Town:
                 self.store, Publication(policy=policy.to_json()).sealed_by(party, self.signing[party])
             )
             self.lines[party] = Line(self.store)
-            self.nodes[party] = Agent(vault, self.lines[party], seconds=lambda: NOW)
+            self.nodes[party] = Agent(vault, self.lines[party], seconds=lambda: self.now)
         self.desk = Desk(desk, lambda _party, _key: Line(self.store))
 
     def close(self):
@@ -404,6 +405,22 @@ def test_a_key_without_its_proof_is_not_accepted(town):
 
 
 # -- what the asker refuses --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("waited", "answered"), [(0, True), (179, True), (181, False), (10**6, False)])
+@pytest.mark.parametrize("held_back", [0, 2])
+def test_an_exchange_that_sits_on_a_session_cannot_have_it_charged_after_its_deadline(
+    town, held_back, waited, answered
+):
+    """The deadline is 120 s after asking, clocks may differ by 60; the session is held back before judging or answering."""
+    session = town.ask(plan_of())
+    for _ in range(held_back):
+        town.step()
+    town.now = NOW + waited
+    for _ in range(4):
+        town.step()
+    assert (town.record(session)["stage"] == "answered") is answered
+    assert [len(vault.spending()) for vault in town.vaults.values()] == [int(answered)] * len(PARTIES)
 
 
 def test_the_asker_opens_the_product_of_the_signed_answers_only(town):
