@@ -57,6 +57,7 @@ def put(
     """
     schema = desk.standard(standard)
     question = parse(sql, standard=schema, purpose=purpose, parties=desk.holders(standard), rho=rho, shared=shared)
+    desk.registered_key()  # making and proving a key takes a while: the session's time starts after it
     session = desk.ask(question.plan, now=int(time.time()), seconds=seconds)
     record = desk.wait(session, lambda stage, waiting: tell(f"{stage}: {', '.join(waiting) or 'complete'}"))
     return Answered(sql, question, schema, desk.open(record, question.plan))

@@ -263,7 +263,7 @@ def test_a_session_ends_by_its_deadline_with_a_reason(tmp_path):
                 rho=NANO // 10,
                 standard=town.STANDARD,
                 tell=lambda _: None,
-                seconds=3,
+                seconds=6,
             )
     for party in ("bank-a", "bank-c"):
         vault = Vault.open(tmp_path / party, clock=lambda: time.time_ns() // 1000)

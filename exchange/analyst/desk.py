@@ -100,7 +100,7 @@ class Desk:
         """
         message = Ask(
             plan=plan.to_json(),
-            key=self._registered_key(),
+            key=self.registered_key(),
             nonce=secrets.token_hex(32),
             expires=now + seconds,
         )
@@ -110,7 +110,7 @@ class Desk:
             raise Mismatch("the exchange opened another session than the one asked for", fix="report the exchange")
         return signed.id
 
-    def _registered_key(self) -> str:
+    def registered_key(self) -> str:
         """Register this desk's key with the exchange, once, and return its fingerprint."""
         public = self.key.public
         if not self._registered:
