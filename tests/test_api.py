@@ -1,0 +1,192 @@
+"""The exchange over real HTTP, as a stranger, a curious member and a careless client meet it."""
+
+import json
+import secrets
+import time
+
+import httpx2
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from api.demo import people, town
+from exchange.line import Line
+from exchange.protocol.envelope import sign
+from exchange.protocol.errors import Denied, Unknown
+from exchange.protocol.messages import Appraisal, Offer, Publication
+from exchange.protocol.request import token
+from privacy import canonical
+from privacy.errors import Malformed, PrivacyError
+
+
+@pytest.fixture(scope="module")
+def exchange(tmp_path_factory):
+    """An exchange process with three enrolled institutions and two lenders; no node runs."""
+    home = tmp_path_factory.mktemp("api")
+    with town.Town(home, people.synthesise(home, rows=1000), clock=lambda: time.time_ns() // 1000) as made:
+        made.settle()
+        made.start_exchange()
+        yield made
+
+
+def key_of(exchange, party):
+    return Ed25519PrivateKey.from_private_bytes(bytes.fromhex((exchange.home / party / "signing.key").read_text()))
+
+
+@pytest.fixture
+def line(exchange):
+    with Line(exchange.url, party="bank-a", key=key_of(exchange, "bank-a")) as made:
+        yield made
+
+
+def call(exchange, method, path, body=b"", *, party="bank-a", now=None, token_id=None, **headers):
+    signed = token(
+        caller=party,
+        key=key_of(exchange, party),
+        method=method,
+        path=path,
+        body=body,
+        now=int(now or time.time()),
+        token_id=token_id or secrets.token_hex(16),
+    )
+    headers = {"authorization": f"Bearer {signed}"} | headers
+    return httpx2.request(method, exchange.url + path, content=body, headers=headers)
+
+
+def is_problem(response, status, code):
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    told = response.json()
+    assert told["code"] == code
+    assert told["status"] == status
+    assert told["fix"]
+    assert len(told["request_id"]) == 16
+    return told
+
+
+ROUTES = [
+    ("GET", "/v1/standards/consumer_credit/1"),
+    ("GET", "/v1/parties"),
+    ("GET", "/v1/datasets"),
+    ("POST", "/v1/datasets"),
+    ("POST", "/v1/policies"),
+    ("POST", "/v1/keys"),
+    ("POST", "/v1/sessions"),
+    ("GET", "/v1/sessions/abc"),
+    ("POST", "/v1/sessions/abc/messages"),
+    ("POST", "/v1/poll"),
+    ("POST", "/v1/appraisals"),
+    ("POST", "/v1/offers"),
+    ("GET", "/v1/offers/abc"),
+    ("POST", "/v1/offers/abc/answer"),
+    ("GET", "/v1/liens/bank-a/accounts"),
+]
+
+
+def test_every_route_is_listed_here(exchange):
+    described = httpx2.get(exchange.url + "/openapi.json").json()["paths"]
+    told = {(method.upper(), path) for path, methods in described.items() for method in methods}
+    assert len(told - {("GET", "/healthz")}) == len(ROUTES)
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_nothing_is_told_to_who_does_not_prove_its_name(exchange, method, path):
+    is_problem(httpx2.request(method, exchange.url + path), 401, "TS-AUTH-001")
+    forged = httpx2.request(method, exchange.url + path, headers={"authorization": "Bearer a.b.c"})
+    is_problem(forged, 401, "TS-AUTH-001")
+    stranger = token(
+        caller="bank-a",
+        key=Ed25519PrivateKey.generate(),
+        method=method,
+        path=path,
+        body=b"",
+        now=int(time.time()),
+        token_id="s" * 32,
+    )
+    is_problem(
+        httpx2.request(method, exchange.url + path, headers={"authorization": f"Bearer {stranger}"}), 401, "TS-AUTH-001"
+    )
+
+
+@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[0] == "POST"])
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"[]", b"{", b'{"a":1.5}', b'{"kind":"ask"}', b"\xff\xfe", b'{"wait":-1}', b"[" * 5000]
+)
+def test_a_body_that_is_no_message_is_a_problem_without_an_echo(exchange, method, path, body):
+    response = call(exchange, method, path, body)
+    assert response.status_code in (404, 422), response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    assert "1.5" not in response.text
+
+
+def test_a_body_beyond_the_limit_is_refused(exchange):
+    is_problem(call(exchange, "POST", "/v1/datasets", b"0" * (canonical.MAX_BYTES + 1)), 422, "TS-REQ-001")
+
+
+def test_a_recorded_request_cannot_be_replayed_or_bent(exchange):
+    once = {"token_id": "r" * 32}
+    assert call(exchange, "GET", "/v1/parties", **once).status_code == 200
+    is_problem(call(exchange, "GET", "/v1/parties", **once), 401, "TS-AUTH-001")
+    signed = call(exchange, "GET", "/v1/parties").request.headers["authorization"]
+    bent = httpx2.get(exchange.url + "/v1/datasets", headers={"authorization": signed})
+    is_problem(bent, 401, "TS-AUTH-001")
+
+
+def test_a_clock_that_is_wrong_is_named_with_its_error(exchange):
+    told = is_problem(call(exchange, "GET", "/v1/parties", now=time.time() - 1000), 401, "TS-AUTH-001")
+    assert "differ by 100" in told["detail"]
+    assert "clock" in told["fix"]
+
+
+def test_nobody_sends_anothers_message(exchange, line):
+    offer = Appraisal(asset="bank-a/accounts", report="0" * 64, releases=())
+    stolen = offer.sealed_by("lender-x", key_of(exchange, "lender-x"))
+    with pytest.raises(Denied):
+        line.post("/v1/appraisals", stolen)
+
+
+def test_institutions_lend_nothing_and_lenders_register_nothing(exchange):
+    offer = Offer(asset="bank-a/accounts", rank=1, amount=1, matures="2027-01-01", appraisal="0" * 64, nonce="0" * 64)
+    with Line(exchange.url, party="bank-a", key=key_of(exchange, "bank-a")) as line, pytest.raises(Denied):
+        line.post("/v1/offers", offer.sealed_by("bank-a", key_of(exchange, "bank-a")))
+    with Line(exchange.url, party="lender-x", key=key_of(exchange, "lender-x")) as line:
+        policy = town.policy_document(exchange.institutions[0])
+        forged = Publication(policy=policy).sealed_by("lender-x", key_of(exchange, "lender-x"))
+        with pytest.raises(Denied):
+            line.post("/v1/policies", forged)
+        with pytest.raises(Unknown):
+            line.post("/v1/offers", offer.sealed_by("lender-x", key_of(exchange, "lender-x")))
+
+
+def test_what_is_not_yours_reads_like_what_does_not_exist(exchange, line):
+    for path in ("/v1/sessions/" + "0" * 64, "/v1/offers/" + "0" * 64, "/v1/liens/bank-z/accounts"):
+        with pytest.raises(Unknown):
+            line.get(path)
+
+
+def test_an_unknown_kind_of_envelope_is_refused(exchange, line):
+    with pytest.raises((Malformed, PrivacyError)) as refused:
+        line.post("/v1/datasets", sign("gossip", {"a": 1}, signer="bank-a", key=key_of(exchange, "bank-a")))
+    assert "gossip" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nowhere", 404), ("DELETE", "/v1/parties", 405), ("PUT", "/v1/poll", 405), ("GET", "/docs", 404)],
+)
+def test_addresses_and_methods_that_do_not_exist_are_problems_too(exchange, method, path, status):
+    response = httpx2.request(method, exchange.url + path)
+    is_problem(response, status, f"TS-HTTP-{status}")
+
+
+def test_parameters_out_of_range_are_problems_without_an_echo(exchange):
+    for query in ("wait=-1", "wait=99", "wait=x", "seen=-5"):
+        told = is_problem(call(exchange, "GET", f"/v1/sessions/abc?{query}"), 422, "TS-REQ-001")
+        assert query.split("=")[1] not in json.dumps(told["detail"])
+    is_problem(call(exchange, "GET", "/v1/standards/consumer_credit/x"), 422, "TS-REQ-001")
+
+
+def test_health_needs_no_key_and_tells_no_secret(exchange):
+    told = httpx2.get(exchange.url + "/healthz").json()
+    assert set(told) == {"status", "journal"}
+    assert told["status"] == "serving"
+    assert told["journal"] > 0
