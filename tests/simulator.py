@@ -560,7 +560,7 @@ class Node:
         self.start()
 
     def start(self):
-        self.agent = Agent(self.vault, NodeLine(self.world, self), seconds=lambda: self.world.now)
+        self.agent = Agent(self.vault, NodeLine(self.world, self), seconds=lambda: self.world.now + self.skew)
 
     def crash(self):
         self.world.stats["crashes"] += 1
@@ -787,7 +787,9 @@ class Liar:
         cells = [dice.randint(-500, 500) for _ in range(layout.cells)]
         packed = list(pack(Noised(plan.hash, tuple(cells)), layout).plaintexts)
         if self.trick == "huge":
-            packed[0] += dice.choice((1 << layout.magnitude, 3 << layout.magnitude, 1 << layout.width))
+            packed[0] += dice.choice(
+                (1 << layout.magnitude, layout.parties << (layout.magnitude + 1), 1 << layout.width)
+            )
         if self.trick == "negative":
             packed[0] = (packed[0] - (5 << layout.magnitude)) % key.n
         if self.trick == "any number":
@@ -1165,7 +1167,8 @@ class Villain:
         if choice == 0:
             shares.pop(place)
         elif choice == 1:
-            shares[place] = dice.choice(old)
+            own = [share for share in old if share["signer"] == shares[place]["signer"]]
+            shares[place] = dice.choice(own if own and dice.random() < 0.7 else old)
         elif choice == 2:
             shares.append(dice.choice(shares))
         elif choice == 3:
@@ -1185,12 +1188,16 @@ class Villain:
             record["product"] = seal.fold([seal.Sealed.from_wire(text, key) for text in texts]).to_wire()
 
 
-VILLAINY = (
+TO_NODES = (
     "swap key", "no key", "substitute ask", "relabel", "truncate", "twist roster", "twist commits", "cross the session",
-    "mistype", "early answer", "forge commits", "re-open", "garbage poll", "false witness", "garbage to nodes", "withhold", "own sessions",
+    "mistype", "early answer", "forge commits", "re-open", "garbage poll", "false witness", "garbage to nodes", "withhold",
+    "own sessions",
+)  # fmt: skip
+TO_DESKS = (
     "another session's id", "garbage to desks", "old record", "false ending", "false stage", "wrong product",
     "twist shares", "withhold answer",
 )  # fmt: skip
+VILLAINY = TO_NODES + TO_DESKS
 
 
 # -- the world ---------------------------------------------------------------------------------------------------------
@@ -1327,7 +1334,9 @@ class World:
             self.faults.hub_crash = dice.choice((0, 0.03))
             self.faults.full = dice.choice((0, 0.03))
         if self.act in ("exchange", "everything"):
-            tricks = set(dice.sample(VILLAINY, dice.randint(1, 4)))
+            # whoever disturbs the nodes rarely gets to an answer that a desk could be deceived with
+            aims = dice.choice(((TO_NODES, 4), (TO_DESKS, 3), (VILLAINY, 4)))
+            tricks = set(dice.sample(aims[0], dice.randint(1, aims[1])))
             tricks |= {"early answer", "withhold"} if "forge commits" in tricks else set()
             if self.liars:
                 tricks.add("own sessions")
@@ -1440,6 +1449,10 @@ class World:
         answer = self.answer_name(plan, dataset, accepts)
         charged = [body["answer"] for body in self.charged_entries(party)]
         self.require(answer in charged, f"{party} charges durably before it reads rows")
+        node = self.nodes[party]
+        deadline = json.loads(node.vault.standing(self.acting_session).ask.body)["expires"]
+        in_time = self.now + node.skew <= deadline + agent_room.LEEWAY
+        self.require(in_time, f"{party} charges nobody for a session that its asker has given up")
         self.reading = (party, answer)
         totals = sha256(f"{party} {dataset.refreshed}".encode()).digest()
         return Clipped(plan.hash, tuple(totals[index % 32] * 7 for index in range(plan.cells_count)))
@@ -1891,6 +1904,11 @@ class World:
         self.stats["villain: own sessions"] += 1
         for _ in range(dice.randint(3, 8)):
             self.tick()
+        if dice.random() < 0.4:
+            # and once more, long after everybody's deadline
+            self.now += 200
+            for _ in range(3):
+                self.tick()
 
     def _make_peace(self):
         """Everybody is honest and well again: the next session must succeed, or be refused for lack of budget alone."""
