@@ -1762,7 +1762,7 @@ class World:
             envelopes = self.wire["share"].get((party, session), [])
             options.append([json.loads(envelope.body)["ciphertexts"] for envelope in envelopes])
         found = False
-        for chosen in itertools.islice(itertools.product(*options), 64):
+        for chosen in itertools.islice(itertools.product(*options), 20_000):
             lists = [[self.plaintexts[key.n].get(_number(text)) for text in texts] for texts in chosen]
             if any(None in values for values in lists) or len({len(values) for values in lists}) != 1:
                 continue

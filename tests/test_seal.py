@@ -250,7 +250,7 @@ def test_a_hostile_number_is_no_ciphertext(name):
         assert str(caught.value) == "the document is not a list of ciphertexts under this key"
 
 
-@pytest.mark.parametrize("numbers", [(), [C], C, None])
+@pytest.mark.parametrize("numbers", [(), [C], C, None], ids=["none", "a list", "a number", "null"])
 def test_ciphertexts_come_as_a_tuple_of_one_at_least(numbers):
     with pytest.raises(Malformed):
         Sealed(numbers, KEY)
