@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from privacy.errors import Mismatch, Refused
 from privacy.ledger import Receipt
-from privacy.plan import Plan, Sum
-from privacy.sensitivity import ROWS_BITS, Clipped, Scale, calibrate, magnitude
+from privacy.plan import Plan
+from privacy.sensitivity import ROWS_BITS, Clipped, Scale, calibrate, magnitude, weight
 
 if TYPE_CHECKING:
     from opendp.mod import Measurement
@@ -46,8 +46,7 @@ def add_noise(clipped: Clipped, plan: Plan, receipt: Receipt) -> Noised:
     values: list[int] = []
     for index, scale in enumerate(calibrate(plan)):
         part = clipped.totals[index * plan.groups_count : (index + 1) * plan.groups_count]
-        weight = scale.measure.bounds.weight if isinstance(scale.measure, Sum) else 1
-        room = weight << ROWS_BITS
+        room = weight(scale.measure) << ROWS_BITS
         within = [max(-room, min(room, total)) for total in part]
         values += [max(-limit, min(limit, value)) for value in _mechanism(scale)(within)]
     return Noised(plan.hash, tuple(values))

@@ -57,10 +57,14 @@ class Scale:
         return Fraction(self.reach * self.reach) / (2 * self.sigma * self.sigma)
 
 
+def weight(measure: Measure) -> int:
+    """The most one row can move one cell of ``measure`` by, in lattice units."""
+    return measure.bounds.weight if isinstance(measure, Sum) else 1
+
+
 def reach(plan: Plan, measure: Measure) -> int:
     """L2 distance that one person can move all cells of ``measure`` by, in lattice units. Source: PROOFS 1.1."""
-    weight = measure.bounds.weight if isinstance(measure, Sum) else 1
-    return plan.rows_per_unit * plan.institutions_per_unit * weight
+    return plan.rows_per_unit * plan.institutions_per_unit * weight(measure)
 
 
 def calibrate(plan: Plan) -> tuple[Scale, ...]:
@@ -98,9 +102,8 @@ def magnitude(plan: Plan) -> int:
     """
     largest = 0
     for scale in calibrate(plan):
-        weight = scale.measure.bounds.weight if isinstance(scale.measure, Sum) else 1
         noise = NOISE_SIGMAS * scale.sigma
-        largest = max(largest, (weight << ROWS_BITS) + -(-noise.numerator // noise.denominator))
+        largest = max(largest, (weight(scale.measure) << ROWS_BITS) + -(-noise.numerator // noise.denominator))
     bits = largest.bit_length()
     if bits > 61:
         raise Overflow("the plan's cells could outgrow 61 bits", fix="use narrower bounds or a larger rho")

@@ -1,9 +1,6 @@
 """Who takes part, under which standards, with which datasets and rules: metadata only, signed by its owners."""
 
-import json
-from typing import Any
-
-from exchange.hub.store import Store
+from exchange.hub.store import Event, Store, View
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Denied, PeerFault, Unknown
 from exchange.protocol.messages import Publication, Registration, expect
@@ -27,7 +24,7 @@ def enrol(store: Store, *, party: str, name: str, role: str, key: bytes) -> None
     store.write(lambda view: (_enrolment(view.parties(), party=party, name=name, role=role, key=key), None))
 
 
-def _enrolment(held: list[dict[str, str]], *, party: str, name: str, role: str, key: bytes) -> list[tuple[str, Any]]:
+def _enrolment(held: list[dict[str, str]], *, party: str, name: str, role: str, key: bytes) -> list[Event]:
     row = {"id": party, "name": name, "role": role, "key": key.hex()}
     for other in held:
         if other == row:
@@ -46,7 +43,7 @@ def publish_standard(store: Store, standard: Standard) -> None:
         PeerFault: if the version is published with other content.
     """
 
-    def decide(view: Any) -> tuple[list[tuple[str, Any]], None]:
+    def decide(view: View) -> tuple[list[Event], None]:
         held = view.standard(standard.id)
         if held is None:
             return [("standard", standard.to_json())], None
@@ -78,15 +75,11 @@ def register(store: Store, envelope: Envelope) -> str:
     if not set(told.columns) <= {column.name for column in standard.columns} or standard.unit not in told.columns:
         raise Malformed("the mapped columns are not the standard's", fix="map the identifier and the columns you hold")
 
-    def decide(inner: Any) -> tuple[list[tuple[str, Any]], str]:
+    def decide(inner: View) -> tuple[list[Event], str]:
         asset = f"{envelope.signer}/{told.dataset}"
-        others = [row for row in inner.datasets() if row["owner"] == envelope.signer and row["standard"] == standard.id]
-        if any(row["asset"] != asset for row in others):
+        if any(row["asset"] != asset for row in inner.datasets_of(envelope.signer, standard.id)):
             raise PeerFault("you hold another dataset under this standard", fix="extend that dataset instead")
-        repeated = inner.rows(
-            "SELECT 1 FROM dataset WHERE asset = ? AND envelope = ?", [asset, json.dumps(envelope.to_json())]
-        )
-        return ([] if repeated else [("dataset", envelope.to_json())]), asset
+        return ([] if inner.registration(asset) == envelope else [("dataset", envelope.to_json())]), asset
 
     return store.write(decide)
 
@@ -105,7 +98,7 @@ def publish_policy(store: Store, envelope: Envelope) -> str:
         raise Denied("a policy is signed by the owner of its dataset", fix="sign it with the owner's key")
     asset = f"{policy.owner}/{policy.dataset}"
 
-    def decide(view: Any) -> tuple[list[tuple[str, Any]], str]:
+    def decide(view: View) -> tuple[list[Event], str]:
         dataset = view.dataset(asset)
         if dataset is None or dataset["standard"] != policy.standard:
             raise Unknown("dataset")

@@ -96,12 +96,8 @@ def receive(store: Store, session_id: str, envelope: Envelope, *, now: int) -> S
 
 def expire(store: Store, *, now: int) -> None:
     """Close every session whose deadline has passed. ``now`` in seconds."""
-
-    def late(view: View) -> list[str]:
-        return [name for name in view.open_sessions() if now > _session(view, name)[2]]
-
-    if late(store.view()):
-        store.write(lambda view: ([("expired", {"session": name}) for name in late(view)], None))
+    if store.view().late_sessions(now):
+        store.write(lambda view: ([("expired", {"session": name}) for name in view.late_sessions(now)], None))
 
 
 def tasks(view: View, party: str) -> list[dict[str, Any]]:

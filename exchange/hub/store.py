@@ -222,13 +222,20 @@ class View:
 
     def datasets(self) -> list[dict[str, Any]]:
         """Return the metadata of every registered dataset."""
-        names = ("asset", "owner", "standard", "title", "population", "columns", "refreshed")
-        found = self.rows(f"SELECT {', '.join(names)} FROM dataset ORDER BY asset", [])  # noqa: S608  constant names
-        return [dict(zip(names, row, strict=True)) for row in found]
+        return self._datasets("TRUE", [])
 
     def dataset(self, asset: str) -> dict[str, Any] | None:
         """Return the metadata of one dataset."""
-        return next((row for row in self.datasets() if row["asset"] == asset), None)
+        return next(iter(self._datasets("asset = ?", [asset])), None)
+
+    def datasets_of(self, owner: str, standard: str) -> list[dict[str, Any]]:
+        """Return the metadata of one owner's datasets under a standard."""
+        return self._datasets("owner = ? AND standard = ?", [owner, standard])
+
+    def registration(self, asset: str) -> Envelope | None:
+        """Return the envelope that registered a dataset."""
+        found = self.rows("SELECT envelope FROM dataset WHERE asset = ?", [asset])
+        return Envelope.from_json(json.loads(found[0][0])) if found else None
 
     def policy(self, asset: str) -> Policy | None:
         """Return the policy in force for one dataset."""
@@ -288,13 +295,13 @@ class View:
         )
         return session, Envelope.from_json(json.loads(ask)), expires
 
-    def open_sessions(self, party: str | None = None) -> list[str]:
-        """Return the ids of sessions that are not over, of one party or of all, oldest first."""
-        over = ", ".join(f"'{stage.value}'" for stage in sorted(OVER))
-        sql = f"SELECT id FROM session WHERE stage NOT IN ({over})"  # noqa: S608  constant stages
-        if party is None:
-            return [row[0] for row in self.rows(sql, [])]
-        return [row[0] for row in self.rows(f"{sql} AND list_contains(parties, ?)", [party])]
+    def open_sessions(self, party: str) -> list[str]:
+        """Return the ids of a party's sessions that are not over."""
+        return self._unfinished("list_contains(parties, ?)", party)
+
+    def late_sessions(self, now: int) -> list[str]:
+        """Return the ids of sessions that are not over although their deadline has passed (``now`` in seconds)."""
+        return self._unfinished("expires < ?", now)
 
     def product(self, session_id: str) -> list[str] | None:
         """Return the folded ciphertexts of an answered session (wire form)."""
@@ -324,6 +331,16 @@ class View:
         """Return the offers that wait for an owner's consent."""
         found = self.rows("SELECT envelope FROM offer WHERE owner = ? AND state = 'open'", [owner])
         return [Envelope.from_json(json.loads(row[0])) for row in found]
+
+    def _datasets(self, condition: str, values: list[Any]) -> list[dict[str, Any]]:
+        names = ("asset", "owner", "standard", "title", "population", "columns", "refreshed")
+        sql = f"SELECT {', '.join(names)} FROM dataset WHERE {condition} ORDER BY asset"  # noqa: S608  constant text
+        return [dict(zip(names, row, strict=True)) for row in self.rows(sql, values)]
+
+    def _unfinished(self, condition: str, value: Any) -> list[str]:
+        over = ", ".join(f"'{stage.value}'" for stage in sorted(OVER))
+        sql = f"SELECT id FROM session WHERE stage NOT IN ({over}) AND {condition}"  # noqa: S608  constant text
+        return [row[0] for row in self.rows(sql, [value])]
 
 
 class Store:

@@ -64,7 +64,7 @@ class Agent:
         # The key agreement's secrets live in memory only: after a restart the node gives its open sessions up instead
         # of keeping on disk what could open them.
         self._secrets: dict[str, X25519PrivateKey] = {}
-        self._accepts: dict[str, dict[str, Envelope]] = {}
+        self._accepts: dict[str, dict[str, Accept]] = {}
 
     def announce(self) -> None:
         """Publish this node's datasets and policies; saying the same again changes nothing."""
@@ -222,15 +222,15 @@ class Agent:
         if session not in self._secrets:
             self._give_up(session, "the node was restarted while the session was open")
             return
-        roster = self._roster(standing, accepts)
+        roster, told = self._roster(standing, accepts)
         signed = self._sign(Commit(session=session, roster_hash=roster))
         # every party's accept is in hand now: keep them for the masks before promising anything
-        self._accepts[session] = {envelope.signer: envelope for envelope in accepts}
+        self._accepts[session] = told
         self._vault.move(session, Move.COMMIT, roster=roster, reply=signed)
         self._send(session, signed)
 
-    def _roster(self, standing: Standing, accepts: list[Envelope]) -> str:
-        """Check that each party of the plan accepted this very plan, and return the roster's hash."""
+    def _roster(self, standing: Standing, accepts: list[Envelope]) -> tuple[str, dict[str, Accept]]:
+        """Check that each party of the plan accepted this very plan; return the roster's hash and what each party said."""
         ask, plan = self._question(standing)
         held = {envelope.signer: envelope for envelope in accepts}
         if tuple(sorted(held)) != plan.parties or len(held) != len(accepts):
@@ -238,13 +238,15 @@ class Agent:
         if held[self._vault.party] != standing.accept:
             raise Mismatch("the roster carries another accept of this node", fix="open a new session")
         directory = self._vault.directory()
+        told = {}
         for envelope in accepts:
-            accept = expect(envelope, directory, Accept)
+            accept = told[envelope.signer] = expect(envelope, directory, Accept)
             if (accept.session, accept.plan_hash) != (standing.session, plan.hash):
                 raise Mismatch(f"{envelope.signer} accepted another plan", fix="open a new session")
             # a share that no mask can be made with is found here, where nobody has charged yet
             pair_secret(self._secrets[standing.session], bytes.fromhex(accept.share))
-        return roster_hash(session=standing.session, plan_hash=plan.hash, key_fingerprint=ask.key, accepts=held)
+        roster = roster_hash(session=standing.session, plan_hash=plan.hash, key_fingerprint=ask.key, accepts=held)
+        return roster, told
 
     # -- answering -------------------------------------------------------------------------------------------------
 
@@ -282,12 +284,11 @@ class Agent:
         plan: Plan,
         dataset: Dataset,
         secret: X25519PrivateKey,
-        accepts: Mapping[str, Envelope],
+        accepts: Mapping[str, Accept],
     ) -> Share:
         """Charge, read, clip, noise, store, pack, mask, seal: in this order and no other."""
         self._check_deadline(ask)
-        directory = self._vault.directory()
-        versions = {party: expect(envelope, directory, Accept).version for party, envelope in accepts.items()}
+        versions = {party: accept.version for party, accept in accepts.items()}
         if versions[self._vault.party] != dataset.refreshed:
             raise Refused("the dataset changed while the session was open", fix="ask again")
         receipt, charged = self._vault.charge(
@@ -315,20 +316,18 @@ class Agent:
         plan: Plan,
         noised: Noised,
         secret: X25519PrivateKey,
-        accepts: Mapping[str, Envelope],
+        accepts: Mapping[str, Accept],
     ) -> seal.Sealed:
         key = self._key(ask)
-        directory = self._vault.directory()
-        told = {party: expect(envelope, directory, Accept) for party, envelope in accepts.items()}
-        mine = told.pop(self._vault.party)
         masked = mask(
             pack(noised, layout_of(plan, modulus_bits=key.bits)),
             me=self._vault.party,
             secret=secret,
-            nonce=bytes.fromhex(mine.nonce),
+            nonce=bytes.fromhex(accepts[self._vault.party].nonce),
             peers={
                 party: Peer(public=bytes.fromhex(accept.share), nonce=bytes.fromhex(accept.nonce))
-                for party, accept in told.items()
+                for party, accept in accepts.items()
+                if party != self._vault.party
             },
             context=Context(
                 session=standing.session,
@@ -373,12 +372,12 @@ class Agent:
             return f"the owner agreed to loans until {pledging.until}"
         return ""
 
+    # -- common steps ----------------------------------------------------------------------------------------------
+
     def _check_deadline(self, ask: Ask) -> None:
         """Refuse what the asker has given up: an exchange that sat on a session must not have it charged later."""
         if self._seconds() > ask.expires + LEEWAY:
             raise Refused("the deadline of the session has passed", fix="ask again")
-
-    # -- common steps ----------------------------------------------------------------------------------------------
 
     def _standing(self, session: str) -> Standing:
         # a name that no hash has, a lone surrogate say, does not reach the engine
