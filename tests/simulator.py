@@ -1436,9 +1436,8 @@ class World:
 
     # -- rows and noise
 
-    def answer_name(self, plan, dataset, accepts):
+    def answer_name(self, plan, dataset, versions):
         """Standalone, an answer belongs to one's own version of the data; with shared noise, to everybody's."""
-        versions = {name: json.loads(envelope.body)["version"] for name, envelope in accepts.items()}
         return canonical.digest([plan.hash, dataset.name, dataset.refreshed if plan.shared is None else versions])
 
     def charged_entries(self, party):
@@ -1446,7 +1445,7 @@ class World:
 
     def clipped(self, plan, dataset, *, party):
         accepts = self.nodes[party].agent._accepts.get(self.acting_session, {})
-        answer = self.answer_name(plan, dataset, accepts)
+        answer = self.answer_name(plan, dataset, {name: accept.version for name, accept in accepts.items()})
         charged = [body["answer"] for body in self.charged_entries(party)]
         self.require(answer in charged, f"{party} charges durably before it reads rows")
         node = self.nodes[party]
@@ -1554,7 +1553,8 @@ class World:
         accepts = self._roster(party, session, plan, ask, share.roster_hash)
         self.require(accepts is not None, f"{party} answers for a roster that holds its own accept of this session")
         dataset = node.vault.dataset(plan.standard)
-        answer = self.answer_name(plan, dataset, accepts)
+        versions = {name: json.loads(accept.body)["version"] for name, accept in accepts.items()}
+        answer = self.answer_name(plan, dataset, versions)
         if (party, session) not in self.used:
             self.used[party, session] = (answer, self.cells(party, answer), plan, envelope, accepts, ask.key)
             self.ledger.setdefault((party, answer), plan)
