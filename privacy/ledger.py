@@ -11,6 +11,7 @@ from math import ceil, log, log1p
 
 from privacy.errors import Exhausted, Malformed
 from privacy.plan import Plan
+from privacy.sensitivity import exposure
 from privacy.terms import NANO
 
 
@@ -106,10 +107,10 @@ def epsilon(rho: int, delta: float) -> float:
 def coalitions(plan: Plan, *, asker: str = "") -> tuple[tuple[str, int], ...]:
     """Return who sees the answer at which cost (1e-9 rho, rounded up), for the receipt.
 
-    Whoever works with ``c`` of ``n`` parties can take their noise away and faces that of the ``n - c`` others. The plan's
-    rho is the cost against ``plan.counted`` parties' noise, so it is ``rho * counted / (n - c)`` against that of
-    ``n - c``. The exchange adds nothing to what the analyst sees: the masks hide parts. An ``asker`` that is itself one
-    of the parties knows its own noise: it stands one party further down. Source: PROOFS 2.6.
+    Whoever works with ``c`` of ``n`` parties can take their noise away and faces that of the ``n - c`` others, where a
+    person's rows at them stand against it: ``privacy.sensitivity.exposure``. The exchange adds nothing to what the analyst
+    sees: the masks hide parts. An ``asker`` that is itself one of the parties knows its own noise: it stands one party
+    further down. Source: PROOFS 2.6.
     """
     count = len(plan.parties)
     own = 1 if asker in plan.parties else 0
@@ -119,4 +120,6 @@ def coalitions(plan: Plan, *, asker: str = "") -> tuple[tuple[str, int], ...]:
         (f"analyst, exchange and {colluding} of {count - own} {others}parties", count - own - colluding)
         for colluding in range(1, count - own)
     ]
-    return tuple((viewer, -(-plan.rho * plan.counted // honest)) for viewer, honest in rows if honest)
+    return tuple(
+        (viewer, ceil(plan.rho * exposure(plan, honest) / exposure(plan))) for viewer, honest in rows if honest
+    )

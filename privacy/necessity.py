@@ -7,18 +7,45 @@ node run this same function on the same documents; a node's own answer is the on
 Source: PROOFS 8.1, 8.2.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 from privacy import canonical
 from privacy.errors import Malformed
+from privacy.expression import (
+    ByBand,
+    ByCase,
+    ByCategory,
+    ByDate,
+    Dimension,
+    Item,
+    OneOf,
+    Test,
+    summed,
+    tested,
+    values,
+    walk,
+)
 from privacy.ledger import Caps
-from privacy.plan import CountPresent, CountRows, CountValid, Filter, GroupBy, Measure, OneOf, Plan, Sum
+from privacy.plan import (
+    CountFilled,
+    CountKnown,
+    CountPresent,
+    CountRows,
+    CountUnits,
+    CountValid,
+    Histogram,
+    Measure,
+    Plan,
+    Sum,
+)
 from privacy.terms import Bounds, Kind, Standard, check_name, check_party
 
-USES = ("group", "filter", "count", "valid", "sum")
+USES = ("group", "filter", "count", "valid", "sum", "product", "histogram")
+"""What a column can be used for: to group by it, to filter on it, to count its values (or those that are valid), to add
+them up, to add up their products (variance, correlation, regression), to count rows in bands of it (histogram, quantile)."""
 ANYBODY = "*"
 ROWS = "*"
 
@@ -52,14 +79,19 @@ PURPOSES: Mapping[str, Template] = {
             title="joint statistics of credit risk over several institutions",
             uses={
                 Kind.CATEGORY: frozenset({"group", "filter", "count"}),
-                Kind.MEASURE: frozenset({"filter", "count", "sum"}),
+                Kind.MEASURE: frozenset({"group", "filter", "count", "sum", "product", "histogram"}),
+                Kind.DATE: frozenset({"group", "filter", "count", "histogram"}),
             },
             min_parties=3,
         ),
         Template(
             purpose="pledge-valuation",
             title="quality of one dataset that is to be valued and pledged",
-            uses={Kind.CATEGORY: frozenset({"count", "valid"}), Kind.MEASURE: frozenset({"count", "valid"})},
+            uses={
+                Kind.CATEGORY: frozenset({"count", "valid"}),
+                Kind.MEASURE: frozenset({"count", "valid"}),
+                Kind.DATE: frozenset({"count", "valid"}),
+            },
             min_parties=1,
         ),
     )
@@ -252,9 +284,9 @@ class Decision:
 
 def atoms(plan: Plan) -> tuple[Atom, ...]:
     """Return what the plan uses: the smallest grant it needs, sorted."""
-    needed = {Atom(group.column, "group") for group in plan.groups}
-    needed |= {Atom(test.column, "filter") for test in plan.where}
-    needed |= {_atom(measure) for measure in plan.measures}
+    needed = {atom for by in plan.groups for atom in _grouped(by)}
+    needed |= {Atom(column, "filter") for test in plan.where for column in tested(test)}
+    needed |= {atom for measure in plan.measures for atom in _measured(measure)}
     return tuple(sorted(needed))
 
 
@@ -274,16 +306,40 @@ def _whole(number: Any) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and number >= 0
 
 
-def _atom(measure: Measure) -> Atom:
+def _measured(measure: Measure) -> Iterator[Atom]:
+    """Yield the atoms of one measure."""
     match measure:
-        case CountRows():
-            return Atom(ROWS, "count")
-        case CountPresent(column):
-            return Atom(column, "count")
+        case CountRows() | CountUnits():
+            yield Atom(ROWS, "count")
+        case CountKnown(column) | CountFilled(column):
+            yield Atom(column, "count")
         case CountValid(column):
-            return Atom(column, "valid")
-        case Sum(column, _):
-            return Atom(column, "sum")
+            yield Atom(column, "valid")
+        case Histogram(band):
+            yield Atom(band.column, "histogram")
+        case CountPresent(term):
+            held = {column for column, _ in summed(term)}
+            yield from (Atom(column, "count") for column in held)
+            yield from (Atom(column, "filter") for column in tested(term))
+            if not held:
+                yield Atom(ROWS, "count")
+        case Sum(term):
+            uses = set(summed(term))
+            yield from (Atom(column, use) for column, use in uses)
+            yield from (Atom(column, "filter") for column in tested(term))
+            if not uses:  # a sum of constants counts rows
+                yield Atom(ROWS, "count")
+
+
+def _grouped(by: Dimension) -> Iterator[Atom]:
+    """Yield the atoms of one dimension."""
+    match by:
+        case ByCategory(column) | ByDate(column):
+            yield Atom(column, "group")
+        case ByBand(column):
+            yield Atom(column, "histogram")
+        case ByCase(cases):
+            yield from (Atom(column, "group") for test, _ in cases for column in tested(test))
 
 
 def _violations(plan: Plan, *, asker: str, standard: Standard, policies: list[Policy]) -> set[Violation]:
@@ -313,12 +369,10 @@ def _violations(plan: Plan, *, asker: str, standard: Standard, policies: list[Po
     kinds = {column.name: column.kind for column in standard.columns}
     for atom in atoms(plan):
         found |= _floor(atom, kinds, template)
-    for test in plan.where:
-        if _misfit(test, kinds):
-            # an engine would fail on it, after the charge: the language has no such test
-            item, why = f"filter on {test.column}", "the column's kind has no such test"
-            fix = "compare categories with values and measures with numbers"
-            found.add(Violation(item, "registry", "kind of column", why, fix))
+    for column, why in sorted(_misfits(plan, standard)):
+        # an engine would fail on it, or answer what was not asked, after the charge: the language has no such thing
+        fix = "compare categories with values, measures and dates with numbers"
+        found.add(Violation(f"use of {column}", "registry", "kind of column", why, fix))
     if not policies:
         found.add(
             Violation(
@@ -351,9 +405,38 @@ def _floor(atom: Atom, kinds: Mapping[str, Kind], template: Template | None) -> 
     return set()
 
 
-def _misfit(test: Filter, kinds: Mapping[str, Kind]) -> bool:
-    """Whether a filter compares a measure with values or a category with an interval."""
-    return kinds.get(test.column) is (Kind.MEASURE if isinstance(test, OneOf) else Kind.CATEGORY)
+def _misfits(plan: Plan, standard: Standard) -> Iterator[tuple[str, str]]:
+    """Yield the columns that are used as another kind than they are, or beyond the standard's bounds and labels, and why.
+
+    Identifiers and columns that the standard lacks are the floor's to name.
+    """
+    held = {column.name: column for column in standard.columns if column.kind is not Kind.IDENTIFIER}
+    for column, bounds in plan.bounds:
+        declared = held[column].bounds if column in held else bounds
+        if declared is None:
+            yield column, "a category has no numbers"
+        elif not declared.covers(bounds):
+            yield column, "the bounds leave the standard's"
+    dated = {item.column for item in _items(plan) if isinstance(item, ByDate)}
+    named = {item.column for item in _items(plan) if isinstance(item, OneOf | ByCategory)}
+    named |= {measure.column for measure in plan.measures if isinstance(measure, CountKnown)}
+    for columns, kind, why in (
+        (dated, Kind.DATE, "only a date has such parts"),
+        (named, Kind.CATEGORY, "only a category is compared with values"),
+    ):
+        yield from ((column, why) for column in sorted(columns & set(held)) if held[column].kind is not kind)
+    for by in plan.groups:
+        if isinstance(by, ByCategory) and by.column in held and not set(by.labels) <= set(held[by.column].domain):
+            yield by.column, "the standard's public domain has other values"
+
+
+def _items(plan: Plan) -> Iterator[Item]:
+    """Yield every term, test and dimension of a plan, the inner ones included."""
+    for item in (*plan.where, *plan.groups):
+        yield from walk(item)
+    for measure in plan.measures:
+        if isinstance(measure, Sum | CountPresent):
+            yield from walk(measure.term)
 
 
 def _grant_violations(plan: Plan, *, asker: str, policy: Policy) -> set[Violation]:
@@ -371,17 +454,18 @@ def _grant_violations(plan: Plan, *, asker: str, policy: Policy) -> set[Violatio
         if atom.use not in grant.columns.get(atom.column, ())
     }
     # bounds and domains matter only for what is granted at all: one offence is named once
-    for measure in plan.measures:
-        if isinstance(measure, Sum) and "sum" in grant.columns.get(measure.column, ()):
-            allowed = policy.bounds.get(measure.column)
-            if allowed is None or not allowed.covers(measure.bounds):
-                why = "the owner declares no bounds that cover these"
-                found.add(Violation(f"bounds of {measure.column}", "policy", rule, why, "use the declared bounds"))
-    for group in plan.groups:
-        granted = "group" in grant.columns.get(group.column, ())
-        if granted and not set(group.domain) <= set(policy.domains.get(group.column, ())):
+    for column in sorted(_added_up(plan)):
+        granted = grant.columns.get(column, ())
+        allowed = policy.bounds.get(column)
+        if {"sum", "product"} & set(granted) and (allowed is None or not allowed.covers(plan.clipped[column])):
+            why = "the owner declares no bounds that cover these"
+            found.add(Violation(f"bounds of {column}", "policy", rule, why, "use the declared bounds"))
+    for by in plan.groups:
+        if not isinstance(by, ByCategory) or "group" not in grant.columns.get(by.column, ()):
+            continue
+        if not set(by.labels) <= set(policy.domains.get(by.column, ())):
             why = "the owner declares no public domain that covers these values"
-            found.add(Violation(f"values of {group.column}", "policy", rule, why, "use the declared domain"))
+            found.add(Violation(f"values of {by.column}", "policy", rule, why, "use the declared domain"))
     template = PURPOSES.get(plan.purpose)
     least = max(grant.min_parties, template.min_parties if template else 1)
     others = len(set(plan.parties) - {asker})  # an asker knows its own part: it hides nobody else's
@@ -410,58 +494,90 @@ def _nearest(plan: Plan, *, asker: str, standard: Standard, policies: list[Polic
     if template is None or not policies or len(grants) != len(policies):
         return None
 
-    def passes(atom: Atom) -> bool:
-        granted = all(atom.use in grant.columns.get(atom.column, ()) for grant in grants)
-        return granted and not _floor(atom, kinds, template)
+    def passes(found: Iterable[Atom]) -> bool:
+        return all(
+            all(atom.use in grant.columns.get(atom.column, ()) for grant in grants)
+            and not _floor(atom, kinds, template)
+            for atom in found
+        )
 
-    kept: tuple[Measure, ...] = tuple(
-        narrowed
-        for measure in plan.measures
-        if passes(_atom(measure)) and (narrowed := _within_bounds(measure, policies)) is not None
-    )
-    if not kept and passes(Atom(ROWS, "count")):
-        kept = (CountRows(),)
-    if not kept:
+    narrowed = _within_bounds(plan, policies)
+    usable = {
+        measure: price
+        for measure, price in zip(plan.measures, plan.prices, strict=True)
+        if passes(_measured(measure)) and _added_up_by(measure) <= set(narrowed)
+    }
+    if not usable and passes([Atom(ROWS, "count")]):
+        usable = {CountRows(): plan.rho}
+    if not usable:
         return None
-    price = min(plan.rho, *(grant.rho_per_query for grant in grants))
     share = plan.shared is not None and all(
         grant.shared_from is not None and plan.shared >= max(grant.shared_from, int(asker in plan.parties))
         for grant in grants
     )
+    misfits = {column for column, _ in _misfits(plan, standard)}
+    groups = [_within_domains(by, policies) for by in plan.groups if passes(_grouped(by))]
+    where = [
+        test
+        for test in plan.where
+        if passes(Atom(column, "filter") for column in tested(test)) and not tested(test) & misfits
+    ]
+    kept = [by for by in groups if by is not None and by.labels]
+    # the price of a measure that falls away is not spent on the others, unless nothing else would be left
+    price = min(sum(usable.values()), *(grant.rho_per_query for grant in grants))
     try:
+        needed = _bounds_needed(plan, measures=usable, groups=kept, where=where)
         candidate = replace(
             plan,
-            measures=kept,
-            groups=tuple(
-                GroupBy(group.column, domain)
-                for group in plan.groups
-                if passes(Atom(group.column, "group")) and (domain := _within_domains(group, policies))
-            ),
-            where=tuple(
-                test for test in plan.where if passes(Atom(test.column, "filter")) and not _misfit(test, kinds)
-            ),
-            rho=price,
+            measures=tuple(usable),
+            prices=tuple(usable.values()),
+            rho=sum(usable.values()),
+            groups=tuple(kept),
+            where=tuple(where),
+            bounds=tuple((column, narrowed.get(column, plan.clipped[column])) for column in sorted(needed)),
             shared=plan.shared if share else None,
-        )
+        ).priced(price)
     except Malformed:
         return None
     return None if _violations(candidate, asker=asker, standard=standard, policies=policies) else candidate
 
 
-def _within_bounds(measure: Measure, policies: list[Policy]) -> Measure | None:
-    """Return the measure with its bounds narrowed to those that all owners declare, or nothing if none are left."""
-    if not isinstance(measure, Sum):
-        return measure
-    declared = [policy.bounds.get(measure.column) for policy in policies]
-    known = [bounds for bounds in declared if bounds is not None]
-    lower = max(bounds.lower for bounds in (measure.bounds, *known))
-    upper = min(bounds.upper for bounds in (measure.bounds, *known))
-    if len(known) < len(declared) or lower > upper or lower == upper == 0:
-        return None
-    return Sum(measure.column, Bounds(lower, upper))
+def _added_up(plan: Plan) -> frozenset[str]:
+    """The columns whose values are added up, so that their bounds price the plan."""
+    return frozenset[str]().union(*map(_added_up_by, plan.measures))
 
 
-def _within_domains(group: GroupBy, policies: list[Policy]) -> tuple[str, ...]:
-    """Return the group's values that all owners declare, in the group's order."""
-    declared = [set(policy.domains.get(group.column, ())) for policy in policies]
-    return tuple(value for value in group.domain if all(value in values for values in declared))
+def _added_up_by(measure: Measure) -> frozenset[str]:
+    return frozenset(column for column, _ in summed(measure.term)) if isinstance(measure, Sum) else frozenset()
+
+
+def _bounds_needed(
+    plan: Plan, *, measures: Iterable[Measure], groups: Iterable[Dimension], where: Iterable[Test]
+) -> frozenset[str]:
+    """The columns whose bounds a smaller plan still needs: those of ``plan`` that its items compute with."""
+    used = [values(measure.term) for measure in measures if isinstance(measure, Sum | CountPresent)]
+    used += [values(measure.band) for measure in measures if isinstance(measure, Histogram)]
+    used += [values(item) for item in (*groups, *where)]
+    return frozenset(plan.clipped) & frozenset[str]().union(*used)
+
+
+def _within_bounds(plan: Plan, policies: list[Policy]) -> dict[str, Bounds]:
+    """Return the bounds that all owners declare for the columns that are added up, narrowed; none where none are left."""
+    narrowed = {}
+    for column in _added_up(plan):
+        declared = [policy.bounds.get(column) for policy in policies]
+        known = [bounds for bounds in declared if bounds is not None]
+        lower = max(bounds.lower for bounds in (plan.clipped[column], *known))
+        upper = min(bounds.upper for bounds in (plan.clipped[column], *known))
+        if len(known) == len(declared) and lower <= upper and (lower, upper) != (0, 0):
+            narrowed[column] = Bounds(lower, upper)
+    return narrowed
+
+
+def _within_domains(by: Dimension, policies: list[Policy]) -> Dimension | None:
+    """Return the dimension with the labels that all owners declare, in its own order; only categories are narrowed."""
+    if not isinstance(by, ByCategory):
+        return by
+    declared = [set(policy.domains.get(by.column, ())) for policy in policies]
+    labels = tuple(value for value in by.labels if all(value in held for held in declared))
+    return ByCategory(by.column, labels) if labels else None

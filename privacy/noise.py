@@ -6,12 +6,13 @@ integers; cost by Bun and Steinke 2016, Proposition 1.6; PROOFS 2.1.
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import isqrt
 from typing import TYPE_CHECKING
 
 from privacy.errors import Mismatch, Refused
 from privacy.ledger import Receipt
-from privacy.plan import Plan
-from privacy.sensitivity import ROWS_BITS, Clipped, Scale, calibrate, magnitude, weight
+from privacy.plan import Plan, width
+from privacy.sensitivity import Clipped, Scale, calibrate, magnitude
 
 if TYPE_CHECKING:
     from opendp.mod import Measurement
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Noised:
-    """One party's cells with its full noise added, in the plan's cell order; each below ``2**magnitude(plan)``.
+    """One party's cells with its full noise added, in the plan's cell order and lattice units; each below ``2**magnitude(plan)``.
 
     Differentially private by itself, yet never sent unmasked: the analyst is promised a sum, not parts.
     """
@@ -44,23 +45,25 @@ def add_noise(clipped: Clipped, plan: Plan, receipt: Receipt) -> Noised:
         raise Mismatch("the cells, the plan and the charge do not belong together")
     limit = (1 << magnitude(plan)) - 1
     values: list[int] = []
-    for index, scale in enumerate(calibrate(plan)):
-        part = clipped.totals[index * plan.groups_count : (index + 1) * plan.groups_count]
-        room = weight(scale.measure) << ROWS_BITS
-        within = [max(-room, min(room, total)) for total in part]
+    start = 0
+    for scale in calibrate(plan):
+        end = start + plan.groups_count * width(scale.measure)
+        within = [max(-scale.room, min(scale.room, total // scale.grain)) for total in clipped.totals[start:end]]
         values += [max(-limit, min(limit, value)) for value in _mechanism(scale)(within)]
+        start = end
     return Noised(plan.hash, tuple(values))
 
 
 def _mechanism(scale: Scale) -> "Measurement":
-    """Build the OpenDP measurement of one measure and have it confirm the price that the ledger charged."""
+    """Build the OpenDP measurement of one measure and have it confirm what our scale costs, at the whole part of its reach."""
     import opendp.prelude as dp  # noqa: PLC0415  265 MB of library, needed only where noise is drawn
 
     dp.enable_features("contrib")
     space = dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T="i64")
     mechanism = dp.m.make_gaussian(*space, scale=float(scale.sigma))
     # OpenDP rounds its price up in binary floats; a relative 2**-40 covers that rounding and nothing more.
-    price = Fraction(mechanism.map(scale.reach))  # type: ignore[no-untyped-call]
-    if price > scale.rho * (1 + Fraction(1, 1 << 40)):
+    reach = isqrt(scale.reach_squared)
+    price = Fraction(mechanism.map(reach))  # type: ignore[no-untyped-call]
+    if price > Fraction(reach * reach) / (2 * scale.sigma**2) * (1 + Fraction(1, 1 << 40)):
         raise Refused("the noise library does not confirm the price of this plan", fix="report this version as faulty")
     return mechanism

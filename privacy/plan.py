@@ -5,107 +5,154 @@ Every statistic is a post-processing of additive integer cells: the plan lists t
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import Any
 
 from privacy import canonical
 from privacy.errors import Malformed
+from privacy.expression import (
+    MAX_LIST,
+    ByBand,
+    Dimension,
+    Term,
+    Test,
+    check_extents,
+    dimension_json,
+    extent,
+    read_dimension,
+    read_term,
+    read_test,
+    short_digest,
+    term_json,
+    test_json,
+    tested,
+    values,
+)
 from privacy.terms import NANO, Bounds, check_name, check_party
 
 MAX_CELLS = 10_000
-MAX_LIST = 1_000
+MAX_FILTERS = 50
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class CountRows:
     """COUNT(*): rows that pass the filter."""
 
     @property
     def key(self) -> str:
-        """Name of the cell in plans, policies and releases."""
+        """Name of the cells in policies and releases."""
         return "count(*)"
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
+class CountUnits:
+    """COUNT(DISTINCT unit): people with at least one row that passes, in each group; each institution counts its own."""
+
+    @property
+    def key(self) -> str:
+        """Name of the cells in policies and releases."""
+        return "count(distinct unit)"
+
+
+@dataclass(frozen=True, slots=True)
 class CountPresent:
-    """COUNT(column): rows whose value is not NULL (and could be read as the column's type)."""
+    """COUNT(term): rows where the term is not NULL."""
+
+    term: Term
+
+    @property
+    def key(self) -> str:
+        """Name of the cells in policies and releases."""
+        return f"count({self.term})"
+
+
+@dataclass(frozen=True, slots=True)
+class CountKnown:
+    """COUNT(category): rows whose category is one of its public values."""
 
     column: str
 
     @property
     def key(self) -> str:
-        """Name of the cell in plans, policies and releases."""
+        """Name of the cells in policies and releases."""
         return f"count({self.column})"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class CountValid:
-    """Rows whose value lies in the standard's bounds or domain: the validity metric's numerator."""
+@dataclass(frozen=True, slots=True)
+class CountFilled:
+    """Rows with anything in the column, whatever it says: the completeness metric's numerator."""
 
     column: str
 
     @property
     def key(self) -> str:
-        """Name of the cell in plans, policies and releases."""
+        """Name of the cells in policies and releases."""
+        return f"filled({self.column})"
+
+
+@dataclass(frozen=True, slots=True)
+class CountValid:
+    """Rows whose value, as told, lies in the standard's bounds or domain: the validity metric's numerator."""
+
+    column: str
+
+    @property
+    def key(self) -> str:
+        """Name of the cells in policies and releases."""
         return f"valid({self.column})"
 
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """SUM(column) of values clipped to ``bounds`` (integer units); NULL counts as nothing."""
+    """SUM(term) in the term's integer units; NULL counts as nothing."""
 
-    column: str
-    bounds: Bounds
+    term: Term
 
     @property
     def key(self) -> str:
-        """Name of the cell in plans, policies and releases."""
-        return f"sum({self.column})"
-
-
-Measure = CountRows | CountPresent | CountValid | Sum
+        """Name of the cells in policies and releases."""
+        return f"sum({self.term})"
 
 
 @dataclass(frozen=True, slots=True)
-class GroupBy:
-    """One grouping column with its public domain; every value gets a cell, rows outside it belong to none."""
+class Histogram:
+    """Rows in each band of a column: as many cells for each group as there are bands."""
 
-    column: str
-    domain: tuple[str, ...]
+    band: ByBand
 
-
-@dataclass(frozen=True, slots=True)
-class OneOf:
-    """Filter: the category is one of ``values`` (NULL is not)."""
-
-    column: str
-    values: tuple[str, ...]
+    @property
+    def key(self) -> str:
+        """Name of the cells in policies and releases; the digest tells bands apart."""
+        return f"histogram({self.band.column}, {len(self.band.labels)} bands {short_digest(self.band.edges)})"
 
 
-@dataclass(frozen=True, slots=True)
-class Between:
-    """Filter: the measure, before clipping, lies in the closed interval ``bounds`` (NULL does not)."""
-
-    column: str
-    bounds: Bounds
+Measure = CountRows | CountUnits | CountPresent | CountKnown | CountFilled | CountValid | Sum | Histogram
 
 
-Filter = OneOf | Between
+def width(measure: Measure) -> int:
+    """Return how many cells a measure has in each group."""
+    return len(measure.band.labels) if isinstance(measure, Histogram) else 1
+
+
+def split_evenly(rho: int, count: int) -> tuple[int, ...]:
+    """Split a price (1e-9 rho) into ``count`` whole parts that differ by 1 at most."""
+    part, rest = divmod(rho, count)
+    return tuple(part + (index < rest) for index in range(count))
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A joint statistic over the parties' tables of one standard, priced at ``rho`` (units of 1e-9) for each party.
 
-    ``shared`` says how the noise is made. ``None``, standalone: each party adds its full noise, so that its guarantee
-    needs nobody else. A number t: the parties share the noise, and the price holds against the asker, the exchange and
-    any t of the parties together.
+    ``bounds`` clip the values that enter arithmetic. ``where`` holds tests that must all be true. ``prices`` say how
+    ``rho`` is split over the measures, in their order; none given means evenly. ``shared`` says how the noise is made.
+    ``None``, standalone: each party adds its full noise, so that its guarantee needs nobody else. A number t: the
+    parties share the noise, and the price holds against the asker, the exchange and any t of the parties together.
 
-    ``groups`` and ``where`` are kept sorted by column, ``measures`` by key, ``parties`` by name, the values of a filter as
-    text, so that two spellings of one question are one plan with one hash. A group's domain keeps its own order (that
-    of the standard), in which the cells are told.
+    Groups, tests, measures, bounds and parties are kept sorted, so that two spellings of one question are one plan with
+    one hash. A dimension's labels keep their own order, in which the cells are told.
     """
 
     standard: str
@@ -114,17 +161,32 @@ class Plan:
     parties: tuple[str, ...]
     rows_per_unit: int
     institutions_per_unit: int
-    groups: tuple[GroupBy, ...]
-    where: tuple[Filter, ...]
+    groups: tuple[Dimension, ...]
+    where: tuple[Test, ...]
     measures: tuple[Measure, ...]
     rho: int
+    bounds: tuple[tuple[str, Bounds], ...] = ()
+    prices: tuple[int, ...] = ()
     shared: int | None = None
 
     def __post_init__(self) -> None:
+        if not self.measures:
+            raise _malformed("has no measure")
+        prices = self.prices or split_evenly(self.rho, len(self.measures))
+        if len(prices) != len(self.measures):
+            raise _malformed("prices other measures than it has")
+        order = sorted(range(len(self.measures)), key=lambda index: self.measures[index].key)
+        if not self.prices:  # an even split goes by the sorted order, whatever order the measures were given in
+            object.__setattr__(self, "prices", prices)
+        else:
+            object.__setattr__(self, "prices", tuple(prices[index] for index in order))
+        object.__setattr__(self, "measures", tuple(self.measures[index] for index in order))
         object.__setattr__(self, "parties", tuple(sorted(self.parties)))
-        object.__setattr__(self, "groups", tuple(sorted(self.groups, key=lambda group: group.column)))
-        object.__setattr__(self, "where", tuple(sorted(map(_sorted_values, self.where), key=lambda test: test.column)))
-        object.__setattr__(self, "measures", tuple(sorted(self.measures, key=lambda measure: measure.key)))
+        object.__setattr__(self, "bounds", tuple(sorted(self.bounds, key=lambda pair: pair[0])))
+        object.__setattr__(
+            self, "groups", tuple(sorted(self.groups, key=lambda by: canonical.encode(dimension_json(by))))
+        )
+        object.__setattr__(self, "where", tuple(sorted(self.where, key=lambda test: canonical.encode(test_json(test)))))
         self._validate()
 
     def _validate(self) -> None:
@@ -132,33 +194,68 @@ class Plan:
             check_party(party)
         for column in self.columns:
             check_name(column, what="column")
+        least = 1 if self.shared is None else 2
         checks = {
             "names a party twice": len(set(self.parties)) == len(self.parties),
             "has no party": bool(self.parties),
-            "has no measure": bool(self.measures),
-            "names a measure twice": len({m.key for m in self.measures}) == len(self.measures),
-            "groups twice by one column": len({g.column for g in self.groups}) == len(self.groups),
-            "filters twice on one column": len({f.column for f in self.where}) == len(self.where),
-            "has an empty or repeated list of values": all(
-                0 < len(values) <= MAX_LIST and len(set(values)) == len(values)
-                for values in [g.domain for g in self.groups] + [f.values for f in self.where if isinstance(f, OneOf)]
+            "names a measure twice": len({measure.key for measure in self.measures}) == len(self.measures),
+            "groups twice by the same": len(set(self.groups)) == len(self.groups),
+            "tests twice the same": len(set(self.where)) == len(self.where) <= MAX_FILTERS,
+            "has an empty or repeated list of labels": all(
+                0 < len(by.labels) <= MAX_LIST and len(set(by.labels)) == len(by.labels)
+                for by in [*self.groups, *(m.band for m in self.measures if isinstance(m, Histogram))]
             ),
+            "bounds a column twice": len(dict(self.bounds)) == len(self.bounds),
             "has a price outside 1e-9 to 100 rho": 0 < self.rho <= 100 * NANO,
-            "shares its noise among too few": self.shared is None
-            or (0 <= self.shared <= len(self.parties) - 2 and self.rho > 1),
+            "prices its measures at another sum, or one at nothing": sum(self.prices) == self.rho
+            and min(self.prices) >= least,
+            "shares its noise among too few": self.shared is None or 0 <= self.shared <= len(self.parties) - 2,
             "has contribution bounds out of range": 0 < self.rows_per_unit <= 10_000
             and 0 < self.institutions_per_unit <= 1_000,
-            f"has more than {MAX_CELLS} cells": self.groups_count * len(self.measures) <= MAX_CELLS,
+            f"has more than {MAX_CELLS} cells": self.cells_count <= MAX_CELLS,
+            "bounds other columns than those it computes with": set(self.clipped) == self._computed(),
         }
         for problem, holds in checks.items():
             if not holds:
-                raise Malformed(f"the plan {problem}", fix="build the plan with the analyst's client")
+                raise _malformed(problem)
+        for measure in self.measures:
+            if isinstance(measure, Sum | CountPresent):
+                extent(measure.term, self.clipped)
+        for test in self.where:
+            check_extents(test, self.clipped)
+        for by in self.groups:
+            for test, _ in getattr(by, "cases", ()):
+                check_extents(test, self.clipped)
+
+    def _computed(self) -> frozenset[str]:
+        used = [values(measure.term) for measure in self.measures if isinstance(measure, Sum | CountPresent)]
+        used += [values(measure.band) for measure in self.measures if isinstance(measure, Histogram)]
+        used += [values(item) for item in (*self.where, *self.groups)]
+        return frozenset[str]().union(*used)
+
+    @property
+    def clipped(self) -> dict[str, Bounds]:
+        """The bounds by column."""
+        return dict(self.bounds)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that the plan touches, sorted."""
-        touched = {group.column for group in self.groups} | {test.column for test in self.where}
-        touched |= {measure.column for measure in self.measures if not isinstance(measure, CountRows)}
+        touched = set(self._computed())
+        for test in self.where:
+            touched |= tested(test)
+        for by in self.groups:
+            touched |= {by.column} if hasattr(by, "column") else set()
+            for test, _ in getattr(by, "cases", ()):
+                touched |= tested(test)
+        for measure in self.measures:
+            match measure:
+                case CountKnown(column) | CountFilled(column) | CountValid(column):
+                    touched.add(column)
+                case Sum(term) | CountPresent(term):
+                    touched |= tested(term)
+                case _:
+                    pass
         return tuple(sorted(touched))
 
     @property
@@ -169,32 +266,51 @@ class Plan:
     @property
     def groups_count(self) -> int:
         """Number of groups, the whole table being one group."""
-        return prod(len(group.domain) for group in self.groups)
+        return prod(len(by.labels) for by in self.groups)
 
     @property
     def cells_count(self) -> int:
-        """Number of additive integer cells: groups times measures."""
-        return self.groups_count * len(self.measures)
+        """Number of additive integer cells: groups times the measures' widths."""
+        return self.groups_count * sum(width(measure) for measure in self.measures)
 
-    def cells(self) -> Iterator[tuple[Measure, tuple[str, ...]]]:
-        """Yield every cell in the order in which it is packed: by measure, then by group values."""
+    def cells(self) -> Iterator[tuple[Measure, tuple[str, ...], int]]:
+        """Yield every cell in the order in which it is packed: by measure, then by group labels, then by band."""
         for measure in self.measures:
-            for values in product(*(group.domain for group in self.groups)):
-                yield measure, values
+            for labels in product(*(by.labels for by in self.groups)):
+                for slot in range(width(measure)):
+                    yield measure, labels, slot
 
-    def place(self, measure: str, group: tuple[str, ...]) -> int:
-        """Return where the cell of a measure's key and a group stands in the order of :meth:`cells`.
+    def place(self, measure: str, group: tuple[str, ...] = (), slot: int = 0) -> int:
+        """Return where the cell of a measure's key, a group's labels (in plan order) and a band stands in :meth:`cells`.
 
         Raises:
             KeyError: if the plan has no such cell.
         """
+        start = 0
+        for held in self.measures:
+            if held.key == measure:
+                break
+            start += self.groups_count * width(held)
+        else:
+            raise KeyError(measure)
+        place = 0
         try:
-            place = [held.key for held in self.measures].index(measure)
-            for by, value in zip(self.groups, group, strict=True):
-                place = place * len(by.domain) + by.domain.index(value)
+            for by, label in zip(self.groups, group, strict=True):
+                place = place * len(by.labels) + by.labels.index(label)
         except ValueError:
             raise KeyError(measure) from None
-        return place
+        if not 0 <= slot < width(held):
+            raise KeyError(measure)
+        return start + place * width(held) + slot
+
+    def priced(self, rho: int) -> "Plan":
+        """Return the plan at another price (1e-9 rho), split over the measures as before, rounded down.
+
+        Raises:
+            Malformed: if a measure would be left without a price.
+        """
+        parts = [price * rho // self.rho for price in self.prices]
+        return replace(self, rho=sum(parts), prices=tuple(parts))
 
     @property
     def hash(self) -> str:
@@ -210,10 +326,12 @@ class Plan:
             "parties": list(self.parties),
             "rows_per_unit": self.rows_per_unit,
             "institutions_per_unit": self.institutions_per_unit,
-            "groups": [{"column": group.column, "domain": list(group.domain)} for group in self.groups],
-            "where": [_filter_json(test) for test in self.where],
+            "groups": [dimension_json(by) for by in self.groups],
+            "where": [test_json(test) for test in self.where],
             "measures": [_measure_json(measure) for measure in self.measures],
+            "bounds": {column: [bounds.lower, bounds.upper] for column, bounds in self.bounds},
             "rho": self.rho,
+            "prices": list(self.prices),
             "shared": self.shared,
         }
 
@@ -232,13 +350,12 @@ class Plan:
                 parties=tuple(_text(party) for party in document["parties"]),
                 rows_per_unit=_integer(document["rows_per_unit"]),
                 institutions_per_unit=_integer(document["institutions_per_unit"]),
-                groups=tuple(
-                    GroupBy(_text(group["column"]), tuple(_text(value) for value in group["domain"]))
-                    for group in document["groups"]
-                ),
-                where=tuple(_filter(test) for test in document["where"]),
+                groups=tuple(read_dimension(by) for by in document["groups"]),
+                where=tuple(read_test(test) for test in document["where"]),
                 measures=tuple(_measure(measure) for measure in document["measures"]),
+                bounds=tuple((_text(column), Bounds(*ends)) for column, ends in document["bounds"].items()),
                 rho=_integer(document["rho"]),
+                prices=tuple(_integer(price) for price in document["prices"]),
                 shared=None if document["shared"] is None else _integer(document["shared"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -246,6 +363,10 @@ class Plan:
         if plan.to_json() != document:
             raise Malformed("the plan is not in canonical form", fix="build the plan with the analyst's client")
         return plan
+
+
+def _malformed(problem: str) -> Malformed:
+    return Malformed(f"the plan {problem}", fix="build the plan with the analyst's client")
 
 
 def _text(value: Any) -> str:
@@ -260,41 +381,46 @@ def _integer(value: Any) -> int:
     return value
 
 
-def _sorted_values(test: Filter) -> Filter:
-    return OneOf(test.column, tuple(sorted(test.values))) if isinstance(test, OneOf) else test
-
-
-def _filter_json(test: Filter) -> dict[str, Any]:
-    if isinstance(test, OneOf):
-        return {"column": test.column, "one_of": list(test.values)}
-    return {"column": test.column, "between": [test.bounds.lower, test.bounds.upper]}
-
-
-def _filter(document: Any) -> Filter:
-    column = _text(document["column"])
-    if "one_of" in document:
-        return OneOf(column, tuple(_text(value) for value in document["one_of"]))
-    lower, upper = document["between"]
-    return Between(column, Bounds(lower, upper))
-
-
 def _measure_json(measure: Measure) -> dict[str, Any]:
     match measure:
         case CountRows():
-            return {"count": "*"}
-        case CountPresent(column):
-            return {"count": column}
+            return {"count": "rows"}
+        case CountUnits():
+            return {"count": "units"}
+        case CountPresent(term):
+            return {"present": term_json(term)}
+        case CountKnown(column):
+            return {"known": column}
+        case CountFilled(column):
+            return {"filled": column}
         case CountValid(column):
             return {"valid": column}
-        case Sum(column, bounds):
-            return {"sum": column, "bounds": [bounds.lower, bounds.upper]}
+        case Sum(term):
+            return {"sum": term_json(term)}
+        case Histogram(band):
+            return {"histogram": dimension_json(band)}
 
 
 def _measure(document: Any) -> Measure:
-    if "sum" in document:
-        lower, upper = document["bounds"]
-        return Sum(_text(document["sum"]), Bounds(lower, upper))
-    if "valid" in document:
-        return CountValid(_text(document["valid"]))
-    column = _text(document["count"])
-    return CountRows() if column == "*" else CountPresent(column)
+    match document:
+        case {"count": "rows", **rest} if not rest:
+            return CountRows()
+        case {"count": "units", **rest} if not rest:
+            return CountUnits()
+        case {"present": term, **rest} if not rest:
+            return CountPresent(read_term(term))
+        case {"known": column, **rest} if not rest:
+            return CountKnown(_text(column))
+        case {"filled": column, **rest} if not rest:
+            return CountFilled(_text(column))
+        case {"valid": column, **rest} if not rest:
+            return CountValid(_text(column))
+        case {"sum": term, **rest} if not rest:
+            return Sum(read_term(term))
+        case {"histogram": band, **rest} if not rest:
+            read = read_dimension(band)
+            if isinstance(read, ByBand):
+                return Histogram(read)
+            raise ValueError
+        case _:
+            raise ValueError

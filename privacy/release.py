@@ -48,15 +48,15 @@ class Release:
     variances: dict[str, Fraction]
     decimals: dict[str, int]
 
-    def estimate(self, measure: str, group: tuple[str, ...] = ()) -> Estimate:
-        """Return one cell, e.g. ``estimate("sum(balance)", ("north",))``, in the column's unit.
+    def estimate(self, measure: str, group: tuple[str, ...] = (), slot: int = 0) -> Estimate:
+        """Return one cell, e.g. ``estimate("sum(balance)", ("north",))``, in the term's unit; ``slot`` is a histogram's band.
 
         Raises:
             KeyError: if the release has no such cell.
         """
         scale = Fraction(10) ** self.decimals.get(measure, 0)
         return Estimate(
-            Fraction(self.totals[self.plan.place(measure, group)]) / scale, self.variances[measure] / scale**2
+            Fraction(self.totals[self.plan.place(measure, group, slot)]) / scale, self.variances[measure] / scale**2
         )
 
     @property

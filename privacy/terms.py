@@ -19,6 +19,9 @@ NANO = 1_000_000_000
 DELTA = 1e-6
 """The delta at which (epsilon, delta) is shown beside rho."""
 
+LIFETIME = (-25_567, 84_005)
+"""Days since 1970-01-01 that a date may stand for: 1900-01-01 to 2199-12-31."""
+
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _PARTY = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
@@ -55,6 +58,7 @@ class Kind(StrEnum):
     IDENTIFIER = "identifier"
     CATEGORY = "category"
     MEASURE = "measure"
+    DATE = "date"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,9 @@ class Bounds:
 class Column:
     """One column of a standard.
 
-    ``bounds`` belong to measures (integer units of ``10**-decimals`` of ``unit``), ``domain`` to categories.
-    ``required`` says that a complete row has a value here (the completeness metric counts it).
+    ``bounds`` belong to measures (integer units of ``10**-decimals`` of ``unit``) and dates (days since 1970-01-01),
+    ``domain`` to categories. ``edges`` are the ends of a measure's or date's customary bands, in the units of its bounds: at
+    least two, rising, within the bounds; none if there are no such bands. ``required`` says that a complete row has a value here (the completeness metric counts it).
     """
 
     name: str
@@ -98,6 +103,7 @@ class Column:
     decimals: int = 0
     bounds: Bounds | None = None
     domain: tuple[str, ...] = ()
+    edges: tuple[int, ...] = ()
     required: bool = False
 
     def __post_init__(self) -> None:
@@ -109,8 +115,20 @@ class Column:
             raise Malformed("a column's decimals are not a whole number", fix="declare decimals between 0 and 9")
         if not 0 <= self.decimals <= 9:
             raise Malformed("a column has between 0 and 9 decimals", fix="declare decimals between 0 and 9")
-        if self.kind is Kind.MEASURE and self.bounds is None:
+        if self.kind in (Kind.MEASURE, Kind.DATE) and self.bounds is None:
             raise Malformed("a measure without public bounds cannot be published", fix="declare its bounds")
+        if self.kind is Kind.DATE and (self.decimals or not Bounds(*LIFETIME).covers(self.bounds or Bounds(0, 0))):
+            raise Malformed(
+                "a date is counted in whole days of 1900 to 2199", fix="declare bounds in days since 1970-01-01"
+            )
+        if self.edges and (
+            self.bounds is None
+            or not all(map(_whole, self.edges))
+            or len(self.edges) < 2
+            or any(low >= high for low, high in zip(self.edges, self.edges[1:], strict=False))
+            or not self.bounds.covers(Bounds(self.edges[0], self.edges[-1]))
+        ):
+            raise Malformed("a column's bands do not rise within its bounds", fix="declare rising edges in its units")
         if self.kind is Kind.CATEGORY and (not self.domain or len(set(self.domain)) != len(self.domain)):
             raise Malformed("a category needs a public domain of distinct values", fix="declare its domain")
 
@@ -124,6 +142,7 @@ class Column:
             "decimals": self.decimals,
             "bounds": None if self.bounds is None else [self.bounds.lower, self.bounds.upper],
             "domain": list(self.domain),
+            "edges": list(self.edges),
             "required": self.required,
         }
 
@@ -208,6 +227,7 @@ class Standard:
                     decimals=item["decimals"],
                     bounds=None if item["bounds"] is None else Bounds(*item["bounds"]),
                     domain=tuple(item["domain"]),
+                    edges=tuple(item["edges"]),
                     required=item["required"],
                 )
                 for item in document["columns"]
