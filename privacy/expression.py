@@ -22,6 +22,9 @@ from privacy.terms import Bounds, check_name
 MAX_LIST = 1_000
 """Values in a list, labels of a dimension, cases of a CASE at most."""
 
+UNKNOWN = "(unknown)"
+"""Last label of a dimension that takes every row without another label: so that its cells add up to all rows."""
+
 MAX_DEPTH = 8
 """Levels that a term or test may be nested."""
 
@@ -177,7 +180,7 @@ Test = OneOf | Between | Missing | AllOf | AnyOf | Not
 
 @dataclass(frozen=True, slots=True)
 class ByCategory:
-    """A category's public values, in the order of its domain; every value gets a cell."""
+    """A category's public values, in the order of its domain; every value gets a cell, ``UNKNOWN`` at the end if all others do."""
 
     column: str
     labels: tuple[str, ...]
@@ -188,7 +191,7 @@ class ByBand:
     """Bands of a measure or date, by their edges in integer units.
 
     ``labels[i]`` holds values from ``edges[i]`` up to, without, ``edges[i + 1]``; the last band holds its upper edge too.
-    Values beyond the outer edges are in no band.
+    Values beyond the outer edges are in no band: ``UNKNOWN``, if that is the last label, takes them and NULL.
     """
 
     column: str
@@ -198,7 +201,7 @@ class ByBand:
 
 @dataclass(frozen=True, slots=True)
 class ByDate:
-    """A part of a date; labels as ``date_label`` spells them."""
+    """A part of a date; labels as ``date_label`` spells them, ``UNKNOWN`` at the end for all other rows."""
 
     column: str
     part: str
@@ -207,7 +210,7 @@ class ByDate:
 
 @dataclass(frozen=True, slots=True)
 class ByCase:
-    """CASE: the label of the first test that is true, else ``otherwise``, else none."""
+    """CASE: the label of the first test that is true, else ``otherwise``, else none; an ``otherwise`` of ``UNKNOWN`` takes all."""
 
     cases: tuple[tuple[Test, str], ...]
     otherwise: str | None = None
@@ -221,6 +224,11 @@ class ByCase:
 
 Dimension = ByCategory | ByBand | ByDate | ByCase
 Item = Term | Test | Dimension
+
+
+def known(dimension: Dimension) -> tuple[str, ...]:
+    """Return the labels of a dimension without ``UNKNOWN``."""
+    return dimension.labels[:-1] if dimension.labels[-1:] == (UNKNOWN,) else dimension.labels
 
 
 def date_code(part: str, label: str) -> int:
@@ -488,12 +496,12 @@ def read_dimension(document: Any) -> Dimension:
         case {"band": column, "edges": edges, "labels": labels, **rest} if not rest:
             read = ByBand(check_name(column, what="column"), tuple(map(_integer, edges)), labels_of(labels))
             rising = all(low < high for low, high in zip(read.edges, read.edges[1:], strict=False))
-            if len(read.edges) != len(read.labels) + 1 or not rising:
+            if len(read.edges) != len(known(read)) + 1 or not rising:
                 raise ValueError
             return read
         case {"date": column, "part": str(part), "labels": labels, **rest} if not rest:
             dated = ByDate(check_name(column, what="column"), part, labels_of(labels))
-            for label in dated.labels:
+            for label in known(dated):
                 date_code(part, label)
             return dated
         case {"case": [_, *_] as cases, "else": otherwise, **rest} if not rest and len(cases) <= MAX_LIST:
@@ -506,7 +514,7 @@ def read_dimension(document: Any) -> Dimension:
 def labels_of(listed: Any) -> tuple[str, ...]:
     """Parse a list of distinct, non-empty texts of at most 200 characters."""
     read = tuple(_text(item) for item in listed)
-    if not 0 < len(read) <= MAX_LIST or len(set(read)) != len(read):
+    if not 0 < len(read) <= MAX_LIST or len(set(read)) != len(read) or UNKNOWN in read[:-1]:
         raise ValueError
     return read
 

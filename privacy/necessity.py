@@ -23,6 +23,7 @@ from privacy.expression import (
     Item,
     OneOf,
     Test,
+    known,
     summed,
     tested,
     values,
@@ -426,7 +427,7 @@ def _misfits(plan: Plan, standard: Standard) -> Iterator[tuple[str, str]]:
     ):
         yield from ((column, why) for column in sorted(columns & set(held)) if held[column].kind is not kind)
     for by in plan.groups:
-        if isinstance(by, ByCategory) and by.column in held and not set(by.labels) <= set(held[by.column].domain):
+        if isinstance(by, ByCategory) and by.column in held and not set(known(by)) <= set(held[by.column].domain):
             yield by.column, "the standard's public domain has other values"
 
 
@@ -463,7 +464,7 @@ def _grant_violations(plan: Plan, *, asker: str, policy: Policy) -> set[Violatio
     for by in plan.groups:
         if not isinstance(by, ByCategory) or "group" not in grant.columns.get(by.column, ()):
             continue
-        if not set(by.labels) <= set(policy.domains.get(by.column, ())):
+        if not set(known(by)) <= set(policy.domains.get(by.column, ())):
             why = "the owner declares no public domain that covers these values"
             found.add(Violation(f"values of {by.column}", "policy", rule, why, "use the declared domain"))
     template = PURPOSES.get(plan.purpose)
@@ -566,18 +567,23 @@ def _within_bounds(plan: Plan, policies: list[Policy]) -> dict[str, Bounds]:
     narrowed = {}
     for column in _added_up(plan):
         declared = [policy.bounds.get(column) for policy in policies]
-        known = [bounds for bounds in declared if bounds is not None]
-        lower = max(bounds.lower for bounds in (plan.clipped[column], *known))
-        upper = min(bounds.upper for bounds in (plan.clipped[column], *known))
-        if len(known) == len(declared) and lower <= upper and (lower, upper) != (0, 0):
+        told = [bounds for bounds in declared if bounds is not None]
+        lower = max(bounds.lower for bounds in (plan.clipped[column], *told))
+        upper = min(bounds.upper for bounds in (plan.clipped[column], *told))
+        if len(told) == len(declared) and lower <= upper and (lower, upper) != (0, 0):
             narrowed[column] = Bounds(lower, upper)
     return narrowed
 
 
 def _within_domains(by: Dimension, policies: list[Policy]) -> Dimension | None:
-    """Return the dimension with the labels that all owners declare, in its own order; only categories are narrowed."""
+    """Return the dimension with the labels that all owners declare, in its own order; only categories are narrowed.
+
+    A label that is left out may not come back among the unknown.
+    """
     if not isinstance(by, ByCategory):
         return by
     declared = [set(policy.domains.get(by.column, ())) for policy in policies]
-    labels = tuple(value for value in by.labels if all(value in held for held in declared))
+    labels = tuple(value for value in known(by) if all(value in held for held in declared))
+    if labels == known(by):
+        return by
     return ByCategory(by.column, labels) if labels else None

@@ -14,6 +14,7 @@ from privacy import canonical
 from privacy.errors import Malformed
 from privacy.expression import (
     MAX_LIST,
+    UNKNOWN,
     ByBand,
     Dimension,
     Term,
@@ -205,6 +206,7 @@ class Plan:
                 0 < len(by.labels) <= MAX_LIST and len(set(by.labels)) == len(by.labels)
                 for by in [*self.groups, *(m.band for m in self.measures if isinstance(m, Histogram))]
             ),
+            "has an unknown label that is not the last": all(UNKNOWN not in by.labels[:-1] for by in self.groups),
             "bounds a column twice": len(dict(self.bounds)) == len(self.bounds),
             "has a price outside 1e-9 to 100 rho": 0 < self.rho <= 100 * NANO,
             "prices its measures at another sum, or one at nothing": sum(self.prices) == self.rho
