@@ -10,6 +10,7 @@ read. :func:`read` turns it into what a plan sees: numbers clipped to the plan's
 from datetime import date, timedelta
 
 from privacy.expression import (
+    UNKNOWN,
     Added,
     AllOf,
     AnyOf,
@@ -104,7 +105,12 @@ def holds(test, row):
 
 
 def label(dimension, row):
-    """Return the label under which a row falls, or ``None``."""
+    """Return the label under which a row falls: ``UNKNOWN`` if no other fits and the dimension has it, else ``None``."""
+    found = _label(dimension, row)
+    return UNKNOWN if found is None and UNKNOWN in dimension.labels else found
+
+
+def _label(dimension, row):
     if isinstance(dimension, ByCase):
         for test, told in dimension.cases:
             if holds(test, row) is True:
@@ -173,7 +179,7 @@ def _part_of(measure, row, seen, standard):
 
 def _band(band, number):
     for index, low in enumerate(band.edges[:-1]):
-        last = index == len(band.labels) - 1
+        last = index == len(band.edges) - 2
         if low <= number < band.edges[index + 1] or (last and number == band.edges[-1]):
             return index
     return None

@@ -25,12 +25,16 @@ from privacy.expression import (
     Value,
     date_code,
     date_label,
+    known,
     tested,
 )
 from privacy.plan import CountUnits, Plan, width
 
 Places = tuple[tuple[int, ...], ...]
 """For each wanted cell, the numbers of the stored cells that add up to it."""
+
+Domains = Mapping[str, tuple[str, ...]]
+"""The public values of each category."""
 
 LabelMap = Mapping[str, str | None]
 """Where each stored label's rows go: to a wanted label, or nowhere."""
@@ -43,10 +47,10 @@ _COARSER = {
 """Date parts that follow from a finer one."""
 
 
-def derive(stored: Plan, wanted: Plan) -> Places | None:
+def derive(stored: Plan, wanted: Plan, domains: Domains) -> Places | None:
     """Return how the cells of ``wanted`` are sums of cells of ``stored``, or nothing if they are not.
 
-    Price and split of the price play no part: the stored answer has the error that it has.
+    ``domains`` are the standard's. Price and split of the price play no part: the stored answer has the error that it has.
     """
     if _frame(stored) != _frame(wanted) or not set(wanted.measures) <= set(stored.measures):
         return None
@@ -55,8 +59,8 @@ def derive(stored: Plan, wanted: Plan) -> Places | None:
     if not set(stored.where) <= set(wanted.where):
         return None
     extra = [test for test in wanted.where if test not in stored.where]
-    kept = _kept(stored, extra)
-    maps = _maps(stored, wanted, kept) if kept is not None else None
+    kept = _kept(stored, extra, domains)
+    maps = _maps(stored, wanted, kept, domains) if kept is not None else None
     if kept is None or maps is None:
         return None
     finest = stored.groups == wanted.groups and not extra
@@ -76,13 +80,21 @@ def _frame(plan: Plan) -> tuple[object, ...]:
     )
 
 
-def _kept(stored: Plan, extra: list[Test]) -> list[frozenset[str]] | None:
+def _values(by: ByCategory, label: str | None, domains: Domains) -> tuple[str | None, ...]:
+    """Return the values that rows under a label can have; ``None`` is NULL. Without a label: those of rows in no cell."""
+    rest = (None, *(value for value in domains.get(by.column, ()) if value not in by.labels))
+    if label is None:
+        return () if UNKNOWN in by.labels else rest
+    return rest if label == UNKNOWN else (label,)
+
+
+def _kept(stored: Plan, extra: list[Test], domains: Domains) -> list[frozenset[str]] | None:
     """Return the labels of each stored dimension whose rows pass the extra tests; nothing if labels cannot decide them."""
     kept = [frozenset(by.labels) for by in stored.groups]
     for test in extra:
         columns = tested(test)
         for index, by in enumerate(stored.groups):
-            decided = _decided(by, test) if getattr(by, "column", None) in columns and len(columns) == 1 else None
+            decided = _decided(by, test, domains) if {getattr(by, "column", None)} == columns else None
             if decided is not None:
                 kept[index] &= decided
                 break
@@ -91,11 +103,15 @@ def _kept(stored: Plan, extra: list[Test]) -> list[frozenset[str]] | None:
     return kept
 
 
-def _decided(by: Dimension, test: Test) -> frozenset[str] | None:
+def _decided(by: Dimension, test: Test, domains: Domains) -> frozenset[str] | None:
     """Return the labels all of whose rows pass ``test``, if each label's rows pass it together or fail it together."""
     match by:
         case ByCategory():
-            return frozenset(label for label in by.labels if holds(test, None if label == UNKNOWN else label) is True)
+            passing = {label: {holds(test, v) is True for v in _values(by, label, domains)} for label in by.labels}
+            lost = any(holds(test, value) is True for value in _values(by, None, domains))
+            if lost or any(len(found) > 1 for found in passing.values()):
+                return None
+            return frozenset(label for label, found in passing.items() if True in found)
         case ByBand():
             return _bands_within(by, test)
         case _:
@@ -149,7 +165,9 @@ def holds(test: Test, value: str | None) -> bool | None:
             raise KeyError(str(test))
 
 
-def _maps(stored: Plan, wanted: Plan, kept: list[frozenset[str]]) -> list[tuple[int, LabelMap]] | None:
+def _maps(
+    stored: Plan, wanted: Plan, kept: list[frozenset[str]], domains: Domains
+) -> list[tuple[int, LabelMap]] | None:
     """Return for each wanted dimension the stored one that it is derived from (by number) and where its labels go.
 
     Nothing if one has no source, or a stored dimension that falls away does not hold all rows that are wanted.
@@ -157,7 +175,7 @@ def _maps(stored: Plan, wanted: Plan, kept: list[frozenset[str]]) -> list[tuple[
     maps: list[tuple[int, LabelMap]] = []
     for by in wanted.groups:
         for index, held in enumerate(stored.groups):
-            found = _coarser(held, by, kept[index])
+            found = _coarser(held, by, kept[index], domains)
             if found is not None:
                 maps.append((index, found))
                 break
@@ -166,84 +184,65 @@ def _maps(stored: Plan, wanted: Plan, kept: list[frozenset[str]]) -> list[tuple[
     used = {index for index, _ in maps}
     for index, by in enumerate(stored.groups):
         # rows without a label are in no cell: a dimension can fall away only if there are none, or none are wanted
-        if index not in used and not _holds_all(by, wanted):
+        if index not in used and not _holds_all(by, wanted, domains):
             return None
     return maps
 
 
-def _holds_all(by: Dimension, wanted: Plan) -> bool:
+def _holds_all(by: Dimension, wanted: Plan, domains: Domains) -> bool:
     """Whether every row that passes the wanted filter has a label of ``by``."""
     match by:
-        case ByCategory(column, labels) if UNKNOWN not in labels:
-            return any(
-                isinstance(t, OneOf) and t.column == column and set(t.values) <= set(labels) for t in wanted.where
-            )
+        case ByCategory(column):
+            lost = _values(by, None, domains)
+            tests = [test for test in wanted.where if tested(test) == {column}]
+            return not lost or any(all(holds(test, value) is not True for value in lost) for test in tests)
         case ByCase(_, otherwise):
             return otherwise is not None
         case _:
             return UNKNOWN in by.labels
 
 
-def _coarser(held: Dimension, by: Dimension, kept: frozenset[str]) -> LabelMap | None:
+def _coarser(held: Dimension, by: Dimension, kept: frozenset[str], domains: Domains) -> LabelMap | None:
     """Return where each label of ``held`` that is kept goes among the labels of ``by``, if that is the same for all its rows."""
     if held == by:
         return {label: label for label in kept}
-    target = _target_of(held, by)
-    if target is None:
-        return None
-    rest = UNKNOWN in by.labels
-    if UNKNOWN not in held.labels:
-        # rows without a stored label are in no cell: none of them may be wanted
-        lost = _case(by.cases, by.otherwise, None) if isinstance(by, ByCase) else None
-        if rest or lost is not None:
-            return None
-    if not _covers(held, by):
-        return None
-    goes = {label: target(label) for label in kept}
-    return {label: to if to in by.labels else UNKNOWN if rest else None for label, to in goes.items()}
-
-
-def _target_of(held: Dimension, by: Dimension) -> Callable[[str], str | None] | None:
-    """Return the function that tells where a stored label's rows go, if the two dimensions are of one column."""
     match held, by:
         case ByCategory(column), ByCategory(other) if column == other:
-            return lambda label: label
+            return _regrouped(held, kept, domains, lambda value: _named(by, value))
         case ByCategory(column), ByCase(cases, otherwise) if all(tested(test) == {column} for test, _ in cases):
-            return lambda label: _case(cases, otherwise, None if label == UNKNOWN else label)
+            return _regrouped(held, kept, domains, lambda value: _case(cases, otherwise, value))
         case ByBand(column, edges), ByBand(other, fewer) if column == other and set(fewer) <= set(edges):
             # the last band holds its upper edge: elsewhere that value belongs to the next band
-            return (lambda label: _band(held, by, label)) if edges[-1] == fewer[-1] else None
-        case ByDate(column, part), ByDate(other, wider) if column == other and wider in _COARSER.get(part, ()):
-            return lambda label: _date(part, wider, label)
+            whole = edges[-1] == fewer[-1] and (UNKNOWN in held.labels or UNKNOWN not in by.labels)
+            return {label: _band(held, by, label) for label in kept} if whole else None
+        case ByDate(column, part, labels), ByDate(other, wider) if column == other:
+            whole = wider in _COARSER.get(part, ()) and (UNKNOWN in labels or UNKNOWN not in by.labels)
+            if not whole or not _whole_parts(part, wider, labels):
+                return None
+            made = {label: _date(part, wider, label) for label in labels}
+            if not set(known(by)) <= set(made.values()):
+                return None
+            rest = UNKNOWN if UNKNOWN in by.labels else None
+            return {label: made[label] if made[label] in by.labels else rest for label in kept}
         case _:
             return None
 
 
-def _covers(held: Dimension, by: Dimension) -> bool:
-    """Whether every wanted label can be made of stored labels at all."""
-    match held, by:
-        case ByCategory(_, labels), ByCategory(_, wanted):
-            return set(wanted) - {UNKNOWN} <= set(labels)
-        case ByCategory(_, labels), ByCase(cases):
-            named = {value for test, _ in cases for value in _named(test)}
-            return named <= set(labels)
-        case ByDate(_, part, labels), ByDate(_, wider, wanted):
-            made = {_date(part, wider, label) for label in labels if label != UNKNOWN}
-            return set(wanted) - {UNKNOWN} <= made and _whole_parts(part, wider, labels)
-        case _:
-            return True
+def _regrouped(
+    held: ByCategory, kept: frozenset[str], domains: Domains, goes: Callable[[str | None], str | None]
+) -> LabelMap | None:
+    """Return where the labels of a category go, if all values under a label go together and no row in no cell is wanted."""
+    targets = {label: {goes(value) for value in _values(held, label, domains)} for label in kept}
+    if any(len(found) > 1 for found in targets.values()):
+        return None
+    if any(goes(value) is not None for value in _values(held, None, domains)):
+        return None
+    return {label: found.pop() for label, found in targets.items()}
 
 
-def _named(test: Test) -> frozenset[str]:
-    match test:
-        case OneOf(_, values):
-            return frozenset(values)
-        case AllOf(tests) | AnyOf(tests):
-            return frozenset[str]().union(*map(_named, tests))
-        case Not(inner):
-            return _named(inner)
-        case _:
-            return frozenset()
+def _named(by: ByCategory, value: str | None) -> str | None:
+    rest = UNKNOWN if UNKNOWN in by.labels else None
+    return value if value in by.labels else rest
 
 
 def _whole_parts(part: str, wider: str, labels: tuple[str, ...]) -> bool:
@@ -261,13 +260,14 @@ def _case(cases: tuple[tuple[Test, str], ...], otherwise: str | None, value: str
 
 
 def _band(held: ByBand, by: ByBand, label: str) -> str | None:
+    rest = UNKNOWN if UNKNOWN in by.labels else None
     if label == UNKNOWN:
-        return None
+        return rest
     low = held.edges[held.labels.index(label)]
     for index in range(len(by.edges) - 1):
         if by.edges[index] <= low < by.edges[index + 1]:
             return by.labels[index]
-    return None
+    return rest
 
 
 def _date(part: str, wider: str, label: str) -> str | None:

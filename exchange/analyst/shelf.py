@@ -19,7 +19,7 @@ from typing import Any
 
 from exchange import identity
 from exchange.analyst.noisy import Noisy, total
-from exchange.analyst.rollup import Places, derive
+from exchange.analyst.rollup import Domains, Places, derive
 from privacy import canonical
 from privacy.errors import Malformed
 from privacy.plan import Plan, width
@@ -110,17 +110,22 @@ class Shelf:
         """Return all answers, newest first."""
         return sorted(self._all().values(), key=lambda stored: (-stored.opened, stored.release.session))
 
-    def serve(self, plan: Plan, versions: Mapping[str, str]) -> Served | None:
-        """Answer ``plan`` from stored answers over these versions of the parties' data, if one holds its cells."""
+    def serve(self, plan: Plan, versions: Mapping[str, str], domains: Domains) -> Served | None:
+        """Answer ``plan`` from stored answers over these versions of the parties' data, if one holds its cells.
+
+        ``domains`` are the public values of the standard's categories.
+        """
         fitting = [stored for stored in self.newest() if stored.versions == versions]
-        derived = [(stored, places) for stored in fitting if (places := derive(stored.release.plan, plan)) is not None]
+        derived = [
+            (stored, places) for stored in fitting if (places := derive(stored.release.plan, plan, domains)) is not None
+        ]
         if not derived:
             return None
         base, places = max(derived, key=lambda pair: pair[0].release.plan.cells_count)
         others = [
             (stored, sums)
             for stored in fitting
-            if stored is not base and (sums := derive(base.release.plan, stored.release.plan)) is not None
+            if stored is not base and (sums := derive(base.release.plan, stored.release.plan, domains)) is not None
         ]
         return serve(plan, base, places, others)
 
