@@ -1436,16 +1436,20 @@ class World:
 
     # -- rows and noise
 
-    def answer_name(self, plan, dataset, versions):
-        """Standalone, an answer belongs to one's own version of the data; with shared noise, to everybody's."""
-        return canonical.digest([plan.hash, dataset.name, dataset.refreshed if plan.shared is None else versions])
+    def answer_name(self, plan, dataset, versions, *, party):
+        """Standalone, an answer belongs to one's own version of the data; with shared noise, to everybody's.
+
+        It is the version of the accept: an answer may leave, after a crash, when the data has been refreshed since.
+        """
+        return canonical.digest([plan.hash, dataset.name, versions[party] if plan.shared is None else versions])
 
     def charged_entries(self, party):
         return [entry.body for entry in self.nodes[party].book.entries if entry.kind == "charged"]
 
     def clipped(self, plan, dataset, *, party):
         accepts = self.nodes[party].agent._accepts.get(self.acting_session, {})
-        answer = self.answer_name(plan, dataset, {name: accept.version for name, accept in accepts.items()})
+        versions = {name: accept.version for name, accept in accepts.items()}
+        answer = self.answer_name(plan, dataset, versions, party=party)
         charged = [body["answer"] for body in self.charged_entries(party)]
         self.require(answer in charged, f"{party} charges durably before it reads rows")
         node = self.nodes[party]
@@ -1554,7 +1558,7 @@ class World:
         self.require(accepts is not None, f"{party} answers for a roster that holds its own accept of this session")
         dataset = node.vault.dataset(plan.standard)
         versions = {name: json.loads(accept.body)["version"] for name, accept in accepts.items()}
-        answer = self.answer_name(plan, dataset, versions)
+        answer = self.answer_name(plan, dataset, versions, party=party)
         if (party, session) not in self.used:
             self.used[party, session] = (answer, self.cells(party, answer), plan, envelope, accepts, ask.key)
             self.ledger.setdefault((party, answer), plan)
