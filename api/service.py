@@ -1,4 +1,4 @@
-"""What a request may lean on: the store, the clock, who calls, and a bell for long polls."""
+"""What a request may lean on: the store, the open previews, the clock, who calls, and a bell for long polls."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+from exchange.hub.previews import Previews
 from exchange.hub.store import Store
 from exchange.protocol import request as proof
 from exchange.protocol.envelope import Envelope
@@ -15,7 +16,7 @@ from privacy.errors import Malformed
 
 
 class Bell:
-    """Wakes everybody who waits for news of the store."""
+    """Wakes everybody who waits for news, of the store or of previews."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -39,10 +40,11 @@ class Bell:
 
 
 class Service:
-    """One exchange: its memory, its clock (seconds since 1970) and the token ids it has seen."""
+    """One exchange: its memory, its open previews, its clock (seconds since 1970) and the token ids it has seen."""
 
     def __init__(self, store: Store, seconds: Callable[[], float]) -> None:
         self.store = store
+        self.previews = Previews(store)
         self.seconds = seconds
         self.bell = Bell()
         self._tokens: dict[str, int] = {}

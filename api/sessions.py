@@ -77,9 +77,14 @@ async def poll(call: Authenticated) -> dict[str, Any]:
     deadline = call.service.seconds() + asked.wait
     seq, head = await run_in_threadpool(rounds.witness, call.store, call.party, seq=asked.seq, head=asked.head)
     behind = (asked.seq, asked.head) != (seq, head)
+
+    def tasks_now() -> list[dict[str, Any]]:
+        waiting = call.service.previews.tasks(call.party, now=call.service.now())
+        return rounds.tasks(call.store.view(), call.party) + waiting
+
     while True:
         news = call.service.bell.now()
-        tasks = [] if behind else await run_in_threadpool(lambda: rounds.tasks(call.store.view(), call.party))
+        tasks = [] if behind else await run_in_threadpool(tasks_now)
         left = deadline - call.service.seconds()
         if tasks or behind or left <= 0:
             return {"tasks": tasks, "witnessed": {"seq": seq, "head": head}}

@@ -19,6 +19,9 @@ from exchange.protocol.request import token
 from privacy import canonical
 from privacy.errors import PrivacyError
 
+monotonic = time.monotonic
+"""The default clock for durations: seconds from an arbitrary start, never set back."""
+
 PATIENCE = 8
 """Times that a request is tried while the exchange cannot be reached."""
 

@@ -11,6 +11,7 @@ from statistics import NormalDist
 from typing import Any
 
 from privacy import canonical
+from privacy.errors import Malformed
 from privacy.plan import Plan
 
 
@@ -73,3 +74,28 @@ class Release:
             "variances": {key: [str(v.numerator), str(v.denominator)] for key, v in self.variances.items()},
             "decimals": dict(self.decimals),
         }
+
+    @classmethod
+    def from_json(cls, document: Any) -> "Release":
+        """Parse what :meth:`to_json` wrote.
+
+        Raises:
+            Malformed: if it is something else.
+        """
+        try:
+            release = cls(
+                plan=Plan.from_json(document["plan"]),
+                session=document["session"],
+                totals=tuple(int(total) for total in document["totals"]),
+                variances={
+                    key: Fraction(int(numerator), int(denominator))
+                    for key, (numerator, denominator) in document["variances"].items()
+                },
+                decimals=dict(document["decimals"]),
+            )
+            whole = len(release.totals) == release.plan.cells_count and release.to_json() == document
+        except (KeyError, TypeError, ValueError, ZeroDivisionError, AttributeError):
+            whole = False
+        if not whole:
+            raise Malformed("the document is not a release", fix="take the file that the desk stored")
+        return release

@@ -36,7 +36,7 @@ from privacy.plan import (
     Histogram,
     Sum,
 )
-from privacy.terms import Kind
+from privacy.terms import UNKNOWN, Kind
 
 
 def read(row, plan, standard):
@@ -104,12 +104,17 @@ def holds(test, row):
 
 
 def label(dimension, row):
-    """Return the label under which a row falls, or ``None``."""
+    """Return the label under which a row falls, or ``None``; a last label of ``UNKNOWN`` takes all that have none."""
     if isinstance(dimension, ByCase):
         for test, told in dimension.cases:
             if holds(test, row) is True:
                 return told
         return dimension.otherwise
+    found = _known(dimension, row)
+    return UNKNOWN if found is None and UNKNOWN in dimension.labels else found
+
+
+def _known(dimension, row):
     held = row[dimension.column]
     if held is None:
         return None
@@ -165,15 +170,14 @@ def _part_of(measure, row, seen, standard):
     if isinstance(measure, Sum):
         return 0, evaluate(measure.term, seen) or 0
     if isinstance(measure, Histogram):
-        held = seen[measure.band.column]
-        band = None if held is None else _band(measure.band, held)
-        return (0, 0) if band is None else (band, 1)
+        found = label(measure.band, seen)
+        return (0, 0) if found is None else (measure.band.labels.index(found), 1)
     raise TypeError(measure)
 
 
 def _band(band, number):
     for index, low in enumerate(band.edges[:-1]):
-        last = index == len(band.labels) - 1
+        last = index == len(band.edges) - 2
         if low <= number < band.edges[index + 1] or (last and number == band.edges[-1]):
             return index
     return None

@@ -74,6 +74,9 @@ ROUTES = [
     ("GET", "/v1/sessions/abc"),
     ("POST", "/v1/sessions/abc/messages"),
     ("POST", "/v1/poll"),
+    ("POST", "/v1/previews"),
+    ("GET", "/v1/previews/abc"),
+    ("POST", "/v1/previews/abc/verdicts"),
     ("POST", "/v1/appraisals"),
     ("POST", "/v1/offers"),
     ("GET", "/v1/offers/abc"),
@@ -158,7 +161,12 @@ def test_institutions_lend_nothing_and_lenders_register_nothing(exchange):
 
 
 def test_what_is_not_yours_reads_like_what_does_not_exist(exchange, line):
-    for path in ("/v1/sessions/" + "0" * 64, "/v1/offers/" + "0" * 64, "/v1/liens/bank-z/accounts"):
+    for path in (
+        "/v1/sessions/" + "0" * 64,
+        "/v1/previews/" + "0" * 64,
+        "/v1/offers/" + "0" * 64,
+        "/v1/liens/bank-z/accounts",
+    ):
         with pytest.raises(Unknown):
             line.get(path)
 

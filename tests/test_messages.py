@@ -7,7 +7,22 @@ from hypothesis import strategies as st
 from strategies import any_message, json_values, mutations, wild
 
 from exchange.protocol.envelope import Envelope, sign
-from exchange.protocol.messages import KINDS, Abort, Accept, Commit, Decline, Offence, Offer, Share, expect, read
+from exchange.protocol.messages import (
+    KINDS,
+    Abort,
+    Accept,
+    Commit,
+    Decline,
+    Indication,
+    Offence,
+    Offer,
+    Preview,
+    Refusal,
+    Share,
+    Verdict,
+    expect,
+    read,
+)
 from privacy.errors import Malformed, Mismatch
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -20,6 +35,10 @@ DECLINE = Decline(
     session=HEX, reason="no", fix="-", offences=(Offence(item="a", layer="b", rule="c", why="d", fix="e"),)
 )  # fmt: skip
 SHARE = Share(session=HEX, roster_hash=HEX, ciphertexts=("a", "b"), charged=1, left=2)
+PREVIEW = Preview(plan={"rho": 1}, nonce=HEX, expires=5)
+INDICATION = Indication(policy_digest=HEX, version="2026-06-30", price=5, left=10, cap="purpose", min_group=20)
+INDICATED = Verdict(preview=HEX, plan_hash=HEX, outcome=INDICATION)
+REFUSED = Verdict(preview=HEX, plan_hash=HEX, outcome=Refusal(reason="no", fix="-", offences=DECLINE.offences))
 OFFER = Offer(asset="x", rank=1, amount=1, matures="2027-12-31", appraisal=HEX, nonce=HEX)
 
 
@@ -27,7 +46,7 @@ def signed(kind, body):
     return sign(kind, body, signer="bank-a", key=KEY)
 
 
-@given(any_message)
+@given(any_message | st.sampled_from([PREVIEW, INDICATED, REFUSED]))
 def test_messages_survive_the_wire(message):
     wire = message.sealed_by("bank-a", KEY).to_json()
     told = read(Envelope.from_json(wire), DIRECTORY)
@@ -36,7 +55,7 @@ def test_messages_survive_the_wire(message):
 
 
 @settings(max_examples=300)
-@given(st.sampled_from([ACCEPT, DECLINE, SHARE, OFFER]), st.data())
+@given(st.sampled_from([ACCEPT, DECLINE, SHARE, PREVIEW, INDICATED, REFUSED, OFFER]), st.data())
 def test_a_changed_body_is_another_message_or_malformed(message, data):
     document = data.draw(mutations(message.model_dump(mode="json")))
     try:
@@ -55,7 +74,9 @@ def test_any_signed_body_is_a_message_or_malformed(kind, body):
 
 
 @pytest.mark.parametrize(
-    "message", [ACCEPT, DECLINE, SHARE, OFFER, Commit(session=HEX, roster_hash=HEX)], ids=lambda m: m.kind
+    "message",
+    [ACCEPT, DECLINE, SHARE, PREVIEW, INDICATED, REFUSED, OFFER, Commit(session=HEX, roster_hash=HEX)],
+    ids=lambda m: m.kind,
 )
 def test_every_field_is_needed_and_no_other_is_taken(message):
     body = message.model_dump(mode="json")
@@ -119,6 +140,34 @@ def test_a_body_of_one_kind_is_no_message_of_another():
     with pytest.raises(Malformed):
         expect(ACCEPT.sealed_by("bank-a", KEY), DIRECTORY, Abort)
     assert expect(ACCEPT.sealed_by("bank-a", KEY), DIRECTORY, Accept) == ACCEPT
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        {},
+        None,
+        [],
+        {**INDICATION.model_dump(), "reason": "no", "fix": "-", "offences": []},
+        {**INDICATION.model_dump(), "price": "5"},
+        {"reason": "no", "fix": "-"},
+        {"reason": "no", "fix": "-", "offences": [{"item": "a"}]},
+    ],
+    ids=range(7),
+)
+def test_a_verdict_is_an_indication_or_a_refusal_and_nothing_between(outcome):
+    with pytest.raises(Malformed, match="outcome"):
+        read(signed("verdict", {**INDICATED.model_dump(mode="json"), "outcome": outcome}), DIRECTORY)
+
+
+def test_a_verdict_is_no_accept_whatever_it_is_called():
+    body = INDICATED.model_dump(mode="json")
+    with pytest.raises(Malformed):
+        read(signed("accept", body), DIRECTORY)
+    with pytest.raises(Malformed):
+        read(signed("accept", {**body, **INDICATION.model_dump(mode="json"), "session": HEX}), DIRECTORY)
+    with pytest.raises(Malformed):
+        read(signed("verdict", ACCEPT.model_dump(mode="json")), DIRECTORY)
 
 
 def test_unsigned_messages_are_not_read():

@@ -6,6 +6,7 @@ that the plan allows.
 """
 
 import json
+import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,12 +15,28 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import ValidationError
 
 from exchange import identity
-from exchange.line import Line
+from exchange.line import Line, monotonic
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Overreach, PeerFault, Unknown
-from exchange.protocol.messages import Abort, Accept, Ask, Commit, Decline, Key, Message, Share, expect, read
+from exchange.protocol.messages import (
+    Abort,
+    Accept,
+    Ask,
+    Commit,
+    Decline,
+    Indication,
+    Key,
+    Message,
+    Offence,
+    Preview,
+    Share,
+    Verdict,
+    expect,
+    read,
+)
 from exchange.protocol.session import OVER, Stage, check_commits, roster_hash
 from privacy import canonical, seal
 from privacy.errors import Mismatch, Refused
@@ -34,6 +51,9 @@ from privacy.unseal import SecretKey
 
 PATIENCE = 120
 """Seconds that a session may take before it expires without cost to anybody who has not charged."""
+
+HELD = 60
+"""Seconds that the exchange is asked to hold a preview."""
 
 STAGES = frozenset(stage.value for stage in Stage)
 
@@ -51,10 +71,36 @@ class Answer:
     min_group: int
 
 
-class Desk:
-    """One asker with its keys, its pinned parties and its line to the exchange."""
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a plan would meet now; binds nobody.
 
-    def __init__(self, home: Path, line_to: Callable[[str, Ed25519PrivateKey], Line]) -> None:
+    ``verdicts`` has each party of the plan, with ``None`` for one that did not answer in time: not on line, or at work on
+    another answer. ``violations`` are the exchange's own, by the published policies, with the ``nearest`` plan that passes
+    them, if there is one.
+    """
+
+    verdicts: Mapping[str, Verdict | None]
+    violations: tuple[Violation, ...]
+    nearest: Plan | None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the exchange and every party would answer."""
+        told = [verdict.outcome if verdict is not None else None for verdict in self.verdicts.values()]
+        return not self.violations and all(isinstance(outcome, Indication) for outcome in told)
+
+
+class Desk:
+    """One asker with its keys, its pinned parties and its line to the exchange; ``ticking`` tells seconds that pass."""
+
+    def __init__(
+        self,
+        home: Path,
+        line_to: Callable[[str, Ed25519PrivateKey], Line],
+        *,
+        ticking: Callable[[], float] = monotonic,
+    ) -> None:
         self.party, self._signing = identity.load(home, what="desk")
         try:
             pinned = canonical.decode((home / "pinned.json").read_bytes())
@@ -64,6 +110,7 @@ class Desk:
         self._directory = {party: bytes.fromhex(key) for party, key in pinned.items()}
         self._key: SecretKey | None = None
         self._registered = False
+        self._ticking = ticking
         self.line = line_to(self.party, self._signing)
 
     @property
@@ -109,6 +156,51 @@ class Desk:
         if told != {"id": signed.id}:
             raise Mismatch("the exchange opened another session than the one asked for", fix="report the exchange")
         return signed.id
+
+    def preview(self, plan: Plan, *, now: int, seconds: int = 5) -> Outlook:
+        """Ask every node of a plan whether it would answer and at what price, for nothing; at most ``seconds``, to 60.
+
+        ``now`` in seconds since 1970. No session is opened and nothing is recorded anywhere.
+
+        Raises:
+            Unknown: if a party of the plan holds no such dataset.
+            PeerFault, Mismatch, Malformed: if the exchange tells of something else than this preview.
+        """
+        signed = self.sign(Preview(plan=plan.to_json(), nonce=secrets.token_hex(32), expires=now + HELD))
+        until = self._ticking() + min(seconds, HELD)
+        if self.line.post("/v1/previews", signed) != {"id": signed.id}:
+            raise Mismatch("the exchange opened another preview than the one asked for", fix="report the exchange")
+        seen = -1
+        while True:
+            left = until - self._ticking()
+            wait = min(10, max(0, math.ceil(left)))
+            outlook = self._outlook(self.line.get(f"/v1/previews/{signed.id}?wait={wait}&seen={seen}"), signed.id, plan)
+            heard = sum(verdict is not None for verdict in outlook.verdicts.values())
+            if heard == len(plan.parties) or left <= 0:
+                return outlook
+            seen = heard
+
+    def _outlook(self, record: Any, preview: str, plan: Plan) -> Outlook:
+        """Check a preview's record: what nodes say by their signatures; what the exchange says is its own word."""
+        match record:
+            case {"verdicts": list(listed), "violations": list(offences), "nearest": nearest}:
+                pass
+            case _:
+                raise PeerFault("the exchange's record is not that of a preview", fix="report the exchange")
+        verdicts: dict[str, Verdict | None] = dict.fromkeys(plan.parties)
+        for envelope in map(Envelope.from_json, listed):
+            verdict = expect(envelope, self._directory, Verdict)
+            if (verdict.preview, verdict.plan_hash) != (preview, plan.hash):
+                raise Mismatch("a verdict is about another preview or plan", fix="report the exchange")
+            if verdicts.get(envelope.signer, verdict) is not None:
+                raise Mismatch("a verdict is not that of one party of the plan", fix="report the exchange")
+            verdicts[envelope.signer] = verdict
+        try:
+            items = [Offence.model_validate(offence) for offence in offences]
+        except ValidationError:
+            raise PeerFault("the exchange's violations are not well formed", fix="report the exchange") from None
+        violations = tuple(Violation(**item.model_dump()) for item in items)
+        return Outlook(verdicts, violations, None if nearest is None else Plan.from_json(nearest))
 
     def registered_key(self) -> str:
         """Register this desk's key with the exchange, once, and return its fingerprint."""

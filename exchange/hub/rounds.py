@@ -16,7 +16,7 @@ from exchange.protocol.session import OVER, Session, Stage
 from privacy import seal
 from privacy.errors import Malformed, Mismatch
 from privacy.modulus import PublicKey
-from privacy.necessity import Policy, decide
+from privacy.necessity import Decision, Policy, decide
 from privacy.packing import layout_of
 from privacy.plan import Plan
 
@@ -167,7 +167,12 @@ def describe(view: View, session_id: str, *, caller: str) -> dict[str, Any]:
     }
 
 
-def _judge(store: Store, view: View, *, plan: Plan, asker: str) -> None:
+def judged(view: View, *, plan: Plan, asker: str) -> Decision:
+    """Judge a plan by the published policies of all its parties; nothing is written.
+
+    Raises:
+        Unknown: if a party of the plan holds no such dataset.
+    """
     standard = view.standard(plan.standard)
     if standard is None:
         raise Unknown("standard")
@@ -177,7 +182,11 @@ def _judge(store: Store, view: View, *, plan: Plan, asker: str) -> None:
         if not held:
             raise Unknown("dataset")
         policies += held
-    decision = decide(plan, asker=asker, standard=standard, policies=policies)
+    return decide(plan, asker=asker, standard=standard, policies=policies)
+
+
+def _judge(store: Store, view: View, *, plan: Plan, asker: str) -> None:
+    decision = judged(view, plan=plan, asker=asker)
     if not decision.allowed:
         items = [violation.to_json() for violation in decision.violations]
         refusal = {"asker": asker, "plan_hash": plan.hash, "items": items}

@@ -20,26 +20,31 @@ from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Overreach, PeerFault, Unknown
 from exchange.protocol.keys import read_key, stored_key
 from exchange.protocol.messages import (
+    LONGEST_TEXT,
     Abort,
     Accept,
     Ask,
     Commit,
     Consent,
     Decline,
+    Indication,
     Message,
     Objection,
     Offence,
     Offer,
+    Preview,
     Publication,
+    Refusal,
     Registration,
     Share,
+    Verdict,
     expect,
 )
 from exchange.protocol.session import Move, Part, check_commits, roster_hash
 from privacy import seal
-from privacy.errors import Exhausted, Mismatch, PrivacyError, Refused
+from privacy.errors import Exhausted, Mismatch, Overflow, PrivacyError, Refused
 from privacy.masks import Context, Peer, mask, pair_secret
-from privacy.modulus import PublicKey
+from privacy.modulus import SESSION_BITS, PublicKey
 from privacy.necessity import Policy, decide
 from privacy.noise import Noised, add_noise
 from privacy.packing import layout_of, pack
@@ -125,6 +130,8 @@ class Agent:
                     self._commit(session, [Envelope.from_json(item) for item in accepts])
                 case {"task": "answer", "session": str(session), "commits": list(commits)}:
                     self._answer(session, [Envelope.from_json(item) for item in commits])
+                case {"task": "preview", "ask": ask}:
+                    self._preview(Envelope.from_json(ask))
                 case {"task": "consent", "offer": offer}:
                     self._consider(Envelope.from_json(offer))
                 case _:
@@ -147,10 +154,8 @@ class Agent:
         try:
             self._keep_key(envelope, ask, registered)
             reply, secret = self._verdict(envelope, ask, plan)
-        except PrivacyError as refusal:
-            items = refusal.violations if isinstance(refusal, Overreach) else ()
-            offences = tuple(Offence(**item.to_json()) for item in items)
-            declined = Decline(session=envelope.id, reason=refusal.reason, fix=refusal.fix or "-", offences=offences)
+        except PrivacyError as error:
+            declined = Decline(session=envelope.id, **dict(_refusal(error)))
             signed = self._sign(declined)
             self._vault.judged(envelope, plan_hash=plan.hash, part=Part.DECLINED, reply=signed)
             self._send(envelope.id, signed)
@@ -161,7 +166,42 @@ class Agent:
         self._send(envelope.id, signed)
 
     def _verdict(self, envelope: Envelope, ask: Ask, plan: Plan) -> tuple[Accept, X25519PrivateKey]:
-        self._check_deadline(ask)
+        self._check_deadline(ask.expires)
+        indication = self._weigh(plan, asker=envelope.signer, bits=self._key(ask).bits)
+        secret = X25519PrivateKey.generate()
+        accept = Accept(
+            session=envelope.id,
+            plan_hash=plan.hash,
+            policy_digest=indication.policy_digest,
+            version=indication.version,
+            nonce=secrets.token_hex(32),
+            share=secret.public_key().public_bytes_raw().hex(),
+            price=indication.price,
+            left=indication.left - indication.price,
+            min_group=indication.min_group,
+        )
+        return accept, secret
+
+    def _preview(self, envelope: Envelope) -> None:
+        """Tell an asker what its plan would meet here: judged as in a session, and nothing is written, read or promised."""
+        preview = expect(envelope, self._vault.directory(), Preview)
+        plan = Plan.from_json(preview.plan)
+        self._check_deadline(preview.expires)
+        outcome: Indication | Refusal
+        try:
+            outcome = self._weigh(plan, asker=envelope.signer, bits=SESSION_BITS)
+        except (Refused, Overflow) as error:
+            outcome = _refusal(error)
+        verdict = Verdict(preview=envelope.id, plan_hash=plan.hash, outcome=outcome)
+        self._line.post(f"/v1/previews/{envelope.id}/verdicts", self._sign(verdict))
+
+    def _weigh(self, plan: Plan, *, asker: str, bits: int) -> Indication:
+        """Judge a plan by policy and budget alone; ``bits`` is the length of the key that it would be answered under.
+
+        Raises:
+            Refused: if the plan is not for this institution, exceeds what is granted or what is left.
+            Overflow: if its cells do not fit the key.
+        """
         if self._vault.party not in plan.parties:
             raise Refused("the plan does not name this institution", fix="name it among the parties")
         if not set(plan.parties) <= self._vault.institutions():
@@ -171,27 +211,22 @@ class Agent:
             policy = self._vault.policy(dataset.name)
         except Unknown:
             raise Refused("this institution holds nothing under the standard", fix="leave it out") from None
-        decision = decide(plan, asker=envelope.signer, standard=dataset.standard, policies=[policy])
+        decision = decide(plan, asker=asker, standard=dataset.standard, policies=[policy])
         if not decision.allowed:
             raise Overreach.of(decision)
-        layout_of(plan, modulus_bits=self._key(ask).bits)
-        price, account = self._vault.price(plan, partner=envelope.signer, dataset=dataset)
+        layout_of(plan, modulus_bits=bits)
+        price, account = self._vault.price(plan, partner=asker, dataset=dataset)
         if price > account.left:
             raise Exhausted(asked=price, left=account.left, cap=account.cap)
-        secret = X25519PrivateKey.generate()
         grant = policy.grant(plan.purpose)
-        accept = Accept(
-            session=envelope.id,
-            plan_hash=plan.hash,
+        return Indication(
             policy_digest=policy.digest,
             version=dataset.refreshed,
-            nonce=secrets.token_hex(32),
-            share=secret.public_key().public_bytes_raw().hex(),
             price=price,
-            left=account.left - price,
+            left=account.left,
+            cap=account.cap,
             min_group=grant.min_group if grant is not None else 0,
         )
-        return accept, secret
 
     def _keep_key(self, envelope: Envelope, ask: Ask, registered: Envelope) -> None:
         """Verify the asker's Paillier key once: from then on it is known by its fingerprint."""
@@ -287,7 +322,7 @@ class Agent:
         accepts: Mapping[str, Accept],
     ) -> Share:
         """Charge, read, clip, noise, store, pack, mask, seal: in this order and no other."""
-        self._check_deadline(ask)
+        self._check_deadline(ask.expires)
         versions = {party: accept.version for party, accept in accepts.items()}
         if versions[self._vault.party] != dataset.refreshed:
             raise Refused("the dataset changed while the session was open", fix="ask again")
@@ -374,10 +409,10 @@ class Agent:
 
     # -- common steps ----------------------------------------------------------------------------------------------
 
-    def _check_deadline(self, ask: Ask) -> None:
+    def _check_deadline(self, expires: int) -> None:
         """Refuse what the asker has given up: an exchange that sat on a session must not have it charged later."""
-        if self._seconds() > ask.expires + LEEWAY:
-            raise Refused("the deadline of the session has passed", fix="ask again")
+        if self._seconds() > expires + LEEWAY:
+            raise Refused("the deadline has passed", fix="ask again")
 
     def _standing(self, session: str) -> Standing:
         # a name that no hash has, a lone surrogate say, does not reach the engine
@@ -391,7 +426,7 @@ class Agent:
         return ask, Plan.from_json(ask.plan)
 
     def _give_up(self, session: str, reason: str) -> None:
-        signed = self._sign(Abort(session=session, reason=reason))
+        signed = self._sign(Abort(session=session, reason=_short(reason)))
         self._vault.move(session, Move.ABORT, reply=signed)
         self._secrets.pop(session, None)
         self._accepts.pop(session, None)
@@ -407,3 +442,15 @@ class Agent:
 
     def _send(self, session: str, envelope: Envelope) -> None:
         self._line.post(f"/v1/sessions/{session}/messages", envelope)
+
+
+def _refusal(error: PrivacyError) -> Refusal:
+    """Say why a plan is declined, item by item, within what a message may hold."""
+    items = error.violations if isinstance(error, Overreach) else ()
+    offences = tuple(Offence(**{part: _short(text) for part, text in item.to_json().items()}) for item in items)
+    return Refusal(reason=_short(error.reason), fix=_short(error.fix), offences=offences)
+
+
+def _short(text: str) -> str:
+    """Cut a text to what a message may hold; a refusal of many columns lists them all among its offences."""
+    return (text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 3]}...") or "-"

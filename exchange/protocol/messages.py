@@ -23,7 +23,10 @@ def _on_calendar(text: str) -> str:
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Party = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Text = Annotated[str, Field(min_length=1, max_length=400)]
+LONGEST_TEXT = 400
+"""Characters that a text in a message may have."""
+
+Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
 Amount = Annotated[int, Field(ge=0, lt=1 << 62)]
 Date = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_on_calendar)]
 
@@ -143,6 +146,52 @@ class Abort(Message):
     reason: Text
 
 
+class Preview(Message):
+    """An analyst asks every node of a plan whether it would answer and at what price; opens no session, costs nothing."""
+
+    kind = "preview"
+    plan: dict[str, Any]
+    nonce: Hex32
+    expires: Annotated[int, Field(ge=0, lt=1 << 40)]
+
+
+class Indication(BaseModel):
+    """What a node would charge now (1e-9 rho) and what its answer would be made of; binds nobody.
+
+    ``price`` is 0 if a stored answer serves the plan; ``left`` is what the tightest cap, named by ``cap``, has before that
+    price; ``min_group`` and ``version`` are as in :class:`Accept`.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    policy_digest: Hex32
+    version: Text
+    price: Amount
+    left: Amount
+    cap: Text
+    min_group: Amount
+
+
+class Refusal(BaseModel):
+    """Why a node would decline a plan, as in :class:`Decline`; tells nothing of budgets that the asker may not use."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    reason: Text
+    fix: Text
+    offences: tuple[Offence, ...]
+
+
+class Verdict(Message):
+    """A node's answer to a preview, named by the id of its envelope: an indication, or why it would decline.
+
+    It names no session and carries no nonce and no key share: nothing can be built on it.
+    """
+
+    kind = "verdict"
+    preview: Hex32
+    plan_hash: Hex32
+    outcome: Indication | Refusal
+
+
 class Appraisal(Message):
     """A valuer puts the fingerprint of a report on record, so that a lien can cite it."""
 
@@ -182,7 +231,8 @@ class Objection(Message):
 KINDS: Mapping[str, type[Message]] = {
     cls.kind: cls
     for cls in (
-        Registration, Publication, Key, Ask, Accept, Decline, Commit, Share, Abort, Appraisal, Offer, Consent, Objection,
+        Registration, Publication, Key, Ask, Accept, Decline, Commit, Share, Abort, Preview, Verdict, Appraisal, Offer,
+        Consent, Objection,
     )
 }  # fmt: skip
 
