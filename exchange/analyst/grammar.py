@@ -293,7 +293,7 @@ class _Grammar:
         used += [values(one.term) for one in measures if isinstance(one, Sum | CountPresent)]
         used += [values(one.band) for one in measures if isinstance(one, Histogram)]
         try:
-            plan = Plan(
+            return Plan(
                 standard=self.standard.id,
                 standard_digest=self.standard.digest,
                 purpose=terms.purpose,
@@ -310,11 +310,6 @@ class _Grammar:
         except Malformed as error:
             at = self.groups[0][0] if self.groups and str(MAX_CELLS) in error.reason else 0
             raise Fault(error.reason, at, fix="ask a smaller question") from None
-        try:
-            Plan.from_json(plan.to_json())  # what nodes will do: lists and levels have their limits there
-        except Malformed:
-            raise Fault("a list or CASE is too long, or nested too deeply", 0, fix="ask a simpler question") from None
-        return plan
 
     def _place(self, item: str, at: int) -> None:
         self.places.setdefault(item, place(self.statement.text, max(at, 0)))

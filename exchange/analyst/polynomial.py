@@ -135,10 +135,12 @@ def of_term(term: Term) -> Polynomial:
             return Polynomial.constant(Fraction(units, 10**places))
         case Added(terms):
             return reduce(Polynomial.plus, map(of_term, terms))
-        case Times(left, Constant(units, places)):
-            return of_term(left).scaled(Fraction(units, 10**places))
         case Times():
-            return Polynomial.of({tuple(sorted(_factors(term), key=_key)): Fraction(1)})
+            factors = list(_factors(term))
+            weight = Fraction(1)
+            for factor in factors:
+                weight *= Fraction(factor.units, 10**factor.decimals) if isinstance(factor, Constant) else 1
+            return Polynomial.of({tuple(one for one in factors if not isinstance(one, Constant)): weight})
         case _:
             return Polynomial.factor(term)
 
@@ -184,7 +186,7 @@ def _steady(factor: Term) -> bool:
 
 
 def _factors(term: Term) -> Iterable[Term]:
-    return (*_factors(term.left), *_factors(term.right)) if isinstance(term, Times) else (term,)
+    return (*_factors(term.left), term.right) if isinstance(term, Times) else (term,)
 
 
 def _scaled(product: Product, units: int, places: int) -> Term:

@@ -17,7 +17,7 @@ the text travels: only the plan does.
 from collections.abc import Mapping
 
 from exchange.analyst.question import Output, Question
-from exchange.analyst.syntax import QueryFault, place
+from exchange.analyst.syntax import Fault, Name, QueryFault, place
 from privacy.plan import CountFilled, CountRows, CountValid, Measure, Plan
 from privacy.terms import Standard
 
@@ -53,6 +53,24 @@ def parse(
         rewrite = repair.repaired(refusal, standard, lambda text: grammar.understand(text, standard, terms)[1])
         raise QueryFault(fault.reason, fix=fault.fix, line=line, column=column, rewrite=rewrite) from None
     return found if prices is None else found.priced(prices)
+
+
+def table_of(sql: str) -> str:
+    """Return the name of the table that a statement reads from: that of its standard.
+
+    Raises:
+        QueryFault: if it names none.
+    """
+    from exchange.analyst import sql as parser  # noqa: PLC0415  as above
+
+    try:
+        table = parser.read(sql).table
+        if not isinstance(table, Name):
+            raise Fault("a question reads from one standard", table or 0, fix="write FROM and the standard's name")
+    except Fault as fault:
+        line, column = place(sql, max(0, fault.at))
+        raise QueryFault(fault.reason, fix=fault.fix, line=line, column=column) from None
+    return table.text
 
 
 def quality_plan(standard: Standard, *, party: str, rho: int) -> Plan:
