@@ -71,7 +71,11 @@ class Figures:
                 return Figures(self._reader).formula(held)
             case Name():
                 column = self._reader.column(node)
-                raise Fault(f"{column.name} is neither grouped nor aggregated", node, fix=f"add GROUP BY {column.name}, or aggregate it")
+                raise Fault(
+                    f"{column.name} is neither grouped nor aggregated",
+                    node,
+                    fix=f"add GROUP BY {column.name}, or aggregate it",
+                )
             case Star():
                 names = ", ".join(column.name for column in self._reader.standard.columns)
                 raise Fault("rows are never listed", node, fix=f"aggregate columns: {names}", instead="COUNT(*)")
@@ -86,7 +90,11 @@ class Figures:
             return {"+": left + right, "-": left - right, "*": left * right}[sign] if sign != "/" else left / right
         for part in (left, right):
             if isinstance(part, Aggregate) and part.name in ("QUANTILE", "HISTOGRAM"):
-                raise Fault("quantiles and histograms are shown as they are", node, fix="show it by itself, and calculate with the answer")
+                raise Fault(
+                    "quantiles and histograms are shown as they are",
+                    node,
+                    fix="show it by itself, and calculate with the answer",
+                )
         if sign == "/" and right == 0:
             raise Fault("division by 0", node, fix="divide by another number")
         return Operation(sign, left, right)
@@ -96,7 +104,12 @@ class Figures:
         if name in SHEETS:
             raise Fault(f"{name.lower()} makes a table of its own", node, fix="ask it alone in SELECT")
         if node.distinct and name != "COUNT":
-            raise Fault("values are not compared between rows", node, fix="leave DISTINCT out", instead=show(Call(node.at, name, args, where=node.where)))
+            raise Fault(
+                "values are not compared between rows",
+                node,
+                fix="leave DISTINCT out",
+                instead=show(Call(node.at, name, args, where=node.where)),
+            )
         where = None if node.where is None else self._reader.test(node.where)
         match name, args:
             case "COUNT", (Star() | Number(),) | () if not node.distinct:
@@ -119,7 +132,9 @@ class Figures:
             case _ if name in {*SPREADS, *JOINT, "COUNT", "SUM", "AVG", "MEDIAN", "QUANTILE", "QUANTILE_CONT"}:
                 raise Fault(f"{name} has another number of arguments", node, fix="docs/sql.md shows how it is written")
             case _:
-                raise foreign(node) or Fault("this function is not in the language", node, fix="docs/sql.md lists all functions")
+                raise foreign(node) or Fault(
+                    "this function is not in the language", node, fix="docs/sql.md lists all functions"
+                )
 
     def _people(self, node: Call, one: Node) -> Aggregate:
         unit = self._reader.standard.unit
@@ -128,7 +143,12 @@ class Figures:
             why = "distinct values cannot be added up over institutions, each of which may hold the same"
             raise Fault(why, node, fix=fix, instead=f"COUNT(DISTINCT {unit})")
         if node.where is not None:
-            raise Fault("people are counted once over all rows of the question", node, fix="write the test in WHERE", instead=f"COUNT(DISTINCT {unit})")
+            raise Fault(
+                "people are counted once over all rows of the question",
+                node,
+                fix="write the test in WHERE",
+                instead=f"COUNT(DISTINCT {unit})",
+            )
         return Aggregate("UNITS")
 
     def _count(self, node: Call, one: Node, where: Test | None) -> Aggregate:
@@ -159,7 +179,11 @@ class Figures:
         return Aggregate(node.name, (self._term(found, one),), where)
 
     def _no_test(self, node: Call, one: Node, instead: str) -> None:
-        if isinstance(one, _TESTS) or (isinstance(one, Pair) and one.sign not in "-*/") or (isinstance(one, Chain) and one.sign != "+"):
+        if (
+            isinstance(one, _TESTS)
+            or (isinstance(one, Pair) and one.sign not in "-*/")
+            or (isinstance(one, Chain) and one.sign != "+")
+        ):
             told = instead if "CASE" in instead else f"{instead} FILTER (WHERE {show(one)})"
             raise Fault("a test is not a number", node, fix="count the rows that pass it", instead=told)
 
@@ -197,18 +221,33 @@ class Figures:
     def _quantile(self, node: Call, one: Node, share: Fraction) -> Aggregate:
         if not 0 < share < 1:
             why = "a quantile lies between 0 and 1: the ends are one person's values"
-            raise Fault(why, node, fix="ask for 0.01 or 0.99", instead=f"QUANTILE_CONT({show(one)}, {'0.01' if share <= 0 else '0.99'})")
+            raise Fault(
+                why,
+                node,
+                fix="ask for 0.01 or 0.99",
+                instead=f"QUANTILE_CONT({show(one)}, {'0.01' if share <= 0 else '0.99'})",
+            )
         if not isinstance(one, Name | Call):
             raise Fault("quantiles are of a column, not of a term", one, fix="use a column alone")
         column = self._reader.measured(one)
         if column.kind is Kind.DATE:
-            raise Fault("quantiles of dates are not in the language", node, fix="count rows by DATE_TRUNC('month', d)", instead="COUNT(*)")
+            raise Fault(
+                "quantiles of dates are not in the language",
+                node,
+                fix="count rows by DATE_TRUNC('month', d)",
+                instead="COUNT(*)",
+            )
         bands = fine_bands(column, self._reader.bounds[column.name], BANDS)
         return Aggregate("QUANTILE", band=self._bands(node, bands), probability=share)
 
     def _bands(self, node: Call, bands: ByBand) -> ByBand:
         if node.where is not None:
-            raise Fault("histograms count the rows of the whole question", node, fix="write the test in WHERE, or group by CASE", instead=show(Call(node.at, node.name, node.args)))
+            raise Fault(
+                "histograms count the rows of the whole question",
+                node,
+                fix="write the test in WHERE, or group by CASE",
+                instead=show(Call(node.at, node.name, node.args)),
+            )
         return bands
 
     # -- conditions ------------------------------------------------------------------------------------------------
@@ -222,11 +261,18 @@ class Figures:
                 return Joined(sign, tuple(self.condition(item) for item in items))
             case Within(_, of, low, high):
                 left = self._side(of)
-                return Joined("AND", (Comparison(">=", left, self._side(low)), Comparison("<=", left, self._side(high))))
+                return Joined(
+                    "AND", (Comparison(">=", left, self._side(low)), Comparison("<=", left, self._side(high)))
+                )
             case Pair(_, "=" | "<>" | "<" | "<=" | ">" | ">=" as sign, left, right):
                 return Comparison(sign, self._side(left), self._side(right))
             case _:
-                raise foreign(node) or Fault("HAVING compares aggregates", node, fix="write for example HAVING COUNT(*) >= 100", instead="COUNT(*) >= 100")
+                raise foreign(node) or Fault(
+                    "HAVING compares aggregates",
+                    node,
+                    fix="write for example HAVING COUNT(*) >= 100",
+                    instead="COUNT(*) >= 100",
+                )
 
     def _side(self, node: Node) -> Formula:
         held = self._alias(node.text) if isinstance(node, Name) else None
@@ -302,4 +348,3 @@ class Figures:
         if not 2 <= count <= 500:
             raise Fault("a score has 2 to 500 bands", node if bands is None else bands, fix="use 20", instead="20")
         return fine_bands(column, self._reader.bounds[column.name], count)
-

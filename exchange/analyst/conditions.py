@@ -29,11 +29,11 @@ Span = tuple[int, int]
 """A closed interval of whole numbers."""
 
 
-class Never(Exception):  # noqa: N818  a finding, not an error: the reader knows the place and refuses
+class Never(Exception):
     """No row can pass."""
 
 
-class Always(Exception):  # noqa: N818  likewise
+class Always(Exception):
     """Every row with a value passes."""
 
 
@@ -102,7 +102,9 @@ class Logic:
             merged.append(self._told(term, extent(term, self.bounds), joined))
         for column, sets in gathered.chosen.items():
             merged.append(self.one_of(column, frozenset.union(*sets)))
-        filled = gathered.filled | {test.test.column for test in merged if isinstance(test, Not) and isinstance(test.test, Missing)}
+        filled = gathered.filled | {
+            test.test.column for test in merged if isinstance(test, Not) and isinstance(test.test, Missing)
+        }
         if filled & gathered.missing:
             raise Always
         merged = [test for test in merged if not (_present(test) & filled)]

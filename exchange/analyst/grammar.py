@@ -19,8 +19,8 @@ from exchange.analyst.question import (
     aggregates,
     default_name,
 )
-from exchange.analyst.rows import Reader
 from exchange.analyst.repair import Refusal
+from exchange.analyst.rows import Reader
 from exchange.analyst.syntax import Call, Fault, Item, Name, Node, Number, Statement, mention, place, show
 from exchange.analyst.words import clause
 from privacy.errors import Malformed
@@ -110,7 +110,7 @@ class _Grammar:
         limit = self._count(self.statement.limit, least=1)
         offset = self._count(self.statement.offset, least=0)
         plan = self._plan(terms, outputs, sheet, having, order)
-        return Question(plan, outputs, sheet, having, order, limit, offset or 0, self.places)
+        return Question(plan, self.standard, outputs, sheet, having, order, limit, offset or 0, self.places)
 
     # -- what is shown ---------------------------------------------------------------------------------------------
 
@@ -124,7 +124,11 @@ class _Grammar:
         others += [one for one in (self.statement.having, self.statement.limit) if one is not None]
         if others or self.statement.by_all:
             name = node.name.lower() if isinstance(node, Call) else ""
-            raise Fault(f"{name} makes a table of its own", others[0] if others else node, fix="ask it alone, with FROM and WHERE")
+            raise Fault(
+                f"{name} makes a table of its own",
+                others[0] if others else node,
+                fix="ask it alone, with FROM and WHERE",
+            )
         sheet = self.figures.sheet(node, self._days) if isinstance(node, Call) else None
         if sheet is not None and sheet.dimensions:
             sheet = replace(sheet, dimensions=tuple(map(self._restricted, sheet.dimensions)))
@@ -178,7 +182,12 @@ class _Grammar:
             raise Fault("a group is shown twice", self.statement.items[0].of, fix="show it once")
         if all(output.is_group for output in outputs):
             at = self.statement.items[0].of if self.statement.items else 0
-            raise Fault("the statement asks for no statistic", at, fix="add COUNT(*), SUM(column) or AVG(column)", instead=f"{show(at)}, COUNT(*)" if not isinstance(at, int) else None)
+            raise Fault(
+                "the statement asks for no statistic",
+                at,
+                fix="add COUNT(*), SUM(column) or AVG(column)",
+                instead=f"{show(at)}, COUNT(*)" if not isinstance(at, int) else None,
+            )
         return tuple(outputs)
 
     def _shown(self, item: Item) -> Dimension | Formula:
@@ -198,7 +207,9 @@ class _Grammar:
 
     def _sorting(self, node: Node, *, descending: bool, last: bool | None) -> Sorting:
         if last is False:
-            raise Fault("figures without a value always come last", node, fix="leave NULLS FIRST out", instead=show(node))
+            raise Fault(
+                "figures without a value always come last", node, fix="leave NULLS FIRST out", instead=show(node)
+            )
         held = self._referred(node)
         if isinstance(node, Name) and node.text in self.aliases:
             held = self.aliases[node.text]
@@ -251,7 +262,9 @@ class _Grammar:
                 return column == by.column
             case OneOf(column, listed):
                 return isinstance(by, ByCategory) and column == by.column and set(by.labels) <= set(listed)
-            case Between(Value(column), lower, upper) if isinstance(by, ByDate) and column == by.column and by.part.startswith("year"):
+            case Between(Value(column), lower, upper) if (
+                isinstance(by, ByDate) and column == by.column and by.part.startswith("year")
+            ):
                 first, last = period(by.part, by.labels[0])[0], period(by.part, by.labels[-1])[1]
                 return lower in (None, first) and upper in (None, last)
             case _:
@@ -260,7 +273,12 @@ class _Grammar:
     # -- the plan --------------------------------------------------------------------------------------------------
 
     def _plan(
-        self, terms: Terms, outputs: Sequence[Output], sheet: Sheet | None, having: Condition | None, order: Sequence[Sorting]
+        self,
+        terms: Terms,
+        outputs: Sequence[Output],
+        sheet: Sheet | None,
+        having: Condition | None,
+        order: Sequence[Sorting],
     ) -> Plan:
         planner = Planner(self.standard, self.reader.bounds)
         made: list[tuple[Node, Sheet | Aggregate]] = [] if sheet is None else [(self.statement.items[0].of, sheet)]
@@ -283,7 +301,11 @@ class _Grammar:
                 for column, use in uses(measure):
                     self._place("rows as count" if column == "*" else f"{column} as {use}", mention(node, column))
         for node, by in self.groups:
-            for column in {by.column} if not isinstance(by, ByCase) else {column for test, _ in by.cases for column in tested(test)}:
+            for column in (
+                {by.column}
+                if not isinstance(by, ByCase)
+                else {column for test, _ in by.cases for column in tested(test)}
+            ):
                 self._place(f"{column} as {'histogram' if isinstance(by, ByBand) else 'group'}", mention(node, column))
         return self._checked(terms, tuple(measures.values()))
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from datetime import date
 
-from exchange.analyst.rows import EPOCH, Reader, spell_units
+from exchange.analyst.constants import EPOCH, spell_units
+from exchange.analyst.rows import Reader
 from exchange.analyst.syntax import Call, Case, Fault, Name, Node, Text, show
 from exchange.analyst.words import foreign
 from privacy.expression import (
@@ -56,7 +57,9 @@ def dimension(node: Node, reader: Reader, days: Days) -> Dimension:
     match node:
         case Call(_, "COALESCE", (inner, Text(_, text)) as args):
             if text != UNKNOWN:
-                raise Fault("the label of rows without one is fixed", args[1], fix=f"write '{UNKNOWN}'", instead=f"'{UNKNOWN}'")
+                raise Fault(
+                    "the label of rows without one is fixed", args[1], fix=f"write '{UNKNOWN}'", instead=f"'{UNKNOWN}'"
+                )
             return _with_unknown(dimension(inner, reader, days))
         case Name():
             column = reader.column(node)
@@ -68,7 +71,12 @@ def dimension(node: Node, reader: Reader, days: Days) -> Dimension:
         case Call(_, "DATE_TRUNC", (Text(_, unit), of)) if _plain(node):
             if unit.upper() not in TRUNCATED:
                 told = show(Call(node.at, "DATE_TRUNC", (Text(-1, "month"), of)))
-                raise Fault("dates are cut to years, quarters or months", node, fix="write 'year', 'quarter' or 'month'", instead=told)
+                raise Fault(
+                    "dates are cut to years, quarters or months",
+                    node,
+                    fix="write 'year', 'quarter' or 'month'",
+                    instead=told,
+                )
             return _dated(of, TRUNCATED[unit.upper()], reader, days)
         case Call(_, name, (of,)) if name in PARTS and _plain(node):
             return _dated(of, PARTS[name], reader, days)
@@ -91,10 +99,17 @@ def band(node: Node, args: tuple[Node, ...], reader: Reader) -> ByBand:
             low, high = (spell_units(column, end) for end in (bounds.lower, bounds.upper))
             width = _tenth(bounds, column)
             told = show(node, {id(args[0]): f"{show(args[0])}, {low}, {high}, {width}"}) if width else None
-            raise Fault(f"{column.name} has no customary bands", node, fix="write BIN(column, lower, upper, width)", instead=told)
+            raise Fault(
+                f"{column.name} has no customary bands",
+                node,
+                fix="write BIN(column, lower, upper, width)",
+                instead=told,
+            )
         return banded(column, column.edges)
     if len(args) != 4:
-        raise Fault("bands have a lower edge, an upper edge and a width", node, fix="write BIN(column, lower, upper, width)")
+        raise Fault(
+            "bands have a lower edge, an upper edge and a width", node, fix="write BIN(column, lower, upper, width)"
+        )
     low, high = (reader.units(column, end) for end in args[1:3])
     width = reader.constant(args[3]) * 10**column.decimals
     if width <= 0 or width.denominator != 1:
@@ -102,7 +117,12 @@ def band(node: Node, args: tuple[Node, ...], reader: Reader) -> ByBand:
     if low >= high or (high - low) % int(width):
         steps = max(1, -(-(high - low) // int(width)))
         told = spell_units(column, low + steps * int(width)) if abs(low + steps * int(width)) < 1 << 40 else None
-        raise Fault("the width does not divide the way from the lower to the upper edge", args[2], fix="use an upper edge that is a whole number of widths away", instead=told)
+        raise Fault(
+            "the width does not divide the way from the lower to the upper edge",
+            args[2],
+            fix="use an upper edge that is a whole number of widths away",
+            instead=told,
+        )
     if low >= bounds.upper + 1 or high <= bounds.lower:
         told = " to ".join(spell_units(column, end) for end in (bounds.lower, bounds.upper))
         raise Fault("no value lies in these bands", node, fix=f"{column.name} goes from {told}")
@@ -175,7 +195,9 @@ def _with_unknown(of: Dimension) -> Dimension:
 
 def _label(node: Node) -> str:
     if not isinstance(node, Text) or not 0 < len(node.value) <= 200:
-        raise Fault("labels are texts of 1 to 200 characters", node, fix="write WHEN test THEN 'label'", instead="'label'")
+        raise Fault(
+            "labels are texts of 1 to 200 characters", node, fix="write WHEN test THEN 'label'", instead="'label'"
+        )
     return node.value
 
 
@@ -184,7 +206,12 @@ def _no_labels(node: Node, column: Column) -> Fault:
         fix = f"count people with COUNT(DISTINCT {column.name})"
         return Fault(f"{column.name} identifies people and has no public values", node, fix=fix)
     if column.kind is Kind.DATE:
-        return Fault(f"{column.name} has too many days", node, fix="group by a part of it", instead=f"DATE_TRUNC('year', {column.name})")
+        return Fault(
+            f"{column.name} has too many days",
+            node,
+            fix="group by a part of it",
+            instead=f"DATE_TRUNC('year', {column.name})",
+        )
     bounds = column.bounds or Bounds(0, 1)
     low, high = (spell_units(column, end) for end in (bounds.lower, bounds.upper))
     width = _tenth(bounds, column)
@@ -201,4 +228,3 @@ def _tenth(bounds: Bounds, column: Column) -> str:
 
 def _plain(node: Call) -> bool:
     return not node.distinct and node.where is None
-

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from exchange.analyst.polynomial import Polynomial, of_term, presence
-from exchange.analyst.question import Aggregate, Sheet
+from exchange.analyst.question import Aggregate, Question, Sheet
 from privacy.errors import Malformed
 from privacy.expression import Choice, Constant, Term, Test, decimals, extent, summed, tested
 from privacy.plan import CountKnown, CountPresent, CountRows, CountUnits, Histogram, Measure, Sum
@@ -143,6 +143,18 @@ class Planner:
             tuple(map(self.middle, terms)),
             tuple(map(self._half, terms)),
         )
+
+
+def planner_of(question: Question) -> Planner:
+    """Return the planner that a question was, or would be, planned with."""
+    bounds = {column.name: column.bounds for column in question.standard.columns if column.bounds is not None}
+    return Planner(question.standard, bounds | question.plan.clipped)
+
+
+def counted(aggregates: Iterable[Aggregate], planner: Planner) -> frozenset[str]:
+    """Return the keys of the counts that some aggregates need anyway; sums alone never do."""
+    counts = [planner.recipe(one).count for one in aggregates if one.name != "SUM"]
+    return frozenset(count.key for count in counts if count is not None)
 
 
 def products(size: int) -> list[tuple[int, int]]:

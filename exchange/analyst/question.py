@@ -9,6 +9,7 @@ from fractions import Fraction
 
 from privacy.expression import ByBand, ByCase, ByCategory, ByDate, Dimension, Term, Test, Value
 from privacy.plan import Plan
+from privacy.terms import Standard
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +108,14 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A plan and how its answer is shown; ``places`` says where each item that the plan uses stands (line, column from 1)."""
+    """A plan over a standard and how its answer is shown.
+
+    ``places`` says where each item that the plan uses stands in the text (line and column, from 1), under the name that minimum
+    necessity gives it, such as ``balance as sum``.
+    """
 
     plan: Plan
+    standard: Standard
     outputs: tuple[Output, ...]
     sheet: Sheet | None = None
     having: Condition | None = None

@@ -36,7 +36,7 @@ Understand = Callable[[str], Statement]
 """Reads a statement to the end: returns its tree, or raises the ``Refusal`` that holds it."""
 
 
-class Refusal(Exception):  # noqa: N818  it never leaves the language
+class Refusal(Exception):
     """A fault and the statement it is in, ``None`` if there is no tree of it."""
 
     def __init__(self, fault: Fault, statement: Statement | None) -> None:

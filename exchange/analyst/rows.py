@@ -8,6 +8,7 @@ from fractions import Fraction
 from math import ceil, floor
 
 from exchange.analyst.conditions import Always, Logic, Never
+from exchange.analyst.constants import EPOCH, clipped_name, span_text, spell_units
 from exchange.analyst.polynomial import Polynomial, chosen, finite, spell_number
 from exchange.analyst.syntax import (
     Absent,
@@ -35,11 +36,25 @@ from privacy.errors import Malformed
 from privacy.expression import Missing, Not, OneOf, Test, Value, extent, quoted
 from privacy.terms import Bounds, Column, Kind, Standard
 
-EPOCH = date(1970, 1, 1)
-
 AGGREGATES = frozenset(
-    "COUNT SUM AVG MIN MAX VAR_POP VAR_SAMP STDDEV_POP STDDEV_SAMP COVAR_POP COVAR_SAMP CORR MEDIAN QUANTILE "
-    "QUANTILE_CONT HISTOGRAM".split()
+    [
+        "COUNT",
+        "SUM",
+        "AVG",
+        "MIN",
+        "MAX",
+        "VAR_POP",
+        "VAR_SAMP",
+        "STDDEV_POP",
+        "STDDEV_SAMP",
+        "COVAR_POP",
+        "COVAR_SAMP",
+        "CORR",
+        "MEDIAN",
+        "QUANTILE",
+        "QUANTILE_CONT",
+        "HISTOGRAM",
+    ]
 )
 
 _FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -352,23 +367,6 @@ class Reader:
             return Not(told) if negated else told
         kept = set(column.domain) - set(listed) if negated else set(listed)
         return self.logic.one_of(column.name, kept)
-
-
-def spell_units(column: Column, units: int) -> str:
-    """Return integer units of a column as a constant of the language: a date, or a number in the column's unit."""
-    if column.kind is Kind.DATE:
-        return f"DATE '{date.fromordinal(EPOCH.toordinal() + units)}'"
-    return spell_number(Fraction(units, 10**column.decimals))
-
-
-def clipped_name(column: Column, bounds: Bounds) -> str:
-    """Return a column as it is written where it is clipped to ``bounds``."""
-    return f"CLIP({column.name}, {spell_units(column, bounds.lower)}, {spell_units(column, bounds.upper)})"
-
-
-def span_text(column: Column, bounds: Bounds) -> str:
-    """Return a sentence on where a column's values lie."""
-    return f"{column.name} goes from {spell_units(column, bounds.lower)} to {spell_units(column, bounds.upper)}"
 
 
 def _category_value(column: Column, node: Node) -> str:

@@ -154,7 +154,9 @@ class _Reader:
         group, order, limit, offset = (args.get(clause) for clause in ("group", "order", "limit", "offset"))
         if group is not None:
             kinds = {"expressions", "all"}
-            foreign += [(name.upper(), self._start(group)) for name, held in group.args.items() if held and name not in kinds]
+            foreign += [
+                (name.upper(), self._start(group)) for name, held in group.args.items() if held and name not in kinds
+            ]
         return Statement(
             text=self._text,
             items=tuple(self._item(one) for one in select.expressions),
@@ -170,7 +172,11 @@ class _Reader:
         )
 
     def _limit(self, one: exp.Expression) -> Node:
-        return self._node(one.expression) if isinstance(one, exp.Limit) and not _others(one, "expression") else self._foreign(one)
+        return (
+            self._node(one.expression)
+            if isinstance(one, exp.Limit) and not _others(one, "expression")
+            else self._foreign(one)
+        )
 
     def _item(self, one: exp.Expression) -> Item:
         if isinstance(one, exp.Alias):

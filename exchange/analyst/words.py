@@ -86,8 +86,17 @@ def foreign(node: Node) -> Fault | None:
             return Fault(why, node, fix="ask for a quantile near the end", instead=told)
         case Call(_, "EXTRACT" | "DATE_PART", (part, column)):
             told = f"{getattr(part, 'value', 'YEAR').upper()}({show(column)})"
-            return Fault("parts of dates are functions here", node, fix="write YEAR(d), QUARTER(d), MONTH(d) or ISODOW(d)", instead=told)
-        case Call(_, "ABS" | "ROUND" | "FLOOR" | "CEIL" | "CEILING" | "TRUNC" | "SQRT" | "LN" | "LOG" | "EXP" | "POWER", (one, *_)):
+            return Fault(
+                "parts of dates are functions here",
+                node,
+                fix="write YEAR(d), QUARTER(d), MONTH(d) or ISODOW(d)",
+                instead=told,
+            )
+        case Call(
+            _,
+            "ABS" | "ROUND" | "FLOOR" | "CEIL" | "CEILING" | "TRUNC" | "SQRT" | "LN" | "LOG" | "EXP" | "POWER",
+            (one, *_),
+        ):
             return Fault(
                 "only + - * and CASE are calculated in rows", node, fix="group by BIN(...) to round", instead=show(one)
             )
