@@ -34,17 +34,17 @@ from privacy.terms import NANO
 def connect(home: str | Path | None = None, exchange: str | None = None) -> "Client":
     """Open the desk under ``home`` on its line to the exchange at the URL ``exchange``.
 
-    Without them: the environment's ``TOUCHSTONE_DESK`` and ``TOUCHSTONE_EXCHANGE``.
+    Without them: the environment's ``TOUCHSTONE_DESK`` and ``TOUCHSTONE_URL``.
 
     Raises:
         Unknown: if there is no desk, or nothing says where it or the exchange is.
     """
     where = home or os.environ.get("TOUCHSTONE_DESK")
-    url = exchange or os.environ.get("TOUCHSTONE_EXCHANGE")
+    url = exchange or os.environ.get("TOUCHSTONE_URL")
     if not where:
         raise Unknown("desk named (give its directory, or set TOUCHSTONE_DESK)")
     if not url:
-        raise Unknown("exchange named (give its address, or set TOUCHSTONE_EXCHANGE)")
+        raise Unknown("exchange named (give its address, or set TOUCHSTONE_URL)")
     return Client(Asker(Path(where), url))
 
 
