@@ -15,6 +15,7 @@ from exchange.analyst.inquiry import Inquiry, Preview
 from exchange.analyst.result import Result, shown
 from exchange.protocol.errors import Overreach
 from privacy.errors import Malformed
+from privacy.terms import NANO
 
 ENDED = ("answered", "refused", "aborted", "expired")
 
@@ -76,7 +77,9 @@ def follow(inquiry: Inquiry) -> Result:
         except Overreach as refusal:
             nearest = inquiry.offer(refusal)
             if nearest is not None:
-                refusal.fix = f"ask the nearest request that passes: {nearest}"
+                dear = refusal.nearest is not None and any(item.item == "precision" for item in refusal.violations)
+                price = f" --budget {refusal.nearest.rho / NANO:g}" if dear and refusal.nearest is not None else ""
+                refusal.fix = f'ask the nearest request that passes: -e "{nearest}"{price}'
             raise
 
 

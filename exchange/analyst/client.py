@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Self
 
 from exchange.analyst.asker import Asker, Asking, Job
+from exchange.analyst.desk import Desk
 from exchange.analyst.inquiry import Inquiry, Wish
 from exchange.analyst.reading import table_of
 from exchange.protocol.errors import Unknown
@@ -53,6 +54,11 @@ class Client:
 
     def __init__(self, asker: Asker) -> None:
         self._asker = asker
+
+    @property
+    def desk(self) -> Desk:
+        """The desk itself, for what is not a question: keys, offers, liens."""
+        return self._asker.desk
 
     def query(
         self,
