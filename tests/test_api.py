@@ -1,15 +1,19 @@
 """The exchange over real HTTP, as a stranger, a curious member and a careless client meet it."""
 
 import json
+import os
 import secrets
+import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.demo import people, town
-from exchange.line import Line
+from exchange import line as line_room
+from exchange.line import Line, Unreachable
 from exchange.protocol.envelope import sign
 from exchange.protocol.errors import Denied, Unknown
 from exchange.protocol.messages import Appraisal, Offer, Publication
@@ -198,3 +202,28 @@ def test_health_needs_no_key_and_tells_no_secret(exchange):
     assert set(told) == {"status", "journal"}
     assert told["status"] == "serving"
     assert told["journal"] > 0
+
+
+def test_an_exchange_that_stops_tells_held_polls_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(line_room.time, "sleep", lambda _: None)
+    told = {"wait": 20, "seq": 5, "head": "0" * 64}
+    with town.Town(tmp_path, people.synthesise(tmp_path, rows=1000), clock=lambda: time.time_ns() // 1000) as made:
+        made.settle()
+        made.start_exchange()
+        with Line(made.url, party="bank-b", key=key_of(made, "bank-b")) as line, ThreadPoolExecutor(2) as pool:
+            raw = pool.submit(call, made, "POST", "/v1/poll", canonical.encode(told))
+            held = pool.submit(line.post, "/v1/poll", told)
+            assert not _ends(raw, within=1), "the poll is held"
+            os.kill(made.running()["exchange"], signal.SIGTERM)
+            answer = is_problem(raw.result(timeout=10), 503, "TS-SYS-001")
+            assert answer["title"] == "The service is stopping"
+            with pytest.raises(Unreachable, match="does not answer"):
+                held.result(timeout=10)
+
+
+def _ends(future, *, within):
+    try:
+        future.result(timeout=within)
+    except TimeoutError:
+        return False
+    return True
