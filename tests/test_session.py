@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from exchange.analyst import desk as desk_room
+from exchange.analyst.desk import Desk
 from exchange.protocol import session as tables
 from exchange.protocol.errors import PeerFault
-from exchange.protocol.messages import Abort, Accept, Commit, Consent, Decline, Share
+from exchange.protocol.messages import Abort, Accept, Ask, Commit, Consent, Decline, Share
 from exchange.protocol.session import (
     OVER,
     PART_TABLE,
@@ -27,7 +29,7 @@ from exchange.protocol.session import (
     print_tables,
     roster_hash,
 )
-from privacy.errors import Mismatch
+from privacy.errors import Mismatch, Refused
 
 SESSION, PLAN, KEY, OTHER = "5e" * 32, "b1" * 32, "ce" * 32, "00" * 32
 PARTIES = ("bank-a", "bank-b", "insurer-c")
@@ -362,3 +364,44 @@ def test_the_module_prints_its_tables():
         assert f"| {origin} | {event} | {target} |" in told.stdout
     for (origin, move), target in PART_TABLE.items():
         assert f"| {origin} | {move} | {target} |" in told.stdout
+
+
+# -- the desk ----------------------------------------------------------------------------------------------------------
+
+
+class Endless:
+    """A line to an exchange that never ends a session; each of its answers takes ``pace`` seconds."""
+
+    def __init__(self, pace):
+        self.pace = pace
+        self.passed = 0
+        self.polls = 0
+        self.asked = Ask(plan={}, key=KEY, nonce=OTHER, expires=9).sealed_by("lender-x", SIGNING["stranger"])
+
+    def post(self, path, value):
+        self.asked = value
+        self.passed += self.pace
+        return {"id": value.id}
+
+    def get(self, path):
+        self.polls += 1
+        self.passed += self.pace
+        return {"heard": self.polls, "stage": "judging", "waiting_for": ["bank-a"], "ask": self.asked.to_json()}
+
+
+@pytest.mark.parametrize("pace", [1, 10, 60])
+@pytest.mark.parametrize(("mine", "seconds"), [(True, 6), (True, 300), (False, desk_room.PATIENCE)])
+def test_a_desk_gives_up_on_an_exchange_that_never_ends_a_session(tmp_path, monkeypatch, pace, mine, seconds):
+    desk_room.create(tmp_path, party="lender-x", pinned={})
+    line = Endless(pace)
+    desk = Desk(tmp_path, lambda _party, _key: line, ticking=lambda: line.passed)
+    monkeypatch.setattr(Desk, "registered_key", lambda _: KEY)
+    session = line.asked.id
+    if mine:
+        plan = type("Plan", (), {"to_json": dict})()
+        session = desk.ask(plan, now=1_800_000_000, seconds=seconds)
+    with pytest.raises(Refused, match="has not ended the session"):
+        desk.wait(session)
+    assert line.polls >= 1
+    limit = seconds + desk_room.MARGIN
+    assert limit < line.passed <= limit + 2 * pace

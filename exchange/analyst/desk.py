@@ -52,6 +52,9 @@ from privacy.unseal import SecretKey
 PATIENCE = 120
 """Seconds that a session may take before it expires without cost to anybody who has not charged."""
 
+MARGIN = 90
+"""Seconds that a desk waits for the end of a session beyond its deadline: clocks may differ by a minute."""
+
 HELD = 60
 """Seconds that the exchange is asked to hold a preview."""
 
@@ -111,6 +114,7 @@ class Desk:
         self._key: SecretKey | None = None
         self._registered = False
         self._ticking = ticking
+        self._deadlines: dict[str, float] = {}
         self.line = line_to(self.party, self._signing)
 
     @property
@@ -152,9 +156,11 @@ class Desk:
             expires=now + seconds,
         )
         signed = self.sign(message)
+        asked = self._ticking()
         told = self.line.post("/v1/sessions", signed)
         if told != {"id": signed.id}:
             raise Mismatch("the exchange opened another session than the one asked for", fix="report the exchange")
+        self._deadlines[signed.id] = asked + seconds
         return signed.id
 
     def preview(self, plan: Plan, *, now: int, seconds: int = 5) -> Outlook:
@@ -216,15 +222,23 @@ class Desk:
         return public.fingerprint
 
     def wait(self, session: str, progress: Progress = lambda _stage, _waiting: None) -> Mapping[str, Any]:
-        """Follow a session until it is over and return its record.
+        """Follow a session until it is over and return its record; at most until its deadline and a margin have passed.
+
+        A session that another desk has asked is given the usual time.
 
         Raises:
             Overreach: if a node's policy refuses the plan, with its items.
-            Refused: if a node declines or gives up, or the deadline passes; nothing was opened.
+            Refused: if a node declines or gives up, the deadline passes, or the exchange does not end the session then;
+                nothing was opened.
             PeerFault, Mismatch: if the exchange tells of something else than this session.
         """
+        until = self._deadlines.get(session, self._ticking() + PATIENCE) + MARGIN
         seen = -1
         while True:
+            if self._ticking() > until:
+                raise Refused(
+                    f"the exchange has not ended the session {MARGIN} s after its deadline", fix="report the exchange"
+                )
             record = self.line.get(f"/v1/sessions/{session}?wait=10&seen={seen}")
             match record:
                 case {"heard": int(seen), "stage": str(told), "waiting_for": list(waiting)} if told in STAGES:
