@@ -67,11 +67,12 @@ Progress = Callable[[str, tuple[str, ...]], None]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A release with its receipt (canonical JSON) and the least count of a group worth showing."""
+    """A release with its receipt (canonical JSON), the least count of a group worth showing, and the data's versions."""
 
     release: Release
     receipt: Mapping[str, Any]
     min_group: int
+    versions: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +139,28 @@ class Desk:
         """Fetch a published standard, ``name/version``."""
         return Standard.from_json(self.line.get(f"/v1/standards/{name}"))
 
+    def standards(self) -> frozenset[str]:
+        """Return the standards, ``name/version``, under which an institution registered a dataset."""
+        return frozenset(row["standard"] for row in self._listed())
+
     def holders(self, standard: str) -> tuple[str, ...]:
         """Return the institutions that registered a dataset under a standard."""
-        listed = self.line.get("/v1/datasets")["datasets"]
-        return tuple(sorted({row["owner"] for row in listed if row["standard"] == standard}))
+        return tuple(sorted({row["owner"] for row in self._listed() if row["standard"] == standard}))
+
+    def versions(self, plan: Plan) -> dict[str, str]:
+        """Return the published versions of the data of a plan's parties; a party that withdrew its data has none."""
+        told = {row["owner"]: row["refreshed"] for row in self._listed() if row["standard"] == plan.standard}
+        return {party: told[party] for party in plan.parties if party in told}
+
+    def record(self, session: str) -> Mapping[str, Any]:
+        """Return what the exchange tells of a session now, unchecked."""
+        return dict(self.line.get(f"/v1/sessions/{session}"))
+
+    def _listed(self) -> list[dict[str, str]]:
+        match self.line.get("/v1/datasets"):
+            case {"datasets": list(rows)} if all(isinstance(row, dict) for row in rows):
+                return [{str(key): str(value) for key, value in row.items()} for row in rows]
+        raise PeerFault("the exchange's list is not one of datasets", fix="report the exchange")
 
     def ask(self, plan: Plan, *, now: int, seconds: int = PATIENCE) -> str:
         """Open a session for a plan and return its id; ``now`` in seconds since 1970, to be answered in ``seconds``.
@@ -277,7 +296,8 @@ class Desk:
         }
         release = Release(plan, session, totals, variances, decimals)
         least = max(accept.min_group for accept in accepts.values())
-        return Answer(release, receipt(release, asker=self.party, shares=shares), least)
+        versions = {party: accept.version for party, accept in accepts.items()}
+        return Answer(release, receipt(release, asker=self.party, shares=shares), least, versions)
 
     def _check(self, record: Mapping[str, Any], plan: Plan) -> tuple[str, dict[str, Accept], dict[str, Share]]:
         asked = Envelope.from_json(record.get("ask"))
