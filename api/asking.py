@@ -44,10 +44,12 @@ def statement(text: str | None, file: Path | None) -> str:
     Raises:
         Malformed: if none or both were given, or the file cannot be read.
     """
-    if (text is None) == (file is None):
+    if text is not None and file is None:
+        return text
+    if file is None or text is not None:
         raise Malformed("a statement is given once, as text or in a file", fix="use -e SQL or -f FILE")
     try:
-        return text if file is None else file.read_text("utf-8")  # type: ignore[return-value]  one of the two is given
+        return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         raise Malformed("the file of the statement cannot be read", fix="check its path; it is text in UTF-8") from None
 

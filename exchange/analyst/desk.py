@@ -40,6 +40,7 @@ from exchange.protocol.messages import (
 from exchange.protocol.session import OVER, Stage, check_commits, roster_hash
 from privacy import canonical, seal
 from privacy.errors import Mismatch, Refused
+from privacy.expression import decimals
 from privacy.ledger import coalitions, epsilon
 from privacy.necessity import Violation, atoms
 from privacy.packing import layout_of, unpack
@@ -287,14 +288,8 @@ class Desk:
         product = seal.fold(parts)
         if product.to_wire() != record.get("product"):
             raise Mismatch("the exchange's product is not that of the signed answers", fix="report the exchange")
-        totals = unpack(self.key.open(product), layout_of(plan, modulus_bits=public.bits))
-        variances = {scale.measure.key: len(plan.parties) * scale.sigma * scale.sigma for scale in calibrate(plan)}
-        decimals = {
-            measure.key: standard.column(measure.column).decimals
-            for measure in plan.measures
-            if isinstance(measure, Sum)
-        }
-        release = Release(plan, session, totals, variances, decimals)
+        lattice = unpack(self.key.open(product), layout_of(plan, modulus_bits=public.bits))
+        release = _release(plan, session, lattice, standard)
         least = max(accept.min_group for accept in accepts.values())
         versions = {party: accept.version for party, accept in accepts.items()}
         return Answer(release, receipt(release, asker=self.party, shares=shares), least, versions)
@@ -353,6 +348,21 @@ class Desk:
                 raise PeerFault("the session was ended by a message that cannot end it", fix="report the exchange")
 
 
+def variances(plan: Plan) -> dict[str, Fraction]:
+    """Return by measure key the variance of the noise of a cell's sum over all parties, in integer units squared."""
+    return {scale.measure.key: len(plan.parties) * (scale.sigma * scale.grain) ** 2 for scale in calibrate(plan)}
+
+
+def _release(plan: Plan, session: str, lattice: tuple[int, ...], standard: Standard) -> Release:
+    """Bring sums from lattice units to the terms' integer units, and note their noise and decimals."""
+    grains = {scale.measure.key: scale.grain for scale in calibrate(plan)}
+    units = (grains[measure.key] for measure, _, _ in plan.cells())
+    totals = tuple(total * unit for total, unit in zip(lattice, units, strict=True))
+    places = {column.name: column.decimals for column in standard.columns}
+    found = {measure.key: decimals(measure.term, places) for measure in plan.measures if isinstance(measure, Sum)}
+    return Release(plan, session, totals, variances(plan), found)
+
+
 def receipt(release: Release, *, asker: str, shares: Mapping[str, Share]) -> dict[str, Any]:
     """Return what an asker keeps as proof: what was used, what each party charged, who sees it at which cost.
 
@@ -371,8 +381,13 @@ def receipt(release: Release, *, asker: str, shares: Mapping[str, Share]) -> dic
         "charged": {party: share.charged for party, share in shares.items()},
         "left": {party: share.left for party, share in shares.items()},
         "noise": [
-            {"measure": scale.measure.key, "reach": scale.reach, "sigma": _ratio(scale.sigma)}
-            for scale in calibrate(plan)
+            {
+                "measure": scale.measure.key,
+                "rho": price,
+                "reach_squared": str(scale.reach_squared * scale.grain**2),
+                "sigma": _ratio(scale.sigma * scale.grain),
+            }
+            for scale, price in zip(calibrate(plan), plan.prices, strict=True)
         ],
         "seen_by": [
             {"who": who, "rho": nano, "epsilon": f"{epsilon(nano, DELTA):.6f}"}
