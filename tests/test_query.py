@@ -89,7 +89,7 @@ def test_worked_example_becomes_the_exact_plan():
         CountRows(),
         CountPresent(OVERDUE),
         Sum(BALANCE),
-        Sum(Added((OVERDUE, Constant(-4)))),
+        Sum(Added((Times(Constant(10, 1), OVERDUE), Constant(-45, 1)))),
     }
     assert dict(plan.bounds) == {name: LOANS.column(name).bounds for name in ("balance", "overdue", "rate")}
     assert [output.name for output in question.outputs] == ["region", "kind", "count", "owed", "avg_overdue"]
@@ -272,6 +272,7 @@ def test_other_questions_are_other_plans():
 
 CENTRED = Added((BALANCE, MIDDLE))
 BOTH = Added((BALANCE, INCOME))
+LATE = Choice(((Between(OVERDUE, 3, None), Constant(1)),), Constant(0))
 
 
 @pytest.mark.parametrize(
@@ -287,13 +288,13 @@ BOTH = Added((BALANCE, INCOME))
         ("AVG(balance), SUM(balance), COUNT(balance)", {Sum(CENTRED), CountPresent(BALANCE)}),
         (
             "AVG(overdue * 1.5)",
-            {CountPresent(OVERDUE), Sum(Added((Times(Constant(15, 1), OVERDUE), Constant(-67, 1))))},
+            {CountPresent(OVERDUE), Sum(Added((Times(Constant(150, 2), OVERDUE), Constant(-675, 2))))},
         ),
         ("SUM(balance + overdue)", {Sum(Added((BALANCE, Times(Constant(100, 2), OVERDUE))))}),
         ("VAR_POP(balance), STDDEV(balance)", {CountPresent(BALANCE), Sum(CENTRED), Sum(Times(CENTRED, CENTRED))}),
         (
             "AVG(CASE WHEN overdue >= 3 THEN 1 ELSE 0 END)",
-            {CountRows(), CountPresent(Choice(((Between(OVERDUE, 3, None), Constant(1)),)))},
+            {CountRows(), Sum(Added((Times(Constant(10, 1), LATE), Constant(-5, 1))))},
         ),
         ("SUM(3)", {CountRows()}),
     ],
