@@ -40,7 +40,8 @@ def narrow(question: Question, plan: Plan) -> Question:
             outputs.append(output)
     shown = {output.of for output in outputs}
     outputs = [Output(default_name(by), by) for by in plan.groups if by not in shown] + outputs
-    having, order = None, ()
+    having: Condition | None = None
+    order: tuple[Sorting, ...] = ()
     if any(not output.is_group for output in outputs):  # what is measured for HAVING alone is then shown instead
         having = question.having if question.having is not None and rest.answers_all(question.having) else None
         order = tuple(sorting for sorting in map(rest.sorting, question.order) if sorting is not None)
