@@ -14,8 +14,8 @@ from privacy import canonical
 from privacy.errors import Malformed
 from privacy.plan import Plan
 
-MAX_DECIMALS = 5_000
-"""Decimals of a term at most: 256 factors, the most that nest, of 18 decimals each."""
+MAX_DECIMALS = 1_000
+"""More decimals than any term has: 34 factors are the most that nest, of 18 decimals each."""
 
 
 @dataclass(frozen=True, slots=True)
