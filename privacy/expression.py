@@ -2,28 +2,29 @@
 
 A **term** is a whole number for each row, or NULL: a column's value clipped to the plan's bounds, a constant, sums,
 products and CASE of them. A **test** is true, false or unknown for each row, in SQL's three-valued logic. A **dimension**
-puts each row into one of its public labels, or into none. All of them are total: nothing of them can fail on a value, and the range
-of a term follows from the bounds alone, which is what prices it.
+puts each row into one of its public labels, or into none. All of them are total: nothing of them can fail on a value,
+and the range of a term follows from the bounds alone, which is what prices it.
 
 A category outside its public domain is unknown, like NULL. A measure outside its bounds counts as the nearest bound.
+
+Sums, products, AND and OR stand flat and sorted, in whatever order and nesting they were written: two such spellings
+are one expression with one name. Nothing else is simplified. Source: PROOFS 1.2, 1.5.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import reduce
 from hashlib import sha256
 from typing import Any
 
 from privacy import canonical
 from privacy.errors import Malformed
-from privacy.terms import Bounds, check_name
+from privacy.terms import UNKNOWN, Bounds, check_name
 
 MAX_LIST = 1_000
 """Values in a list, labels of a dimension, cases of a CASE at most."""
-
-UNKNOWN = "(unknown)"
-"""Last label of a dimension that takes every row without another label: so that its cells add up to all rows."""
 
 MAX_DEPTH = 8
 """Levels that a term or test may be nested."""
@@ -31,13 +32,14 @@ MAX_DEPTH = 8
 ROOM_BITS = 62
 """Every term, and every step on the way to it, stays below 2**62: the engine's 64-bit arithmetic cannot overflow."""
 
+# ASCII digits alone: \d would take other scripts' digits, and two labels of one code would count a row in two cells
 _SPELLINGS = {
-    "year": r"(\d{4})",
+    "year": "([0-9]{4})",
     "quarter": "Q([1-4])",
     "month": "(0[1-9]|1[0-2])",
     "weekday": "([1-7])",
-    "year-quarter": r"(\d{4})-Q([1-4])",
-    "year-month": r"(\d{4})-(0[1-9]|1[0-2])",
+    "year-quarter": "([0-9]{4})-Q([1-4])",
+    "year-month": "([0-9]{4})-(0[1-9]|1[0-2])",
 }
 PARTS = tuple(_SPELLINGS)
 """Parts of a date that rows can be grouped by; weekdays count from Monday, 1."""
@@ -48,7 +50,7 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A measure's or date's value in integer units (``10**-decimals``; days since 1970-01-01), clipped to the plan's bounds."""
+    """A measure's or date's value in integer units (``10**-decimals``; days since 1970-01-01), clipped to its bounds."""
 
     column: str
 
@@ -73,16 +75,25 @@ class Added:
 
     terms: tuple["Term", ...]
 
+    def __post_init__(self) -> None:
+        parts = [inner for term in self.terms for inner in (term.terms if isinstance(term, Added) else (term,))]
+        object.__setattr__(self, "terms", tuple(sorted(parts, key=_spelling)))
+
     def __str__(self) -> str:
         return "(" + " + ".join(map(str, self.terms)) + ")"
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Product of two terms, whose decimals add up; NULL if one is NULL."""
+    """Product of two terms, whose decimals add up; NULL if one is NULL. Only ``left`` may be a product again."""
 
     left: "Term"
     right: "Term"
+
+    def __post_init__(self) -> None:
+        *first, last = sorted((*_factors(self.left), *_factors(self.right)), key=_spelling)
+        object.__setattr__(self, "left", reduce(Times, first))
+        object.__setattr__(self, "right", last)
 
     def __str__(self) -> str:
         return f"{self.left} * {self.right}"
@@ -119,7 +130,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """The term lies in the closed interval from ``lower`` to ``upper`` (integer units, ``None`` for open); unknown if NULL."""
+    """The term lies from ``lower`` to ``upper``, both included (integer units, ``None`` for open); unknown if NULL."""
 
     term: Term
     lower: int | None = None
@@ -146,7 +157,7 @@ class AllOf:
     tests: tuple["Test", ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tests", _arranged(self.tests))
+        object.__setattr__(self, "tests", arranged(self.tests, AllOf))
 
     def __str__(self) -> str:
         return "(" + " AND ".join(map(str, self.tests)) + ")"
@@ -159,7 +170,7 @@ class AnyOf:
     tests: tuple["Test", ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tests", _arranged(self.tests))
+        object.__setattr__(self, "tests", arranged(self.tests, AnyOf))
 
     def __str__(self) -> str:
         return "(" + " OR ".join(map(str, self.tests)) + ")"
@@ -180,7 +191,7 @@ Test = OneOf | Between | Missing | AllOf | AnyOf | Not
 
 @dataclass(frozen=True, slots=True)
 class ByCategory:
-    """A category's public values, in the order of its domain; every value gets a cell, ``UNKNOWN`` at the end if all others do."""
+    """A category's public values, in the order of its domain; a last ``UNKNOWN`` takes every row without one of them."""
 
     column: str
     labels: tuple[str, ...]
@@ -210,7 +221,7 @@ class ByDate:
 
 @dataclass(frozen=True, slots=True)
 class ByCase:
-    """CASE: the label of the first test that is true, else ``otherwise``, else none; an ``otherwise`` of ``UNKNOWN`` takes all."""
+    """CASE: the label of the first test that is true, else ``otherwise``, else none. Only ``otherwise`` may be ``UNKNOWN``."""
 
     cases: tuple[tuple[Test, str], ...]
     otherwise: str | None = None
@@ -314,6 +325,12 @@ def check_extents(test: Test, bounds: Mapping[str, Bounds]) -> None:
             pass
 
 
+def size(item: Item) -> int:
+    """Return how long ``item`` is to print: its inner items, and the values and labels that they list."""
+    listed = {OneOf: "values", ByCategory: "labels", ByBand: "labels", ByDate: "labels"}
+    return sum(1 + len(getattr(found, listed.get(type(found), ""), ())) for found in walk(item))
+
+
 def walk(item: Item) -> Iterator[Item]:
     """Yield ``item`` and everything inside it."""
     waiting: list[Item] = [item]
@@ -347,7 +364,7 @@ def tested(item: Item) -> frozenset[str]:
 
 
 def summed(term: Term, *, use: str = "sum") -> Iterator[tuple[str, str]]:
-    """Yield each column that a sum of ``term`` adds up, with its use: ``sum``, or ``product`` if multiplied with another."""
+    """Yield each column that a sum of ``term`` adds up, and its use: ``sum``, or ``product`` if multiplied with another."""
     match term:
         case Value(column):
             yield column, use
@@ -492,21 +509,24 @@ def read_dimension(document: Any) -> Dimension:
     """Parse a dimension's JSON object; raises like :func:`read_term`."""
     match document:
         case {"category": column, "labels": labels, **rest} if not rest:
-            return ByCategory(check_name(column, what="column"), labels_of(labels))
+            return ByCategory(check_name(column, what="column"), _labels(labels))
         case {"band": column, "edges": edges, "labels": labels, **rest} if not rest:
-            read = ByBand(check_name(column, what="column"), tuple(map(_integer, edges)), labels_of(labels))
+            read = ByBand(check_name(column, what="column"), tuple(map(_integer, edges)), _labels(labels))
             rising = all(low < high for low, high in zip(read.edges, read.edges[1:], strict=False))
-            if len(read.edges) != len(known(read)) + 1 or not rising:
+            if len(read.edges) != len(known(read)) + 1 or not rising or max(map(abs, read.edges)) >= 1 << ROOM_BITS:
                 raise ValueError
             return read
         case {"date": column, "part": str(part), "labels": labels, **rest} if not rest:
-            dated = ByDate(check_name(column, what="column"), part, labels_of(labels))
+            dated = ByDate(check_name(column, what="column"), part, _labels(labels))
             for label in known(dated):
                 date_code(part, label)
             return dated
         case {"case": [_, *_] as cases, "else": otherwise, **rest} if not rest and len(cases) <= MAX_LIST:
             branches = tuple((read_test(test), _text(label)) for test, label in cases)
-            return ByCase(branches, None if otherwise is None else _text(otherwise))
+            chosen = ByCase(branches, None if otherwise is None else _text(otherwise))
+            if any(label == UNKNOWN for _, label in branches) or len(chosen.labels) > MAX_LIST:
+                raise ValueError
+            return chosen
         case _:
             raise ValueError
 
@@ -514,7 +534,15 @@ def read_dimension(document: Any) -> Dimension:
 def labels_of(listed: Any) -> tuple[str, ...]:
     """Parse a list of distinct, non-empty texts of at most 200 characters."""
     read = tuple(_text(item) for item in listed)
-    if not 0 < len(read) <= MAX_LIST or len(set(read)) != len(read) or UNKNOWN in read[:-1]:
+    if not 0 < len(read) <= MAX_LIST or len(set(read)) != len(read):
+        raise ValueError
+    return read
+
+
+def _labels(listed: Any) -> tuple[str, ...]:
+    """Parse the labels of a dimension: ``UNKNOWN`` only as the last, after another."""
+    read = labels_of(listed)
+    if UNKNOWN in read[: max(1, len(read) - 1)]:
         raise ValueError
     return read
 
@@ -524,9 +552,18 @@ def short_digest(numbers: Sequence[int]) -> str:
     return sha256(canonical.encode(list(numbers))).hexdigest()[:8]
 
 
-def _arranged(tests: tuple[Test, ...]) -> tuple[Test, ...]:
-    """Sort tests, so that two spellings of one condition are one condition."""
-    return tuple(sorted(tests, key=lambda test: canonical.encode(test_json(test))))
+def arranged(tests: Iterable[Test], junction: type[AllOf] | type[AnyOf]) -> tuple[Test, ...]:
+    """Return the tests that ``junction`` joins, flat and sorted."""
+    flat = [inner for test in tests for inner in (test.tests if isinstance(test, junction) else (test,))]
+    return tuple(sorted(flat, key=lambda test: canonical.encode(test_json(test))))
+
+
+def _spelling(term: Term) -> bytes:
+    return canonical.encode(term_json(term))
+
+
+def _factors(term: Term) -> tuple[Term, ...]:
+    return (*_factors(term.left), term.right) if isinstance(term, Times) else (term,)
 
 
 def _contents(term: Term) -> bool:

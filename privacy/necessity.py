@@ -22,7 +22,6 @@ from privacy.expression import (
     Dimension,
     Item,
     OneOf,
-    Test,
     known,
     summed,
     tested,
@@ -41,8 +40,9 @@ from privacy.plan import (
     Measure,
     Plan,
     Sum,
+    term_of,
 )
-from privacy.terms import Bounds, Kind, Standard, check_name, check_party
+from privacy.terms import Bounds, Column, Kind, Standard, check_name, check_party
 
 USES = ("group", "filter", "count", "valid", "sum", "product", "histogram")
 """What a column can be used for: to group by it, to filter on it, to count its values (or those that are valid), to add
@@ -411,33 +411,41 @@ def _misfits(plan: Plan, standard: Standard) -> Iterator[tuple[str, str]]:
 
     Identifiers and columns that the standard lacks are the floor's to name.
     """
-    held = {column.name: column for column in standard.columns if column.kind is not Kind.IDENTIFIER}
+    held = _columns(standard)
+    for item in (*plan.where, *plan.groups, *plan.measures):
+        yield from _misused(item, held)
     for column, bounds in plan.bounds:
-        declared = held[column].bounds if column in held else bounds
-        if declared is None:
-            yield column, "a category has no numbers"
-        elif not declared.covers(bounds):
+        declared = held[column].bounds if column in held else None
+        if declared is not None and not declared.covers(bounds):
             yield column, "the bounds leave the standard's"
-    dated = {item.column for item in _items(plan) if isinstance(item, ByDate)}
-    named = {item.column for item in _items(plan) if isinstance(item, OneOf | ByCategory)}
-    named |= {measure.column for measure in plan.measures if isinstance(measure, CountKnown)}
-    for columns, kind, why in (
-        (dated, Kind.DATE, "only a date has such parts"),
-        (named, Kind.CATEGORY, "only a category is compared with values"),
-    ):
-        yield from ((column, why) for column in sorted(columns & set(held)) if held[column].kind is not kind)
     for by in plan.groups:
         if isinstance(by, ByCategory) and by.column in held and not set(known(by)) <= set(held[by.column].domain):
             yield by.column, "the standard's public domain has other values"
 
 
-def _items(plan: Plan) -> Iterator[Item]:
-    """Yield every term, test and dimension of a plan, the inner ones included."""
-    for item in (*plan.where, *plan.groups):
-        yield from walk(item)
-    for measure in plan.measures:
-        if isinstance(measure, Sum | CountPresent):
-            yield from walk(measure.term)
+def _columns(standard: Standard) -> dict[str, Column]:
+    return {column.name: column for column in standard.columns if column.kind is not Kind.IDENTIFIER}
+
+
+def _misused(used: Item | Measure, held: Mapping[str, Column]) -> Iterator[tuple[str, str]]:
+    """Yield the columns that one item uses as another kind than they are, and why that has no meaning."""
+    inner = term_of(used) if isinstance(used, Measure) else used
+    items = [] if inner is None else list(walk(inner))
+    dated = {item.column for item in items if isinstance(item, ByDate)}
+    named = {item.column for item in items if isinstance(item, OneOf | ByCategory)}
+    named |= {used.column} if isinstance(used, CountKnown) else set()
+    for columns, kinds, why in (
+        (dated, {Kind.DATE}, "only a date has such parts"),
+        (named, {Kind.CATEGORY}, "only a category is compared with values"),
+        (_valued(used), {Kind.MEASURE, Kind.DATE}, "a category has no numbers"),
+    ):
+        yield from ((column, why) for column in sorted(columns & set(held)) if held[column].kind not in kinds)
+
+
+def _valued(used: Item | Measure) -> frozenset[str]:
+    """Return the columns that one item computes with, so that the plan bounds them."""
+    inner = term_of(used) if isinstance(used, Measure) else used
+    return frozenset() if inner is None else values(inner)
 
 
 def _grant_violations(plan: Plan, *, asker: str, policy: Policy) -> set[Violation]:
@@ -502,11 +510,18 @@ def _nearest(plan: Plan, *, asker: str, standard: Standard, policies: list[Polic
             for atom in found
         )
 
-    narrowed = _within_bounds(plan, policies)
+    held = _columns(standard)
+    published = _narrowed(plan.clipped, [{name: column.bounds for name, column in held.items() if column.bounds}])
+    declared = _narrowed(published, [policy.bounds for policy in policies])
+    summable = {column for column, bounds in declared.items() if bounds.weight}
+
+    def fits(item: Item | Measure) -> bool:
+        return not any(_misused(item, held)) and _valued(item) <= set(published)
+
     usable = {
         measure: price
         for measure, price in zip(plan.measures, plan.prices, strict=True)
-        if passes(_measured(measure)) and _added_up_by(measure) <= set(narrowed)
+        if passes(_measured(measure)) and fits(measure) and _added_up_by(measure) <= summable
     }
     if not usable and passes([Atom(ROWS, "count")]):
         usable = {CountRows(): plan.rho}
@@ -516,26 +531,22 @@ def _nearest(plan: Plan, *, asker: str, standard: Standard, policies: list[Polic
         grant.shared_from is not None and plan.shared >= max(grant.shared_from, int(asker in plan.parties))
         for grant in grants
     )
-    misfits = {column for column, _ in _misfits(plan, standard)}
-    groups = [_within_domains(by, policies) for by in plan.groups if passes(_grouped(by))]
-    where = [
-        test
-        for test in plan.where
-        if passes(Atom(column, "filter") for column in tested(test)) and not tested(test) & misfits
-    ]
-    kept = [by for by in groups if by is not None and by.labels]
+    narrowed = [_within_domains(by, held, policies) for by in plan.groups if passes(_grouped(by)) and fits(by)]
+    groups = [by for by in narrowed if by is not None]
+    where = [test for test in plan.where if passes(Atom(name, "filter") for name in tested(test)) and fits(test)]
+    needed = frozenset[str]().union(*map(_valued, (*usable, *groups, *where)))
+    bounds = published | {column: declared[column] for measure in usable for column in _added_up_by(measure)}
     # the price of a measure that falls away is not spent on the others, unless nothing else would be left
     price = min(sum(usable.values()), *(grant.rho_per_query for grant in grants))
     try:
-        needed = _bounds_needed(plan, measures=usable, groups=kept, where=where)
         candidate = replace(
             plan,
             measures=tuple(usable),
             prices=tuple(usable.values()),
             rho=sum(usable.values()),
-            groups=tuple(kept),
+            groups=tuple(groups),
             where=tuple(where),
-            bounds=tuple((column, narrowed.get(column, plan.clipped[column])) for column in sorted(needed)),
+            bounds=tuple((column, bounds[column]) for column in sorted(needed)),
             shared=plan.shared if share else None,
         ).priced(price)
     except Malformed:
@@ -552,38 +563,28 @@ def _added_up_by(measure: Measure) -> frozenset[str]:
     return frozenset(column for column, _ in summed(measure.term)) if isinstance(measure, Sum) else frozenset()
 
 
-def _bounds_needed(
-    plan: Plan, *, measures: Iterable[Measure], groups: Iterable[Dimension], where: Iterable[Test]
-) -> frozenset[str]:
-    """The columns whose bounds a smaller plan still needs: those of ``plan`` that its items compute with."""
-    used = [values(measure.term) for measure in measures if isinstance(measure, Sum | CountPresent)]
-    used += [values(measure.band) for measure in measures if isinstance(measure, Histogram)]
-    used += [values(item) for item in (*groups, *where)]
-    return frozenset(plan.clipped) & frozenset[str]().union(*used)
-
-
-def _within_bounds(plan: Plan, policies: list[Policy]) -> dict[str, Bounds]:
-    """Return the bounds that all owners declare for the columns that are added up, narrowed; none where none are left."""
-    narrowed = {}
-    for column in _added_up(plan):
-        declared = [policy.bounds.get(column) for policy in policies]
-        told = [bounds for bounds in declared if bounds is not None]
-        lower = max(bounds.lower for bounds in (plan.clipped[column], *told))
-        upper = min(bounds.upper for bounds in (plan.clipped[column], *told))
-        if len(told) == len(declared) and lower <= upper and (lower, upper) != (0, 0):
-            narrowed[column] = Bounds(lower, upper)
+def _narrowed(asked: Mapping[str, Bounds], declared: Iterable[Mapping[str, Bounds]]) -> dict[str, Bounds]:
+    """Return the parts of the bounds asked for that all of ``declared`` cover; no column where nothing is left."""
+    narrowed = dict(asked)
+    for told in declared:
+        narrowed = {
+            column: Bounds(lower, upper)
+            for column, bounds in narrowed.items()
+            if column in told
+            and (lower := max(bounds.lower, told[column].lower)) <= (upper := min(bounds.upper, told[column].upper))
+        }
     return narrowed
 
 
-def _within_domains(by: Dimension, policies: list[Policy]) -> Dimension | None:
-    """Return the dimension with the labels that all owners declare, in its own order; only categories are narrowed.
+def _within_domains(by: Dimension, held: Mapping[str, Column], policies: list[Policy]) -> Dimension | None:
+    """Return the dimension with the labels that standard and all owners declare, in its own order; categories alone.
 
     A label that is left out may not come back among the unknown.
     """
     if not isinstance(by, ByCategory):
         return by
-    declared = [set(policy.domains.get(by.column, ())) for policy in policies]
-    labels = tuple(value for value in known(by) if all(value in held for held in declared))
+    declared = [set(held[by.column].domain), *(set(policy.domains.get(by.column, ())) for policy in policies)]
+    labels = tuple(label for label in known(by) if all(label in domain for domain in declared))
     if labels == known(by):
         return by
     return ByCategory(by.column, labels) if labels else None

@@ -4,8 +4,8 @@ An analyst's text ends here; what travels, is charged, hashed into the masks and
 Every statistic is a post-processing of additive integer cells: the plan lists the cells, in one fixed order.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
 from typing import Any
@@ -13,12 +13,13 @@ from typing import Any
 from privacy import canonical
 from privacy.errors import Malformed
 from privacy.expression import (
-    MAX_LIST,
-    UNKNOWN,
+    AllOf,
     ByBand,
+    ByCase,
     Dimension,
     Term,
     Test,
+    arranged,
     check_extents,
     dimension_json,
     extent,
@@ -26,6 +27,7 @@ from privacy.expression import (
     read_term,
     read_test,
     short_digest,
+    size,
     term_json,
     test_json,
     tested,
@@ -35,6 +37,8 @@ from privacy.terms import NANO, Bounds, check_name, check_party
 
 MAX_CELLS = 10_000
 MAX_FILTERS = 50
+MAX_SIZE = 10_000
+"""Terms, tests, values and labels of a plan, all levels together: so that no statement printed from it outgrows an engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,17 @@ def width(measure: Measure) -> int:
     return len(measure.band.labels) if isinstance(measure, Histogram) else 1
 
 
+def term_of(measure: Measure) -> Term | ByBand | None:
+    """Return the term or the band that a measure computes with, if any."""
+    match measure:
+        case Sum(term) | CountPresent(term):
+            return term
+        case Histogram(band):
+            return band
+        case _:
+            return None
+
+
 def split_evenly(rho: int, count: int) -> tuple[int, ...]:
     """Split a price (1e-9 rho) into ``count`` whole parts that differ by 1 at most."""
     part, rest = divmod(rho, count)
@@ -152,8 +167,9 @@ class Plan:
     ``None``, standalone: each party adds its full noise, so that its guarantee needs nobody else. A number t: the
     parties share the noise, and the price holds against the asker, the exchange and any t of the parties together.
 
-    Groups, tests, measures, bounds and parties are kept sorted, so that two spellings of one question are one plan with
-    one hash. A dimension's labels keep their own order, in which the cells are told.
+    Groups, tests, measures, bounds and parties are kept sorted, and tests that must all be true stand once and apart, so
+    that two spellings of one question are one plan with one hash. A dimension's labels keep their own order, in which
+    the cells are told.
     """
 
     standard: str
@@ -169,6 +185,10 @@ class Plan:
     bounds: tuple[tuple[str, Bounds], ...] = ()
     prices: tuple[int, ...] = ()
     shared: int | None = None
+    _starts: Mapping[str, tuple[int, int]] = field(init=False, repr=False, compare=False)
+    """By measure key: where its cells start, and how many each group has."""
+    _ranks: tuple[Mapping[str, int], ...] = field(init=False, repr=False, compare=False)
+    """By group: where each label stands."""
 
     def __post_init__(self) -> None:
         if not self.measures:
@@ -187,12 +207,20 @@ class Plan:
         object.__setattr__(
             self, "groups", tuple(sorted(self.groups, key=lambda by: canonical.encode(dimension_json(by))))
         )
-        object.__setattr__(self, "where", tuple(sorted(self.where, key=lambda test: canonical.encode(test_json(test)))))
+        object.__setattr__(self, "where", tuple(dict.fromkeys(arranged(self.where, AllOf))))
         self._validate()
+        starts, start = {}, 0
+        for measure in self.measures:
+            starts[measure.key] = start, width(measure)
+            start += self.groups_count * width(measure)
+        object.__setattr__(self, "_starts", starts)
+        ranks = tuple({label: rank for rank, label in enumerate(by.labels)} for by in self.groups)
+        object.__setattr__(self, "_ranks", ranks)
 
     def _validate(self) -> None:
         for party in self.parties:
             check_party(party)
+        self._check_language()
         for column in self.columns:
             check_name(column, what="column")
         least = 1 if self.shared is None else 2
@@ -201,12 +229,7 @@ class Plan:
             "has no party": bool(self.parties),
             "names a measure twice": len({measure.key for measure in self.measures}) == len(self.measures),
             "groups twice by the same": len(set(self.groups)) == len(self.groups),
-            "tests twice the same": len(set(self.where)) == len(self.where) <= MAX_FILTERS,
-            "has an empty or repeated list of labels": all(
-                0 < len(by.labels) <= MAX_LIST and len(set(by.labels)) == len(by.labels)
-                for by in [*self.groups, *(m.band for m in self.measures if isinstance(m, Histogram))]
-            ),
-            "has an unknown label that is not the last": all(UNKNOWN not in by.labels[:-1] for by in self.groups),
+            f"has more than {MAX_FILTERS} tests": len(self.where) <= MAX_FILTERS,
             "bounds a column twice": len(dict(self.bounds)) == len(self.bounds),
             "has a price outside 1e-9 to 100 rho": 0 < self.rho <= 100 * NANO,
             "prices its measures at another sum, or one at nothing": sum(self.prices) == self.rho
@@ -220,19 +243,38 @@ class Plan:
         for problem, holds in checks.items():
             if not holds:
                 raise _malformed(problem)
+        self._check_room()
+
+    def _check_room(self) -> None:
+        """Make sure that no number on the way to a cell can outgrow the engine's arithmetic."""
         for measure in self.measures:
             if isinstance(measure, Sum | CountPresent):
                 extent(measure.term, self.clipped)
         for test in self.where:
             check_extents(test, self.clipped)
         for by in self.groups:
-            for test, _ in getattr(by, "cases", ()):
-                check_extents(test, self.clipped)
+            if isinstance(by, ByCase):
+                for test, _ in by.cases:
+                    check_extents(test, self.clipped)
+
+    def _check_language(self) -> None:
+        """Make sure that every item could have come as a document: a plan built here is one that others can read."""
+        try:
+            for test in self.where:
+                read_test(test_json(test))
+            for by in self.groups:
+                read_dimension(dimension_json(by))
+            for measure in self.measures:
+                _measure(_measure_json(measure))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise _malformed("says something that the language does not have") from None
+        inner = [term_of(measure) for measure in self.measures]
+        if sum(size(item) for item in (*self.where, *self.groups, *inner) if item is not None) > MAX_SIZE:
+            raise _malformed(f"is longer than {MAX_SIZE} items")
 
     def _computed(self) -> frozenset[str]:
-        used = [values(measure.term) for measure in self.measures if isinstance(measure, Sum | CountPresent)]
-        used += [values(measure.band) for measure in self.measures if isinstance(measure, Histogram)]
-        used += [values(item) for item in (*self.where, *self.groups)]
+        inner = [term_of(measure) for measure in self.measures]
+        used = [values(item) for item in (*self.where, *self.groups, *inner) if item is not None]
         return frozenset[str]().union(*used)
 
     @property
@@ -243,13 +285,9 @@ class Plan:
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that the plan touches, sorted."""
-        touched = set(self._computed())
-        for test in self.where:
-            touched |= tested(test)
+        touched = set(self._computed()).union(*(tested(test) for test in self.where))
         for by in self.groups:
-            touched |= {by.column} if hasattr(by, "column") else set()
-            for test, _ in getattr(by, "cases", ()):
-                touched |= tested(test)
+            touched |= tested(by) if isinstance(by, ByCase) else {by.column}
         for measure in self.measures:
             match measure:
                 case CountKnown(column) | CountFilled(column) | CountValid(column):
@@ -288,22 +326,13 @@ class Plan:
         Raises:
             KeyError: if the plan has no such cell.
         """
-        start = 0
-        for held in self.measures:
-            if held.key == measure:
-                break
-            start += self.groups_count * width(held)
-        else:
+        start, wide = self._starts[measure]
+        if len(group) != len(self._ranks) or not 0 <= slot < wide:
             raise KeyError(measure)
         place = 0
-        try:
-            for by, label in zip(self.groups, group, strict=True):
-                place = place * len(by.labels) + by.labels.index(label)
-        except ValueError:
-            raise KeyError(measure) from None
-        if not 0 <= slot < width(held):
-            raise KeyError(measure)
-        return start + place * width(held) + slot
+        for ranks, label in zip(self._ranks, group, strict=True):
+            place = place * len(ranks) + ranks[label]
+        return start + place * wide + slot
 
     def priced(self, rho: int) -> "Plan":
         """Return the plan at another price (1e-9 rho), split over the measures as before, rounded down.

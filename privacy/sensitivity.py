@@ -14,7 +14,7 @@ from math import isqrt
 
 from privacy.errors import Refused
 from privacy.expression import extent
-from privacy.plan import CountUnits, Measure, Plan, Sum
+from privacy.plan import CountUnits, Measure, Plan, Sum, width
 from privacy.terms import NANO
 
 ROWS_BITS = 32
@@ -39,7 +39,7 @@ NOISE_SIGMAS = 14
 
 @dataclass(frozen=True, slots=True)
 class Clipped:
-    """One party's true cells after contribution bounding and clipping, in plan order and integer units. Never leaves the node."""
+    """One party's true cells after contribution bounding and clipping, in plan order and integer units: never sent."""
 
     plan_hash: str
     totals: tuple[int, ...]
@@ -65,7 +65,7 @@ class Scale:
 
     @property
     def rho(self) -> Fraction:
-        """What one party's cells cost against its own noise alone: ``reach**2 / (2 sigma**2)`` (Bun and Steinke 2016, Proposition 1.6)."""
+        """What one party's cells cost against its own noise: ``reach**2 / (2 sigma**2)`` (Bun and Steinke 2016, 1.6)."""
         return Fraction(self.reach_squared) / (2 * self.sigma * self.sigma)
 
     @property
@@ -86,20 +86,24 @@ def weight(plan: Plan, measure: Measure) -> int:
 
 
 def reach_squared(plan: Plan, measure: Measure) -> int:
-    """Squared L2 distance that one person can move one party's cells of ``measure`` by, in integer units. Source: PROOFS 1.1."""
+    """Squared L2 distance by which one person can move one party's cells, in integer units. Source: PROOFS 1.1."""
     if isinstance(measure, CountUnits):
         return min(plan.rows_per_unit, plan.groups_count)
     return (plan.rows_per_unit * weight(plan, measure)) ** 2
 
 
 def exposure(plan: Plan, honest: int | None = None) -> Fraction:
-    """Cost of one person against the noise of ``honest`` parties: ``min(k, h)**2 / h``, k being ``institutions_per_unit``.
+    """Cost of one person against the noise of h = ``honest`` parties: ``min(k, h)**2 / h``, k being the standard's bound.
 
-    It is a multiple of the cost of the person's rows at one party against that party's noise. Without ``honest``: the worst over every number that the plan's price must hold against. Source: PROOFS 2.4.
+    It is a multiple of the cost of the person's rows at one party against that party's noise. Without ``honest``: what the
+    plan's price must cover, ``k**2 / max(k, counted)``. That is the worst over every h from ``plan.counted`` on, also
+    those beyond the roster: a person's other institutions answer other plans, and all of them together must cost this
+    person no more than what one institution charges. Source: PROOFS 2.4, 2.5, 3.4.
     """
+    most = plan.institutions_per_unit
     if honest is not None:
-        return Fraction(min(plan.institutions_per_unit, honest) ** 2, honest)
-    return max(exposure(plan, count) for count in range(plan.counted, len(plan.parties) + 1))
+        return Fraction(min(most, honest) ** 2, honest)
+    return Fraction(most * most, max(most, plan.counted))
 
 
 @lru_cache(maxsize=64)
@@ -140,8 +144,9 @@ def _scale(plan: Plan, measure: Measure, *, share: Fraction) -> Scale:
     while True:
         lattice = squared
         if grain > 1:
-            # rounding down moves each of a person's cells by less than one lattice unit more
-            lattice = (_root_up(Fraction(squared, grain * grain)) + _root_up(Fraction(plan.rows_per_unit))) ** 2
+            # rounding down moves each cell that a person's rows fall into by less than one lattice unit more
+            touched = min(plan.rows_per_unit, plan.groups_count * width(measure))
+            lattice = (_root_up(Fraction(squared, grain * grain)) + _root_up(Fraction(touched))) ** 2
         sigma = max(Fraction(_least_grains(lattice, share), SIGMA_GRAIN), Fraction(LEAST_SIGMA))
         scale = Scale(measure, grain, weight(plan, measure), reach_squared=lattice, sigma=sigma)
         if scale.limit.bit_length() <= CELL_BITS:

@@ -22,6 +22,9 @@ DELTA = 1e-6
 LIFETIME = (-25_567, 84_005)
 """Days since 1970-01-01 that a date may stand for: 1900-01-01 to 2199-12-31."""
 
+UNKNOWN = "(unknown)"
+"""Last label of a dimension that takes every row without another label: so that its cells add up to all rows."""
+
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _PARTY = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
@@ -92,8 +95,9 @@ class Column:
     """One column of a standard.
 
     ``bounds`` belong to measures (integer units of ``10**-decimals`` of ``unit``) and dates (days since 1970-01-01),
-    ``domain`` to categories. ``edges`` are the ends of a measure's or date's customary bands, in the units of its bounds: at
-    least two, rising, within the bounds; none if there are no such bands. ``required`` says that a complete row has a value here (the completeness metric counts it).
+    ``domain`` to categories. ``edges`` are the ends of a measure's or date's customary bands, in the units of its
+    bounds: at least two, rising, within the bounds; none if there are no such bands. ``required`` says that a complete
+    row has a value here (the completeness metric counts it).
     """
 
     name: str
@@ -131,6 +135,8 @@ class Column:
             raise Malformed("a column's bands do not rise within its bounds", fix="declare rising edges in its units")
         if self.kind is Kind.CATEGORY and (not self.domain or len(set(self.domain)) != len(self.domain)):
             raise Malformed("a category needs a public domain of distinct values", fix="declare its domain")
+        if UNKNOWN in self.domain:
+            raise Malformed("a category's domain holds the label of unknown values", fix="leave it out of the domain")
 
     def to_json(self) -> dict[str, Any]:
         """Return the canonical JSON object of the column."""

@@ -10,7 +10,6 @@ read. :func:`read` turns it into what a plan sees: numbers clipped to the plan's
 from datetime import date, timedelta
 
 from privacy.expression import (
-    UNKNOWN,
     Added,
     AllOf,
     AnyOf,
@@ -37,7 +36,7 @@ from privacy.plan import (
     Histogram,
     Sum,
 )
-from privacy.terms import Kind
+from privacy.terms import UNKNOWN, Kind
 
 
 def read(row, plan, standard):
@@ -105,17 +104,17 @@ def holds(test, row):
 
 
 def label(dimension, row):
-    """Return the label under which a row falls: ``UNKNOWN`` if no other fits and the dimension has it, else ``None``."""
-    found = _label(dimension, row)
-    return UNKNOWN if found is None and UNKNOWN in dimension.labels else found
-
-
-def _label(dimension, row):
+    """Return the label under which a row falls, or ``None``; a last label of ``UNKNOWN`` takes all that have none."""
     if isinstance(dimension, ByCase):
         for test, told in dimension.cases:
             if holds(test, row) is True:
                 return told
         return dimension.otherwise
+    found = _known(dimension, row)
+    return UNKNOWN if found is None and UNKNOWN in dimension.labels else found
+
+
+def _known(dimension, row):
     held = row[dimension.column]
     if held is None:
         return None
@@ -171,9 +170,8 @@ def _part_of(measure, row, seen, standard):
     if isinstance(measure, Sum):
         return 0, evaluate(measure.term, seen) or 0
     if isinstance(measure, Histogram):
-        held = seen[measure.band.column]
-        band = None if held is None else _band(measure.band, held)
-        return (0, 0) if band is None else (band, 1)
+        found = label(measure.band, seen)
+        return (0, 0) if found is None else (measure.band.labels.index(found), 1)
     raise TypeError(measure)
 
 

@@ -2,17 +2,53 @@
 
 import copy
 from datetime import date
+from functools import cache
+from itertools import pairwise
 
 from hypothesis import strategies as st
 
 from exchange.protocol import messages
+from privacy.expression import (
+    PARTS,
+    Added,
+    AllOf,
+    AnyOf,
+    Between,
+    ByBand,
+    ByCase,
+    ByCategory,
+    ByDate,
+    Choice,
+    Constant,
+    Missing,
+    Not,
+    OneOf,
+    Times,
+    Value,
+    date_label,
+    values,
+)
 from privacy.necessity import ANYBODY, PURPOSES, ROWS, USES, Grant, Pledging, Policy
-from privacy.plan import Between, CountPresent, CountRows, CountValid, GroupBy, OneOf, Plan, Sum
-from privacy.terms import Bounds, Column, Kind, Standard
+from privacy.plan import (
+    CountFilled,
+    CountKnown,
+    CountPresent,
+    CountRows,
+    CountUnits,
+    CountValid,
+    Histogram,
+    Plan,
+    Sum,
+    term_of,
+)
+from privacy.terms import UNKNOWN, Bounds, Column, Kind, Standard
 
 PARTIES = ("bank-a", "bank-b", "insurer-c", "telecom-d")
 DOMAINS = {"region": ("north", "east", "south"), "product": ("card", "car"), "grade": ("a", "b", "c", "d")}
 MEASURES = {"balance": Bounds(-500, 10_000), "age": Bounds(0, 120), "income": Bounds(0, 5_000)}
+DATES = {"opened": Bounds(18_000, 20_000)}
+NUMBERS = MEASURES | DATES
+COLUMNS = (*DOMAINS, *NUMBERS)
 
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 scalars = st.none() | st.booleans() | st.integers(1 - 2**63, 2**63 - 1) | texts
@@ -41,15 +77,24 @@ def small_bounds(limit=1 << 20):
 def standards(draw):
     categories = draw(st.lists(st.sampled_from(sorted(DOMAINS)), unique=True, min_size=1))
     measures = draw(st.lists(st.sampled_from(sorted(MEASURES)), unique=True, min_size=1))
+    dates = draw(st.lists(st.sampled_from(sorted(DATES)), unique=True))
     columns = [Column(name="person", kind=Kind.IDENTIFIER, meaning="natural person")]
     columns += [
         Column(name=name, kind=Kind.CATEGORY, meaning=name, domain=DOMAINS[name], required=draw(st.booleans()))
         for name in categories
     ]
     columns += [
-        Column(name=name, kind=Kind.MEASURE, meaning=name, bounds=MEASURES[name], decimals=draw(st.integers(0, 9)))
+        Column(
+            name=name,
+            kind=Kind.MEASURE,
+            meaning=name,
+            bounds=MEASURES[name],
+            decimals=draw(st.integers(0, 9)),
+            edges=draw(st.just(()) | st.just((0, 10, 100))),
+        )
         for name in measures
     ]
+    columns += [Column(name=name, kind=Kind.DATE, meaning=name, bounds=DATES[name]) for name in dates]
     return Standard(
         name="credit",
         version=draw(st.integers(0, 9)),
@@ -72,66 +117,201 @@ STANDARD = Standard(
         Column(name="person", kind=Kind.IDENTIFIER, meaning="natural person"),
         *(Column(name=name, kind=Kind.CATEGORY, meaning=name, domain=domain) for name, domain in DOMAINS.items()),
         *(Column(name=name, kind=Kind.MEASURE, meaning=name, bounds=bounds) for name, bounds in MEASURES.items()),
+        *(Column(name=name, kind=Kind.DATE, meaning=name, bounds=bounds) for name, bounds in DATES.items()),
     ),
 )
 """One standard that has every column of this file."""
 
 
-def measures():
-    """Every measure over the columns of :data:`STANDARD`, sensible or not, and over columns that it does not have."""
-    columns = st.sampled_from([*DOMAINS, *MEASURES, "person", "ghost"])
+# -- what rows say -----------------------------------------------------------------------------------------------------
+#
+# Each generator makes what fits the standard's kinds of columns; with ``odd``, now and then also what does not: categories
+# in arithmetic, identifiers, columns that no standard has.
+
+
+@cache
+def _columns(fitting, *, odd):
+    strangers = st.sampled_from([*COLUMNS, "person", "ghost"])
+    return st.one_of(*[st.sampled_from(sorted(fitting))] * 5, strangers) if odd else st.sampled_from(sorted(fitting))
+
+
+@cache
+def terms(depth=1, *, odd=False):
+    """Every kind of term, at most ``depth`` levels over a column or a constant."""
+    leaf = _columns(tuple(NUMBERS), odd=odd).map(Value)
+    leaf = leaf | leaf | st.integers(-9, 9).map(Constant)
+    if depth == 0:
+        return leaf
+    inner = terms(depth - 1, odd=odd)
+    cases = st.lists(st.tuples(conditions(depth - 1, odd=odd), inner), min_size=1, max_size=2).map(tuple)
     return (
-        st.just(CountRows())
-        | columns.map(CountPresent)
-        | columns.map(CountValid)
-        | st.builds(Sum, columns, st.sampled_from([*MEASURES.values(), Bounds(-3, 3)]) | small_bounds())
+        leaf
+        | st.lists(inner, min_size=2, max_size=3).map(tuple).map(Added)
+        | st.builds(Times, inner, inner)
+        | st.builds(Choice, cases, st.none() | inner)
     )
 
 
-def groups():
-    subset = st.sampled_from(sorted(DOMAINS)).flatmap(
-        lambda name: st.builds(
-            GroupBy, st.just(name), st.lists(st.sampled_from(DOMAINS[name]), unique=True, min_size=1).map(tuple)
-        )
-    )
-    foreign = st.builds(GroupBy, st.sampled_from(["region", "person", "ghost", "age"]), st.just(("elsewhere", "north")))
-    return st.one_of(subset, subset, subset, foreign)
-
-
-def filters():
+@cache
+def one_ofs(*, odd=False):
+    """A category compared with some of its values, and with one that it does not have."""
     fitting = st.sampled_from(sorted(DOMAINS)).flatmap(
         lambda name: st.builds(
-            OneOf, st.just(name), st.lists(st.sampled_from(DOMAINS[name]), unique=True, min_size=1).map(tuple)
+            OneOf,
+            st.just(name),
+            st.lists(st.sampled_from([*DOMAINS[name], "elsewhere"]), unique=True, min_size=1).map(tuple),
         )
-    ) | st.builds(Between, st.sampled_from(sorted(MEASURES)), small_bounds(100))
-    odd = st.builds(OneOf, st.sampled_from(["age", "person", "ghost"]), st.just(("x",))) | st.builds(
-        Between, st.sampled_from(["region", "person", "ghost"]), small_bounds(100)
     )
-    return st.one_of(fitting, fitting, odd)
+    strange = st.builds(OneOf, st.sampled_from(["age", "opened", "person", "ghost"]), st.just(("x",)))
+    return st.one_of(fitting, fitting, fitting, strange) if odd else fitting
+
+
+@cache
+@st.composite
+def betweens(draw, inner):
+    """A term within an interval that may be open at one end, or empty."""
+    near = st.integers(-20, 130) | st.integers(-600, 20_100)
+    lower, upper = draw(st.none() | near), draw(st.none() | near)
+    return Between(draw(inner), *((lower, upper) if (lower, upper) != (None, None) else (0, None)))
+
+
+@cache
+def conditions(depth=1, *, odd=False):
+    """Every kind of test, at most ``depth`` levels over a comparison."""
+    leaf = (
+        one_ofs(odd=odd)
+        | betweens(_columns(tuple(NUMBERS), odd=odd).map(Value))
+        | _columns(COLUMNS, odd=odd).map(Missing)
+    )  # fmt: skip
+    if depth == 0:
+        return leaf
+    inner = conditions(depth - 1, odd=odd)
+    several = st.lists(inner, min_size=2, max_size=3).map(tuple)
+    return leaf | several.map(AllOf) | several.map(AnyOf) | inner.map(Not) | betweens(terms(depth - 1, odd=odd))
+
+
+@cache
+@st.composite
+def bands(draw, *, odd=False):
+    """Bands of a measure or date, inside and beyond its bounds; some with a label for all other rows."""
+    column = draw(_columns(tuple(NUMBERS), odd=odd))
+    around = NUMBERS.get(column, Bounds(0, 100))
+    edge = st.integers(around.lower - 3, around.upper + 3)
+    edges = sorted(draw(st.lists(edge, unique=True, min_size=2, max_size=5)))
+    labels = [f"{low} to {high}" for low, high in pairwise(edges)]
+    return ByBand(column, tuple(edges), (*labels, *draw(st.sampled_from([(), (UNKNOWN,)]))))
+
+
+@cache
+def dimensions(*, odd=False):
+    """Every kind of dimension; labels in any order, some with one for all other rows."""
+
+    def labels(all_of_them, most):
+        some = st.lists(st.sampled_from(all_of_them), unique=True, min_size=1, max_size=most)
+        return st.builds(lambda listed, last: (*listed, *last), some, st.sampled_from([(), (UNKNOWN,)]))
+
+    categories = st.sampled_from(sorted(DOMAINS)).flatmap(
+        lambda name: st.builds(ByCategory, st.just(name), labels(DOMAINS[name], 4))
+    )
+    codes = {"quarter": range(1, 5), "month": range(1, 13), "weekday": range(1, 8), "year": range(2018, 2026)}
+    codes |= {"year-quarter": range(4 * 2019, 4 * 2025), "year-month": range(12 * 2019, 12 * 2025)}
+    dates = st.sampled_from(PARTS).flatmap(
+        lambda part: st.builds(
+            ByDate,
+            _columns(tuple(DATES), odd=odd),
+            st.just(part),
+            labels([date_label(part, code) for code in codes[part]], 5),
+        )
+    )
+    told = st.sampled_from(["low", "high", "other"])
+    cases = st.builds(
+        ByCase,
+        st.lists(st.tuples(conditions(odd=odd), told), min_size=1, max_size=3).map(tuple),
+        st.none() | told | st.just(UNKNOWN),
+    )
+    strange = st.builds(
+        ByCategory, st.sampled_from(["region", "person", "ghost", "age"]), st.just(("elsewhere", "north"))
+    )
+    fitting = st.one_of(categories, categories, bands(odd=odd), dates, cases)
+    return st.one_of(fitting, fitting, fitting, strange) if odd else fitting
+
+
+@cache
+def measures(*, odd=False, depth=1):
+    """Every measure."""
+    return st.one_of(
+        st.just(CountRows()),
+        st.just(CountUnits()),
+        terms(depth, odd=odd).map(CountPresent),
+        _columns(tuple(DOMAINS), odd=odd).map(CountKnown),
+        _columns(COLUMNS, odd=odd).map(CountFilled),
+        _columns(COLUMNS, odd=odd).map(CountValid),
+        _columns(tuple(MEASURES), odd=odd).map(Value).map(Sum),
+        terms(depth, odd=odd).map(Sum),
+        bands(odd=odd).map(Histogram),
+    )
 
 
 @st.composite
-def plans(draw, *, standard=STANDARD, purposes=(*PURPOSES, "marketing")):
-    """A plan over :data:`STANDARD` (pinned honestly), by any purpose; many exceed what anybody would grant."""
+def plans(draw, *, standard=STANDARD, purposes=(*PURPOSES, "marketing"), parties=PARTIES, odd=True, depth=1):
+    """A plan over :data:`STANDARD` (pinned honestly), by any purpose; with ``odd``, many exceed what anybody would grant."""
+    where = tuple(draw(st.lists(conditions(depth, odd=odd), max_size=2)))
+    groups = tuple(draw(st.lists(dimensions(odd=odd), unique=True, max_size=2)))
+    held = tuple(
+        draw(st.lists(measures(odd=odd, depth=depth), unique_by=lambda measure: measure.key, min_size=1, max_size=4))
+    )
+    roster = draw(st.lists(st.sampled_from(parties), unique=True, min_size=1))
+    bounds = {}
+    for column in sorted(computed_by(where, groups, held)):
+        declared = NUMBERS.get(column, Bounds(0, 100))
+        narrower = st.tuples(*[st.integers(declared.lower, declared.upper)] * 2).map(lambda e: Bounds(*sorted(e)))
+        wild_ones = small_bounds(1 << 12) if odd else narrower
+        bounds[column] = draw(st.one_of(st.just(declared), st.just(declared), narrower, wild_ones))
+    shared = draw(st.none() | st.integers(0, len(roster) - 2)) if len(roster) > 1 else None
+    weights = draw(st.lists(st.integers(2, 50_000_000), min_size=len(held), max_size=len(held)))
+    evenly = draw(st.booleans())
     return Plan(
         standard=standard.id,
         standard_digest=standard.digest,
         purpose=draw(st.sampled_from(purposes)),
-        parties=tuple(draw(st.lists(st.sampled_from(PARTIES), unique=True, min_size=1))),
+        parties=tuple(roster),
         rows_per_unit=standard.rows_per_unit,
         institutions_per_unit=standard.institutions_per_unit,
-        groups=tuple(draw(st.lists(groups(), unique_by=lambda group: group.column, max_size=2))),
-        where=tuple(draw(st.lists(filters(), unique_by=lambda test: test.column, max_size=2))),
-        measures=tuple(draw(st.lists(measures(), unique_by=lambda measure: measure.key, min_size=1, max_size=4))),
-        rho=draw(st.integers(1, 200_000_000)),
+        groups=groups,
+        where=where,
+        measures=held,
+        rho=sum(weights),
+        bounds=tuple(bounds.items()),
+        prices=() if evenly else tuple(weights),
+        shared=shared,
     )
+
+
+def computed_by(where, groups, held):
+    """The columns that a plan of these items must bound."""
+    inner = [found for found in map(term_of, held) if found is not None]
+    return frozenset().union(*map(values, (*where, *groups, *inner)))
+
+
+@st.composite
+def tables(draw, *, standard=STANDARD, most=12, people=4):
+    """Raw rows as ``tests.reference`` takes them: missing, unreadable, out of bounds, outside the domain, near bounds."""
+    cells = {"person": st.none() | st.integers(1, people).map(lambda number: f"person {number}")}
+    for column in standard.columns:
+        if column.kind is Kind.CATEGORY:
+            cells[column.name] = st.none() | st.sampled_from([*column.domain, *column.domain, "elsewhere"])
+        elif column.bounds is not None:
+            low, high = column.bounds.lower, column.bounds.upper
+            near = st.sampled_from([low, high, low - 1, high + 1, low - 400, high + 400, 0])
+            cells[column.name] = st.none() | st.integers(low, high) | near | st.just("unreadable")
+    return draw(st.lists(st.fixed_dictionaries(cells), max_size=most))
 
 
 @st.composite
 def grants(draw, purpose):
     columns = draw(
         st.dictionaries(
-            st.sampled_from([ROWS, *DOMAINS, *MEASURES, "person"]),
+            st.sampled_from([ROWS, *COLUMNS, "person"]),
             st.lists(st.sampled_from(USES), unique=True).map(tuple),
         )
     )
@@ -151,7 +331,7 @@ def generous(purpose, owner="bank-a"):
     everything = Grant(
         purpose=purpose,
         recipients=(ANYBODY,),
-        columns=dict.fromkeys((ROWS, "person", "ghost", *DOMAINS, *MEASURES), USES),
+        columns=dict.fromkeys((ROWS, "person", "ghost", *COLUMNS), USES),
         min_parties=0,
         min_group=0,
         rho_per_query=200_000_000,
@@ -231,7 +411,7 @@ hex32 = st.binary(min_size=32, max_size=32).map(bytes.hex)
 _text = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 _amount = st.integers(0, 2**62 - 1)
 _dates = st.dates().map(date.isoformat)
-_columns = st.lists(st.sampled_from([*DOMAINS, *MEASURES]), unique=True).map(tuple)
+_mapped = st.lists(st.sampled_from(COLUMNS), unique=True).map(tuple)
 _objects = st.dictionaries(keys, json_values, max_size=3)
 _offences = st.builds(messages.Offence, item=_text, layer=_text, rule=_text, why=_text, fix=_text)
 
@@ -243,7 +423,7 @@ any_message = st.one_of(
         standard=_text,
         standard_digest=hex32,
         population=_text,
-        columns=_columns,
+        columns=_mapped,
         refreshed=_dates,
     ),
     st.builds(messages.Publication, policy=_objects),

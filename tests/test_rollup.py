@@ -280,7 +280,7 @@ def stored(question, totals, deviation, *, session="s", opened=1, versions=VERSI
     release = Release(
         question, session, tuple(totals), {m.key: Fraction(deviation) ** 2 for m in question.measures}, {}
     )
-    return Stored(release, {"session": session}, versions, 10, opened)
+    return Stored(release, {"session": session}, versions, min_group=10, opened=opened, took=2)
 
 
 def test_answers_survive_the_desk_and_are_found_again(tmp_path):

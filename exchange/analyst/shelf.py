@@ -34,13 +34,17 @@ Cells = Callable[[str, tuple[str, ...], int], Noisy]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One answer as it was opened: the release, its receipt, the versions of the parties' data, when (seconds since 1970)."""
+    """One answer as it was opened: the release, its receipt, the versions of the parties' data.
+
+    ``opened`` is when, in seconds since 1970, ``took`` how many seconds it took from the question to the answer.
+    """
 
     release: Release
     receipt: Mapping[str, Any]
     versions: Mapping[str, str]
     min_group: int
     opened: int
+    took: int
 
     def to_json(self) -> dict[str, Any]:
         """Return the canonical JSON object of the file."""
@@ -50,6 +54,7 @@ class Stored:
             "versions": dict(self.versions),
             "min_group": self.min_group,
             "opened": self.opened,
+            "took": self.took,
         }
 
     @classmethod
@@ -66,6 +71,7 @@ class Stored:
                 versions=document["versions"],
                 min_group=document["min_group"],
                 opened=document["opened"],
+                took=document["took"],
             )
         except (KeyError, TypeError):
             raise Malformed(
@@ -140,7 +146,7 @@ class Shelf:
 
 def cells_of(release: Release) -> Cells:
     """Read the cells of one release as they are."""
-    return serve(release.plan, Stored(release, {}, {}, 0, 0), None, []).cells
+    return serve(release.plan, Stored(release, {}, {}, min_group=0, opened=0, took=0), None, []).cells
 
 
 def serve(plan: Plan, base: Stored, places: Places | None, others: Sequence[tuple[Stored, Places]]) -> Served:

@@ -1,0 +1,216 @@
+"""Who asks: one desk with its stored answers and a record of every question that it put, so that none is lost."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exchange import identity
+from exchange.analyst.desk import Desk
+from exchange.analyst.question import Question
+from exchange.analyst.reading import parse
+from exchange.analyst.result import Result
+from exchange.analyst.shelf import Served, Shelf, Stored
+from exchange.analyst.tables import tabulate
+from exchange.line import Line
+from exchange.protocol.errors import Unknown
+from privacy import canonical
+from privacy.plan import Plan
+from privacy.terms import Standard
+
+Progress = Callable[[str, tuple[str, ...]], None]
+"""Told of a session's stage and of the institutions that it waits for."""
+
+
+def unwatched(_stage: str, _waiting: tuple[str, ...]) -> None:
+    """Follow a session without telling anybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What makes a statement a question: its text, purpose, standard (``name/version``), institutions and kind of noise."""
+
+    sql: str
+    purpose: str
+    standard: str
+    parties: tuple[str, ...]
+    shared: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the canonical JSON object."""
+        return {
+            "sql": self.sql,
+            "purpose": self.purpose,
+            "standard": self.standard,
+            "parties": list(self.parties),
+            "shared": self.shared,
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Asking":
+        """Read what :meth:`to_json` wrote."""
+        return cls(**{**document, "parties": tuple(document["parties"])})
+
+
+class Asker:
+    """One asker's keys, stored answers and questions under ``home``, and its line to the exchange at a URL."""
+
+    def __init__(self, home: Path, exchange: str, *, seconds: Callable[[], float] = time.time) -> None:
+        self.desk = Desk(home, lambda party, key: Line(exchange, party=party, key=key, seconds=seconds))
+        self.shelf = Shelf(home / "answers")
+        self._asked = home / "asked"
+        self._seconds = seconds
+        self._standards: dict[str, Standard] = {}
+
+    def now(self) -> int:
+        """Whole seconds since 1970."""
+        return int(self._seconds())
+
+    def standard(self, name: str) -> Standard:
+        """Return a published standard, ``name/version``, fetched once."""
+        if name not in self._standards:
+            self._standards[name] = self.desk.standard(name)
+        return self._standards[name]
+
+    def newest_standard(self, table: str) -> str:
+        """Return the newest version, ``name/version``, of a table under which an institution holds data.
+
+        Raises:
+            Unknown: if none does.
+        """
+        found = {name for name in self.desk.standards() if name.rpartition("/")[0] == table}
+        if not found:
+            raise Unknown("data registered under a table of this name")
+        return max(found, key=lambda name: int(name.rpartition("/")[2]))
+
+    def read(self, asking: Asking, *, rho: int) -> Question:
+        """Read a statement into the question that it is, at a price of ``rho`` (1e-9) each, split evenly.
+
+        Raises:
+            QueryFault: if the statement is not in the language.
+        """
+        return parse(
+            asking.sql,
+            standard=self.standard(asking.standard),
+            purpose=asking.purpose,
+            parties=asking.parties,
+            rho=rho,
+            shared=asking.shared,
+        )
+
+    def served(self, question: Question, versions: Mapping[str, str] | None = None) -> Served | None:
+        """Answer a question from what is stored over the parties' present versions of the data, or over ``versions``."""
+        plan = question.plan
+        domains = {column.name: column.domain for column in self.standard(plan.standard).columns if column.domain}
+        return self.shelf.serve(plan, versions or self.desk.versions(plan), domains)
+
+    def show(self, question: Question, sql: str, served: Served, *, receipt: Mapping[str, Any] | None = None) -> Result:
+        """Work out the table of a question from its cells; without a ``receipt`` of its own it is free, by stored answers."""
+        return Result(
+            sql=sql,
+            table=tabulate(question, served.cells, min_group=served.min_group),
+            receipt=served.sources[0].receipt if receipt is None else receipt,
+            sources=tuple(stored.release.session for stored in served.sources),
+            free=receipt is None or not any(receipt["charged"].values()),
+        )
+
+    def put(self, question: Question, asking: Asking) -> "Job":
+        """Open a session for a question and record it, so that it can be found again whatever happens."""
+        self.desk.registered_key()  # making and proving a key takes a while: the session's time starts after it
+        now = self.now()
+        session = self.desk.ask(question.plan, now=now)
+        self._asked.mkdir(mode=0o700, parents=True, exist_ok=True)
+        document = {"asking": asking.to_json(), "prices": list(question.plan.prices), "asked_at": now}
+        identity.write_secret(self._asked / f"{session}.json", canonical.encode(document).decode())
+        return Job(self, session, asking, prices=question.plan.prices, asked_at=now)
+
+    def job(self, session: str) -> "Job":
+        """Return a question that was put before, by the id of its session or the beginning of it.
+
+        Raises:
+            Unknown: if there is none, or more than one begins like this.
+        """
+        found = [path for path in self._asked.glob("*.json") if path.stem.startswith(session)]
+        if len(found) != 1 or not session:
+            raise Unknown("one question of this desk whose id begins like this")
+        document = json.loads(found[0].read_text("utf-8"))
+        asking = Asking.from_json(document["asking"])
+        prices = tuple(document["prices"])
+        return Job(self, found[0].stem, asking, prices=prices, asked_at=document["asked_at"])
+
+    def jobs(self) -> list["Job"]:
+        """Return every question that was put, newest first."""
+        held = [self.job(path.stem) for path in self._asked.glob("*.json")]
+        return sorted(held, key=lambda job: (-job.asked_at, job.id))
+
+
+class Job:
+    """A question that was put to the institutions; ``id`` is that of its session."""
+
+    def __init__(self, asker: Asker, session: str, asking: Asking, *, prices: tuple[int, ...], asked_at: int) -> None:
+        self._asker = asker
+        self._prices = prices
+        self.id = session
+        self.asking = asking
+        self.asked_at = asked_at
+
+    @property
+    def sql(self) -> str:
+        """The statement that was asked."""
+        return self.asking.sql
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that was asked."""
+        return self._question().plan
+
+    def state(self) -> str:
+        """Return where the question stands: ``answered``, or the stage of its session at the exchange."""
+        if self._asker.shelf.get(self.id) is not None:
+            return "answered"
+        return str(self._asker.desk.record(self.id)["stage"])
+
+    def result(self, progress: Progress = unwatched) -> Result:
+        """Follow the session to its end and return the answer; one that was opened before is read from its file.
+
+        Raises:
+            Overreach, Refused: if it ended without an answer, with the reason.
+            Mismatch: if anything in its record does not fit together; nothing is shown then.
+        """
+        question = self._question()
+        stored = self._asker.shelf.get(self.id)
+        if stored is None:
+            record = self._asker.desk.wait(self.id, progress)
+            answer = self._asker.desk.open(record, question.plan)
+            now = self._asker.now()
+            stored = Stored(
+                release=answer.release,
+                receipt=answer.receipt,
+                versions=answer.versions,
+                min_group=answer.min_group,
+                opened=now,
+                took=max(0, now - self.asked_at),
+            )
+            self._asker.shelf.keep(stored)
+        served = self._asker.served(question, stored.versions)
+        if served is None:
+            raise Unknown("stored answer of this question")
+        return self._asker.show(question, self.sql, served, receipt=stored.receipt)
+
+    def receipt(self) -> Mapping[str, Any]:
+        """Return the receipt of an answer that was opened.
+
+        Raises:
+            Unknown: if it was not opened at this desk.
+        """
+        stored = self._asker.shelf.get(self.id)
+        if stored is None:
+            raise Unknown("opened answer of this question")
+        return stored.receipt
+
+    def _question(self) -> Question:
+        question = self._asker.read(self.asking, rho=sum(self._prices))
+        keys = [measure.key for measure in question.plan.measures]
+        return question.priced(dict(zip(keys, self._prices, strict=True)))

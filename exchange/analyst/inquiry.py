@@ -1,0 +1,290 @@
+"""A question before and while it is asked: what it would cost and how exact it would be, and then the answer."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from statistics import median
+from typing import Any
+
+from exchange.analyst import accuracy
+from exchange.analyst.asker import Asker, Asking, Job, Progress, unwatched
+from exchange.analyst.desk import Outlook
+from exchange.analyst.question import Question
+from exchange.analyst.result import SCHEMA_VERSION, Result
+from exchange.analyst.shelf import Cells, Served
+from exchange.analyst.spelling import narrow, spell
+from exchange.analyst.tables import figures
+from exchange.protocol.messages import Indication
+from privacy.errors import Malformed
+from privacy.plan import Plan
+from privacy.terms import NANO
+
+DEFAULT = NANO // 10
+"""Price of a question (1e-9 rho) if neither accuracy nor budget is given and no owner wants a lower one."""
+
+PILOT = 10
+"""A pilot, which finds out how large the groups are, costs one part in so many of the default price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How exact or how dear an answer may be: half-widths of 95 % intervals by column, or a budget (1e-9 rho), or neither.
+
+    ``rows`` is how many rows a group is expected to have, where nothing stored tells; ``fresh`` asks the institutions even
+    where a stored answer would do.
+    """
+
+    accuracy: Mapping[str, float] | None = None
+    budget: int | None = None
+    rows: int | None = None
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a question would meet and cost, as far as can be told for nothing.
+
+    ``price`` in 1e-9 rho for each institution (0 if free); ``repeats``: about how many more like it the tightest budget
+    bears. ``expected`` gives by column the half-width of the 95 % interval in the worst group, ``None`` where it depends on
+    data that nothing stored tells of. ``on_line`` and ``left`` (1e-9 rho before the question) are by institution.
+    ``refusals`` are reasons with a way forward, ``nearest`` the statement that would pass. ``pilot`` is the price of a first
+    small question that would find how large the groups are, 0 if none is needed. ``seconds`` is how long such questions took.
+    """
+
+    sql: str
+    allowed: bool
+    free: bool
+    price: int
+    repeats: int | None
+    expected: Mapping[str, float | None]
+    on_line: Mapping[str, bool]
+    left: Mapping[str, int]
+    refusals: tuple[str, ...] = ()
+    nearest: str | None = None
+    pilot: int = 0
+    seconds: float | None = None
+
+    def lines(self) -> Iterator[str]:
+        """Yield the preview as sentences."""
+        if self.free:
+            yield "Free: a stored answer serves it."
+        elif self.allowed:
+            more = "" if self.repeats is None else f"; the budget bears about {self.repeats} more like it"
+            yield f"Every institution would answer, for {self.price / NANO:g} rho{more}."
+        else:
+            yield "It would be refused:" if self.refusals else "Not every institution is on line."
+        yield from (f"  {reason}" for reason in self.refusals)
+        if self.nearest is not None:
+            yield f"  the nearest request that passes: {self.nearest}"
+        for name, half in self.expected.items():
+            unknown = "depends on the number of rows: say how many to expect, or ask a count first"
+            yield f"{name}: {unknown if half is None else f'± {half:,.4g}'}"
+        silent = [party for party, there in self.on_line.items() if not there]
+        if not self.free:
+            told = f"; silent: {', '.join(silent)}" if silent else ""
+            yield f"{len(self.on_line) - len(silent)} of {len(self.on_line)} institutions on line{told}."
+        if self.pilot:
+            yield f"A pilot for {self.pilot / NANO:g} rho would come first, to learn how large the groups are."
+        if self.seconds is not None:
+            yield f"Such questions took about {self.seconds:g} s."
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def _repr_html_(self) -> str:
+        return "<br>".join(escape(line) for line in self.lines())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the versioned JSON object."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "sql": self.sql,
+            "allowed": self.allowed,
+            "free": self.free,
+            "price_nano_rho": self.price,
+            "repeats": self.repeats,
+            "expected_half_width": dict(self.expected),
+            "on_line": dict(self.on_line),
+            "left_nano_rho": dict(self.left),
+            "refusals": list(self.refusals),
+            "nearest": self.nearest,
+            "pilot_nano_rho": self.pilot,
+            "seconds": self.seconds,
+        }
+
+
+class Inquiry:
+    """One statement with what is wished of its answer."""
+
+    def __init__(self, asker: Asker, asking: Asking, wish: Wish) -> None:
+        self._asker = asker
+        self._asking = asking
+        self._wish = wish
+        self._standard = asker.standard(asking.standard)
+        question = self._read(NANO)
+        columns = [output.name for output in question.shown] if question.sheet is None else []
+        if not set(wish.accuracy or ()) <= set(columns):
+            known = ", ".join(columns) or "none: give a budget"
+            raise Malformed("an accuracy is given for a column that the answer lacks", fix=f"columns: {known}")
+
+    @property
+    def sql(self) -> str:
+        """The statement as it was written."""
+        return self._asking.sql
+
+    def preview(self, *, seconds: int = 5) -> Preview:
+        """Ask every institution's node whether it would answer and at what price, and look up what is stored.
+
+        Costs nothing and reads no rows; waits for silent institutions at most ``seconds``.
+
+        Raises:
+            Refused: if no budget reaches the accuracy.
+        """
+        served = self._served()
+        if served is not None and self._is_enough(served):
+            question = self._read(NANO)
+            expected = accuracy.worst(figures(question, served.cells))
+            return Preview(
+                self.sql, allowed=True, free=True, price=0, repeats=None, expected=expected, on_line={}, left={}
+            )
+        question, pilot = self._priced(served)
+        outlook = self._asker.desk.preview(question.plan, now=self._asker.now(), seconds=seconds)
+        return self._told(question, outlook, pilot=pilot, expected=self._expected(question, served))
+
+    def submit(self, progress: Progress = unwatched) -> Job:
+        """Open the session and return; a pilot, where the accuracy needs one, is run to its end before.
+
+        Raises:
+            Overreach: if minimum necessity refuses the question; it carries the nearest plan that passes.
+            Refused: if no budget reaches the accuracy.
+        """
+        question, pilot = self._priced(self._served())
+        if pilot:
+            self._asker.put(self._read(pilot), self._asking).result(progress)
+            question, _ = self._priced(self._served())
+        return self._asker.put(question, self._asking)
+
+    def run(self, progress: Progress = unwatched) -> Result:
+        """Return the answer: a stored one if it is exact enough, else asked of the institutions and followed to its end.
+
+        If this is interrupted, the session goes on: its job can be found again.
+        """
+        served = self._served()
+        if served is not None and self._is_enough(served):
+            return self._asker.show(self._read(NANO), self.sql, served)
+        return self.submit(progress).result(progress)
+
+    async def arun(self, progress: Progress = unwatched) -> Result:
+        """Run without blocking the event loop."""
+        return await asyncio.to_thread(self.run, progress)
+
+    async def apreview(self, *, seconds: int = 5) -> Preview:
+        """Preview without blocking the event loop."""
+        return await asyncio.to_thread(self.preview, seconds=seconds)
+
+    # -- the price ---------------------------------------------------------------------------------------------------
+
+    def _read(self, rho: int) -> Question:
+        return self._asker.read(self._asking, rho=rho)
+
+    @cached_property
+    def _default(self) -> int:
+        """The owners' price for a question, at most ours."""
+        plan = self._read(DEFAULT).plan
+        nearest = self._asker.desk.preview(plan, now=self._asker.now(), seconds=0).nearest
+        return DEFAULT if nearest is None else min(DEFAULT, nearest.rho)
+
+    def _priced(self, served: Served | None) -> tuple[Question, int]:
+        """Return the question at its price, and the price of the pilot that must come first, or 0."""
+        if self._wish.accuracy is None:
+            return self._read(self._wish.budget or self._default), 0
+        question = self._read(NANO)
+        cells = self._to_expect(question, served)
+        if cells is None:
+            return self._read(self._default), max(self._default // PILOT, 2 * len(question.plan.measures))
+        held = None if served is None else figures(question, served.cells)
+        priced = accuracy.priced_for(question, self._wish.accuracy, cells=cells, stored=held, evaluate=figures)
+        return priced, 0
+
+    def _to_expect(self, question: Question, served: Served | None) -> Cells | None:
+        """Return cells to expect with the noise of the plan; nothing if the wanted errors depend on what nobody told."""
+        if served is not None:
+            return accuracy.with_noise_of(question.plan, self._standard, served.cells)
+        wanted = set(self._wish.accuracy or ())
+        if self._wish.rows is None and wanted & accuracy.depending(question, self._standard, figures):
+            return None
+        return accuracy.assumed(question.plan, self._standard, rows=self._wish.rows or 100_000)
+
+    # -- what is stored ----------------------------------------------------------------------------------------------
+
+    def _served(self) -> Served | None:
+        return self._asker.served(self._read(NANO))
+
+    def _is_enough(self, served: Served) -> bool:
+        """Whether a stored answer is as exact as what would be asked for."""
+        if self._wish.fresh:
+            return False
+        if self._wish.accuracy is not None:
+            found = accuracy.worst(figures(self._read(NANO), served.cells))
+            return all((found[name] or 0) <= wanted for name, wanted in self._wish.accuracy.items())
+        if self._wish.budget is None:
+            return True
+        question = self._read(self._wish.budget)
+        held = accuracy.worst(figures(question, served.cells))
+        cells = accuracy.with_noise_of(question.plan, self._standard, served.cells)
+        fresh = accuracy.worst(figures(question, cells))
+        return all((held[name] or 0) <= (fresh[name] or 0) * 1.000001 for name in held)
+
+    # -- the preview -------------------------------------------------------------------------------------------------
+
+    def _told(
+        self, question: Question, outlook: Outlook, *, pilot: int, expected: Mapping[str, float | None]
+    ) -> Preview:
+        plan = question.plan
+        told = {party: verdict.outcome for party, verdict in outlook.verdicts.items() if verdict is not None}
+        given = {party: outcome for party, outcome in told.items() if isinstance(outcome, Indication)}
+        left = {party: outcome.left + outcome.price for party, outcome in given.items()}
+        price = max((outcome.price for outcome in given.values()), default=plan.rho)
+        return Preview(
+            sql=self.sql,
+            allowed=outlook.allowed,
+            free=outlook.allowed and price == 0,
+            price=price,
+            repeats=min(left.values()) // plan.rho - (price > 0) if left else None,
+            expected=expected,
+            on_line={party: party in told for party in plan.parties},
+            left=left,
+            refusals=tuple(_reasons(outlook)),
+            nearest=self._spelled(question, outlook.nearest),
+            pilot=pilot,
+            seconds=self._usual_seconds(plan),
+        )
+
+    def _expected(self, question: Question, served: Served | None) -> dict[str, float | None]:
+        if served is not None or self._wish.rows is not None:
+            cells = self._to_expect(question, served)
+            return {} if cells is None else accuracy.worst(figures(question, cells))
+        anyhow = accuracy.worst(figures(question, accuracy.assumed(question.plan, self._standard, rows=100_000)))
+        depends = accuracy.depending(question, self._standard, figures)
+        return {name: None if name in depends else half for name, half in anyhow.items()}
+
+    def _spelled(self, question: Question, nearest: Plan | None) -> str | None:
+        return None if nearest is None else spell(narrow(question, nearest), self._standard)
+
+    def _usual_seconds(self, plan: Plan) -> float | None:
+        alike = [stored for stored in self._asker.shelf.newest() if stored.release.plan.parties == plan.parties]
+        return median(stored.took for stored in alike[:9]) if alike else None
+
+
+def _reasons(outlook: Outlook) -> Iterator[str]:
+    """Yield why a question would be refused, each reason once, with its way forward."""
+    told = [f"{item.item}: {item.why}; {item.fix}" for item in outlook.violations]
+    for party, verdict in outlook.verdicts.items():
+        if verdict is not None and not isinstance(verdict.outcome, Indication):
+            refusal = verdict.outcome
+            told += [f"{item.item}: {item.why}; {item.fix}" for item in refusal.offences] or [
+                f"{party}: {refusal.reason}; {refusal.fix}"
+            ]
+    yield from dict.fromkeys(told)
