@@ -8,8 +8,8 @@ and persons meets a plan, and no text of an asker meets the engine: categories a
 
 What the printer writes is total. Values enter arithmetic as 64-bit integers, clipped to the plan's bounds, and a plan
 warrants that every step stays below 2**62; sums are 128 bits wide; nothing is divided but by a constant and no cast can
-fail; tests follow SQL's three-valued logic. What a plan asks of a column that the standard does not declare so, or that the dataset
-does not map, is refused here, before anything is read. Source: PROOFS 1.2.
+fail; tests follow SQL's three-valued logic. What a plan asks of a column that the standard does not declare so, or that
+the dataset does not map, is refused here, before anything is read. Source: PROOFS 1.2.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -18,7 +18,6 @@ from typing import Any
 
 from privacy.errors import Refused
 from privacy.expression import (
-    UNKNOWN,
     Added,
     AllOf,
     AnyOf,
@@ -53,7 +52,7 @@ from privacy.plan import (
     Sum,
     width,
 )
-from privacy.terms import Kind, Standard
+from privacy.terms import UNKNOWN, Kind, Standard
 
 _NUMBERS = (Kind.MEASURE, Kind.DATE)
 _DATED = {
