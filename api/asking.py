@@ -1,149 +1,160 @@
-"""Asking a joint question from the command line and showing the answer."""
+"""Asking from the command line: what a question would cost, its answer as a table, a file or JSON, and what was asked before."""
 
+import json
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from exchange.analyst.syntax import QueryFault
 from rich.console import Console
 from rich.table import Table
 
-from exchange.analyst import figures
-from exchange.analyst.desk import PATIENCE, Answer, Desk
-from exchange.analyst.query import QueryFault, Question, narrow, parse, spell
-from exchange.line import Line
+from exchange.analyst.client import Client
+from exchange.analyst.inquiry import Inquiry, Preview
+from exchange.analyst.result import Result, shown
 from exchange.protocol.errors import Overreach
-from privacy.release import Estimate
-from privacy.terms import NANO, Standard
+from privacy.errors import Malformed
+from privacy.terms import NANO
 
-Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A question with its answer, ready to be shown."""
-
-    sql: str
-    question: Question
-    standard: Standard
-    answer: Answer
-
-    def rows(self) -> list[figures.Row]:
-        """Return the table that was asked for."""
-        return list(figures.rows(self.question, self.answer.release, min_group=self.answer.min_group))
+ENDED = ("answered", "refused", "aborted", "expired")
 
 
-def open_desk(home: Path, exchange: str) -> Desk:
-    """Open an asker's desk on its line to an exchange."""
-    return Desk(home, lambda party, key: Line(exchange, party=party, key=key))
-
-
-def put(
-    desk: Desk,
-    *,
-    sql: str,
-    purpose: str,
-    rho: int,
-    standard: str,
-    tell: Tell,
-    shared: int | None = None,
-    seconds: int = PATIENCE,
-) -> Answered:
-    """Ask every institution that holds data under the standard, follow the session, open the answer.
+def wanted_errors(items: list[str]) -> dict[str, float]:
+    """Read ``column=half-width`` items.
 
     Raises:
-        Overreach: if the purpose does not cover the question; it carries the nearest plan that passes.
+        Malformed: if one is not of that form.
     """
-    schema = desk.standard(standard)
-    question = parse(sql, standard=schema, purpose=purpose, parties=desk.holders(standard), rho=rho, shared=shared)
-    desk.registered_key()  # making and proving a key takes a while: the session's time starts after it
-    session = desk.ask(question.plan, now=int(time.time()), seconds=seconds)
-    record = desk.wait(session, lambda stage, waiting: tell(f"{stage}: {', '.join(waiting) or 'complete'}"))
-    return Answered(sql, question, schema, desk.open(record, question.plan))
-
-
-def ask(home: Path, *, sql: str, purpose: str, exchange: str, rho: int, standard: str, shared: int | None) -> Answered:
-    """Ask from the command line; progress goes to stderr while that is a terminal."""
-    console = Console(stderr=True)
-    desk = open_desk(home, exchange)
-    with desk.line, console.status("asking") as status:
+    read = {}
+    for item in items:
+        name, _, number = item.rpartition("=")
         try:
-            return put(desk, sql=sql, purpose=purpose, rho=rho, standard=standard, tell=status.update, shared=shared)
+            read[name.strip()] = float(number)
+        except ValueError:
+            name = ""
+        if not name:
+            raise Malformed("an accuracy is not of the form column=number", fix="write for example avg_balance=50")
+    return read
+
+
+def statement(text: str | None, file: Path | None) -> str:
+    """Return the statement that was given, as text or in a file.
+
+    Raises:
+        Malformed: if none or both were given, or the file cannot be read.
+    """
+    if text is not None and file is None:
+        return text
+    if file is None or text is not None:
+        raise Malformed("a statement is given once, as text or in a file", fix="use -e SQL or -f FILE")
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise Malformed("the file of the statement cannot be read", fix="check its path; it is text in UTF-8") from None
+
+
+@contextmanager
+def pointing_at(sql: str) -> Iterator[None]:
+    """Show on stderr where a statement leaves the language."""
+    try:
+        yield
+    except QueryFault as fault:
+        lines = sql.splitlines()
+        if 0 < fault.line <= len(lines):
+            console = Console(stderr=True)
+            console.print(lines[fault.line - 1], highlight=False, markup=False, soft_wrap=True)
+            console.print(" " * (fault.column - 1) + "^", highlight=False)
+            if fault.rewrite:
+                console.print(f"answered would be: {fault.rewrite}", highlight=False, markup=False, soft_wrap=True)
+        raise
+
+
+def follow(inquiry: Inquiry) -> Result:
+    """Run a question with its progress on stderr while that is a terminal; a refusal brings the nearest request that passes."""
+    console = Console(stderr=True)
+    with console.status("asking") as status:
+        try:
+            return inquiry.run(lambda stage, waiting: status.update(f"{stage}: {', '.join(waiting) or 'complete'}"))
         except Overreach as refusal:
-            nearest = counter_offer(refusal, sql=sql, desk=desk, standard=standard)
-            if nearest is not None and refusal.nearest is not None:
-                price = f" --budget {refusal.nearest.rho / NANO:g}" if refusal.nearest.rho < rho else ""
+            nearest = inquiry.offer(refusal)
+            if nearest is not None:
+                dear = refusal.nearest is not None and any(item.item == "precision" for item in refusal.violations)
+                price = f" --budget {refusal.nearest.rho / NANO:g}" if dear and refusal.nearest is not None else ""
                 refusal.fix = f'ask the nearest request that passes: -e "{nearest}"{price}'
             raise
-        except QueryFault as fault:
-            if fault.line:
-                console.print(sql.splitlines()[fault.line - 1], highlight=False, markup=False, soft_wrap=True)
-                console.print(" " * (fault.column - 1) + "^", highlight=False)
-            raise
 
 
-def counter_offer(refusal: Overreach, *, sql: str, desk: Desk, standard: str) -> str | None:
-    """Return a refused question as the statement that would pass, if there is one."""
-    if refusal.nearest is None:
-        return None
-    schema = desk.standard(standard)
-    plan = refusal.nearest
-    question = parse(sql, standard=schema, purpose=plan.purpose, parties=plan.parties, rho=plan.rho, shared=plan.shared)
-    return spell(narrow(question, plan), schema)
-
-
-def show(answered: Answered, *, as_json: bool) -> None:
-    """Print an answer: a table for people, or one JSON object."""
+def show_preview(preview: Preview, *, as_json: bool) -> None:
+    """Print what a question would meet and cost."""
     if as_json:
-        import json  # noqa: PLC0415
-
-        sys.stdout.write(json.dumps(to_json(answered), ensure_ascii=False) + "\n")
-        return
-    console = Console()
-    console.print(table(answered))
-    receipt = answered.answer.receipt
-    spent = ", ".join(
-        f"{party} {nano / NANO:g} (left {receipt['left'][party] / NANO:g})"
-        for party, nano in receipt["charged"].items()
-    )
-    console.print(f"charged in rho: {spent}")
-    console.print(f"receipt: session {receipt['session'][:16]}, plan {receipt['plan_hash'][:16]}")
+        _print_json(preview.to_json())
+    else:
+        Console().print(str(preview), highlight=False, markup=False, soft_wrap=True)
 
 
-def table(answered: Answered) -> Table:
+def show(result: Result, *, as_json: bool, output: Path | None) -> None:
+    """Print an answer: a table for people, or one JSON object; or write it to a file and say so on stderr."""
+    if output is not None:
+        result.write(output)
+        Console(stderr=True).print(
+            f"{len(result.table.rows)} rows written to {output.name}. {result.cost}", highlight=False
+        )
+    elif as_json:
+        _print_json(result.to_json())
+    else:
+        console = Console()
+        console.print(table(result))
+        for note in result.table.notes:
+            console.print(note, highlight=False, markup=False)
+        console.print(result.cost, highlight=False)
+        told = ", ".join(session[:16] for session in result.sources)
+        console.print(f"receipt: session {told}", highlight=False)
+
+
+def table(result: Result) -> Table:
     """Return the answer as a table for a terminal."""
     view = Table(show_edge=False)
-    groups = [output.name for output in answered.question.outputs if output.what == "group"]
-    values = [output for output in answered.question.outputs if output.what != "group"]
-    for name in groups:
-        view.add_column(name)
-    for output in values:
-        view.add_column(f"{output.name} (± 95 %)", justify="right")
-    rows = answered.rows()
-    if any(row.caution for row in rows):
+    for name in result.table.columns:
+        if name in result.table.labels:
+            view.add_column(name)
+        else:
+            view.add_column(f"{name} (± 95 %)", justify="right")
+    if any(result.table.cautions):
         view.add_column("caution")
-    for row in rows:
-        cells = ["-" if figure is None else write(figure) for figure in row.figures.values()]
-        view.add_row(*row.group, *cells, *([row.caution] if row.caution else []))
+    for row, caution in zip(result.table.rows, result.table.cautions, strict=True):
+        view.add_row(*map(shown, row), *([caution] if caution else []))
     return view
 
 
-def write(figure: Estimate) -> str:
-    """Write a value with its half-width, rounded to what the error leaves meaningful."""
-    half = figure.half_width()
-    digits = 0 if half >= 10 or figure.value.denominator == 1 else 2
-    return f"{float(figure.value):,.{digits}f} ± {half:,.{digits}f}"
+def list_jobs(client: Client, *, as_json: bool) -> None:
+    """Print every question that the desk put, newest first."""
+    listed = [
+        {"id": job.id, "asked_at": job.asked_at, "state": job.state(), "purpose": job.asking.purpose, "sql": job.sql}
+        for job in client.jobs()
+    ]
+    if as_json:
+        _print_json({"schema_version": "1", "jobs": listed})
+        return
+    view = Table(show_edge=False)
+    for name in ("id", "state", "purpose", "sql"):
+        view.add_column(name, overflow="fold")
+    for job in listed:
+        view.add_row(str(job["id"])[:16], str(job["state"]), str(job["purpose"]), " ".join(str(job["sql"]).split()))
+    Console().print(view)
 
 
-def to_json(answered: Answered) -> dict[str, object]:
-    """Return an answer as a versioned JSON object; figures as decimal texts."""
-    rows = []
-    outputs = [output for output in answered.question.outputs if output.what == "group"]
-    for row in answered.rows():
-        told: dict[str, object] = dict(zip((output.name for output in outputs), row.group, strict=True))
-        for name, figure in row.figures.items():
-            told[name] = None if figure is None else f"{float(figure.value):.6f}"
-            told[f"{name}_half_width"] = None if figure is None else f"{figure.half_width():.6f}"
-        rows.append(told | ({"caution": row.caution} if row.caution else {}))
-    return {"schema_version": "1", "sql": answered.sql, "rows": rows, "receipt": answered.answer.receipt}
+def watch_job(client: Client, session: str) -> Result:
+    """Follow a question to its end, one JSON line on stdout for each piece of news; the last one says that it is the last."""
+
+    def tell(stage: str, waiting: tuple[str, ...]) -> None:
+        news = {"id": job.id, "stage": stage, "waiting_for": list(waiting), "terminal": stage in ENDED}
+        sys.stdout.write(json.dumps(news) + "\n")
+        sys.stdout.flush()
+
+    job = client.job(session)
+    return job.result(tell)
+
+
+def _print_json(document: object) -> None:
+    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")

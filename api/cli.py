@@ -17,13 +17,16 @@ node_app = typer.Typer(no_args_is_help=True, help="Run an institution's node.")
 desk_app = typer.Typer(no_args_is_help=True, help="Keep an asker's keys.")
 app.add_typer(exchange_app, name="exchange")
 app.add_typer(node_app, name="node")
+job_app = typer.Typer(no_args_is_help=True, help="Find questions again that were asked.")
 app.add_typer(desk_app, name="desk")
+app.add_typer(job_app, name="job")
 
-FAILED, REFUSED = 1, 3
-"""Exit codes: 0 done, 1 failed, 3 refused by policy, budget or a lien; 2 is the shell's for a wrong command line."""
+FAILED, REFUSED, UNREACHABLE = 1, 3, 4
+"""Exit codes: 0 done, 1 failed, 2 a wrong command line, 3 refused by policy, budget or a lien, 4 nobody could be reached."""
 
 Home = Annotated[Path, typer.Argument(help="Directory that holds the keys, the journal and the catalogue.")]
 Address = Annotated[str, typer.Option("--exchange", envvar="TOUCHSTONE_URL", help="Address of the exchange.")]
+Session = Annotated[str, typer.Argument(help="Id of the question's session, or its beginning.")]
 Lifeline = Annotated[bool, typer.Option("--lifeline", hidden=True)]
 
 
@@ -189,23 +192,103 @@ def desk_init(
 def query(
     home: Home,
     *,
-    sql: Annotated[str, typer.Option("-e", "--sql", help="Joint SQL over a standard.")],
     purpose: Annotated[str, typer.Option(help="Declared purpose, for example credit-risk-statistics.")],
     exchange: Address,
-    budget: Annotated[float, typer.Option(min=1e-9, max=100, help="Price in rho that each institution charges.")] = 0.1,
+    sql: Annotated[str | None, typer.Option("-e", "--sql", help="Joint SQL over a standard.")] = None,
+    file: Annotated[Path | None, typer.Option("-f", "--file", help="File that holds the statement.")] = None,
+    accuracy: Annotated[
+        list[str] | None, typer.Option(help="Half-width wanted at 95 %, as column=number; may be repeated.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=1e-9, max=100, help="Price in rho that each institution charges.")
+    ] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Rows to expect in a group, for predicted errors.")] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="Tell price, error and verdicts; ask nothing.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ask even where a stored answer would do.")] = False,
     shared: Annotated[
         int | None, typer.Option(min=0, help="Share the noise: withstand this many colluding institutions.")
     ] = None,
-    standard: Annotated[str, typer.Option(help="Standard that the statement reads from.")] = "consumer_credit/1",
+    standard: Annotated[
+        str | None, typer.Option(help="Standard to read from, name/version; the newest of this name if not given.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write to a file: .parquet, .csv, .xlsx or .json.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Ask a joint question and print each value with its 95 % half-width, the price and the receipt."""
-    from api.asking import ask, show  # noqa: PLC0415
+    from api import asking  # noqa: PLC0415
+    from exchange import connect  # noqa: PLC0415
 
-    answered = ask(
-        home, sql=sql, purpose=purpose, exchange=exchange, rho=round(budget * 1e9), standard=standard, shared=shared
-    )
-    show(answered, as_json=as_json)
+    text = asking.statement(sql, file)
+    with connect(home, exchange) as client, asking.pointing_at(text):
+        inquiry = client.query(
+            text,
+            purpose=purpose,
+            accuracy=asking.wanted_errors(accuracy) if accuracy else None,
+            budget=budget,
+            rows=rows,
+            shared=shared,
+            standard=standard,
+            fresh=fresh,
+        )
+        if preview:
+            asking.show_preview(inquiry.preview(), as_json=as_json)
+        else:
+            asking.show(asking.follow(inquiry), as_json=as_json, output=output)
+
+
+@job_app.command("list")
+def job_list(
+    home: Home,
+    *,
+    exchange: Address,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List every question that this desk put, newest first."""
+    from api import asking  # noqa: PLC0415
+    from exchange import connect  # noqa: PLC0415
+
+    with connect(home, exchange) as client:
+        asking.list_jobs(client, as_json=as_json)
+
+
+@job_app.command("show")
+def job_show(
+    home: Home,
+    session: Session,
+    *,
+    exchange: Address,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write to a file: .parquet, .csv, .xlsx or .json.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Print the answer of a question; one that is still open is followed to its end."""
+    from api import asking  # noqa: PLC0415
+    from exchange import connect  # noqa: PLC0415
+
+    with connect(home, exchange) as client:
+        asking.show(client.job(session).result(), as_json=as_json, output=output)
+
+
+@job_app.command("watch")
+def job_watch(home: Home, session: Session, *, exchange: Address) -> None:
+    """Follow a question to its end: one JSON line for each piece of news, the last one marked as such."""
+    from api import asking  # noqa: PLC0415
+    from exchange import connect  # noqa: PLC0415
+
+    with connect(home, exchange) as client:
+        asking.watch_job(client, session)
+
+
+@job_app.command("receipt")
+def job_receipt(home: Home, session: Session, *, exchange: Address) -> None:
+    """Print the receipt of an answered question as JSON."""
+    from exchange import connect  # noqa: PLC0415
+
+    with connect(home, exchange) as client:
+        typer.echo(json.dumps(client.job(session).receipt(), indent=2, ensure_ascii=False))
 
 
 def main() -> None:
@@ -214,7 +297,15 @@ def main() -> None:
         app(standalone_mode=True)
     except PrivacyError as error:
         _complain(error)
-        sys.exit(REFUSED if isinstance(error, Refused) else FAILED)
+        sys.exit(_exit_code(error))
+
+
+def _exit_code(error: PrivacyError) -> int:
+    from exchange.line import Unreachable  # noqa: PLC0415
+
+    if isinstance(error, Refused):
+        return REFUSED
+    return UNREACHABLE if isinstance(error, Unreachable) else FAILED
 
 
 def _complain(error: PrivacyError) -> None:

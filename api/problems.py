@@ -1,5 +1,6 @@
 """Every error as a problem document (RFC 9457): one table, no echo of what was sent."""
 
+import asyncio
 import logging
 import secrets
 
@@ -7,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exchange.book import Closed, Mended
 from exchange.journal import NoSpace
@@ -31,6 +33,33 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unknown)
+    app.add_middleware(_Stopping)
+
+
+class _Stopping:
+    """Answers the requests that a stopping server cuts short, held polls most of all, with a 503 that clients know.
+
+    A server that stops cancels what does not end by itself; a caller that hangs up does not.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        started = scope["type"] != "http"
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        except asyncio.CancelledError:
+            if started:
+                raise
+            await _told(Closed())(scope, receive, send)
 
 
 def _respond(told: dict[str, object], status: int) -> JSONResponse:
@@ -41,6 +70,10 @@ def _respond(told: dict[str, object], status: int) -> JSONResponse:
 async def _known(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, PrivacyError):
         raise error
+    return _told(error)
+
+
+def _told(error: PrivacyError) -> JSONResponse:
     told = problems.document(error)
     for kind, (code, status, title) in _STORAGE.items():
         if isinstance(error, kind):

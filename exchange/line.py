@@ -25,6 +25,12 @@ monotonic = time.monotonic
 PATIENCE = 8
 """Times that a request is tried while the exchange cannot be reached."""
 
+LONGEST = 120
+"""Seconds that a request may take with all its repetitions: longer than any poll is held, shorter than anybody's patience."""
+
+MOST_BYTES = 64 << 20
+"""Bytes that an answer may have."""
+
 
 class Unreachable(PrivacyError):
     """The exchange could not be reached in time."""
@@ -69,17 +75,33 @@ class Line:
         self.close()
 
     def _call(self, method: str, path: str, body: bytes) -> Any:
+        until = monotonic() + LONGEST
         for attempt in range(PATIENCE):
             if attempt:
                 time.sleep(min(5.0, 0.1 * 2**attempt) * (0.5 + secrets.randbelow(1000) / 1000))
             try:
-                response = self._http.request(method, path, content=body, headers=self._headers(method, path, body))
-            except httpx2.TransportError:
+                status, data = self._try(method, path, body, until=until)
+            except httpx2.RequestError:
+                if monotonic() > until:
+                    break
                 continue
-            if response.status_code == 503:
+            if status == 503:
                 continue
-            return self._read(response)
-        raise Unreachable(
+            return _read(status, data)
+        raise self._gone()
+
+    def _try(self, method: str, path: str, body: bytes, *, until: float) -> tuple[int, bytes]:
+        data = bytearray()
+        with self._http.stream(method, path, content=body, headers=self._headers(method, path, body)) as response:
+            # bit by bit, an answer could go on for ever without any single wait being long
+            for chunk in response.iter_raw():
+                data += chunk
+                if len(data) > MOST_BYTES or monotonic() > until:
+                    raise self._gone()
+        return response.status_code, bytes(data)
+
+    def _gone(self) -> Unreachable:
+        return Unreachable(
             f"the exchange at {self.url} does not answer", fix="check that it runs and that outbound traffic is allowed"
         )
 
@@ -93,13 +115,19 @@ class Line:
             now=int(self._seconds()),
             token_id=secrets.token_hex(16),
         )
-        return {"authorization": f"Bearer {proof}", "content-type": "application/json"}
+        # an answer is read as it comes: none that is packed can unfold to more than was sent
+        return {
+            "authorization": f"Bearer {proof}",
+            "content-type": "application/json",
+            "accept-encoding": "identity",
+        }
 
-    def _read(self, response: httpx2.Response) -> Any:
-        try:
-            document = json.loads(response.content)
-        except ValueError:
-            document = None
-        if response.status_code >= 400 or document is None:
-            raise problems.error(document)
-        return document
+
+def _read(status: int, data: bytes) -> Any:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        document = None
+    if status >= 400 or document is None:
+        raise problems.error(document)
+    return document

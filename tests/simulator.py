@@ -770,7 +770,7 @@ class Liar:
         roster, held = self.spoken[session]
         key = world.public_key(ask.key)
         texts = self.ciphertexts(session, ask=ask, plan=plan, key=key, roster=roster, held=held)
-        fields = {"session": session, "roster_hash": roster, "charged": 0, "left": 0}
+        fields = {"session": session, "roster_hash": roster, "charged": 0, "left": 0, "seq": 0, "head": "0" * 64}
         if self.trick == "other roster":
             fields["roster_hash"] = world.bytes(32).hex()
         if self.trick == "other session":

@@ -452,6 +452,8 @@ any_message = st.one_of(
         ciphertexts=st.lists(_text, max_size=3).map(tuple),
         charged=_amount,
         left=_amount,
+        seq=_amount,
+        head=hex32,
     ),
     st.builds(messages.Abort, session=hex32, reason=_text),
     st.builds(messages.Appraisal, asset=_text, report=hex32, releases=st.lists(hex32, max_size=3).map(tuple)),

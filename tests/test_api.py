@@ -1,15 +1,20 @@
 """The exchange over real HTTP, as a stranger, a curious member and a careless client meet it."""
 
+import gzip
 import json
+import os
 import secrets
+import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.demo import people, town
-from exchange.line import Line
+from exchange import line as line_room
+from exchange.line import Line, Unreachable
 from exchange.protocol.envelope import sign
 from exchange.protocol.errors import Denied, Unknown
 from exchange.protocol.messages import Appraisal, Offer, Publication
@@ -198,3 +203,109 @@ def test_health_needs_no_key_and_tells_no_secret(exchange):
     assert set(told) == {"status", "journal"}
     assert told["status"] == "serving"
     assert told["journal"] > 0
+
+
+def test_an_exchange_that_stops_tells_held_polls_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(line_room.time, "sleep", lambda _: None)
+    told = {"wait": 20, "seq": 5, "head": "0" * 64}
+    with town.Town(tmp_path, people.synthesise(tmp_path, rows=1000), clock=lambda: time.time_ns() // 1000) as made:
+        made.settle()
+        made.start_exchange()
+        with Line(made.url, party="bank-b", key=key_of(made, "bank-b")) as line, ThreadPoolExecutor(2) as pool:
+            raw = pool.submit(call, made, "POST", "/v1/poll", canonical.encode(told))
+            held = pool.submit(line.post, "/v1/poll", told)
+            assert not _ends(raw, within=1), "the poll is held"
+            os.kill(made.running()["exchange"], signal.SIGTERM)
+            answer = is_problem(raw.result(timeout=10), 503, "TS-SYS-001")
+            assert answer["title"] == "The service is stopping"
+            with pytest.raises(Unreachable, match="does not answer"):
+                held.result(timeout=10)
+
+
+def line_to(answer, monkeypatch):
+    """A line whose far end is a function, and the clock that passes with each pause and each part of an answer."""
+    passed = [0.0]
+    monkeypatch.setattr(line_room, "monotonic", lambda: passed[0])
+    monkeypatch.setattr(line_room.time, "sleep", lambda seconds: passed.__setitem__(0, passed[0] + seconds))
+    line = Line("http://exchange", party="bank-a", key=Ed25519PrivateKey.generate())
+    line._http = httpx2.Client(
+        base_url=line.url, transport=httpx2.MockTransport(lambda request: answer(request, passed))
+    )
+    return line, passed
+
+
+def drip(passed, *, seconds, size=1):
+    while True:
+        passed[0] += seconds
+        yield b"0" * size
+
+
+def silence(request, passed):
+    passed[0] += 60
+    raise httpx2.ReadTimeout("silence", request=request)
+
+
+def test_an_answer_without_an_end_is_given_up(monkeypatch):
+    line, passed = line_to(lambda _, passed: httpx2.Response(200, content=drip(passed, seconds=50)), monkeypatch)
+    with line, pytest.raises(Unreachable):
+        line.get("/v1/parties")
+    assert passed[0] <= line_room.LONGEST + 50
+    monkeypatch.setattr(line_room, "MOST_BYTES", 1000)
+    line, passed = line_to(
+        lambda _, passed: httpx2.Response(200, content=drip(passed, seconds=0, size=300)), monkeypatch
+    )
+    with line, pytest.raises(Unreachable):
+        line.get("/v1/parties")
+
+
+def test_an_exchange_that_says_nothing_is_given_up_before_all_patience_is_spent(monkeypatch):
+    line, passed = line_to(silence, monkeypatch)
+    with line, pytest.raises(Unreachable):
+        line.get("/v1/parties")
+    assert line_room.LONGEST <= passed[0] <= line_room.LONGEST + 60
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [
+        (200, b"[" * 100_000, {}),
+        (200, b"{}", {"content-encoding": "gzip", "content-length": "7"}),
+        (200, gzip.compress(b"{}"), {"content-encoding": "gzip"}),
+        (200, b"", {}),
+        (200, b"null", {}),
+        (200, b"9" * 10_000, {}),
+        (500, b"Internal Server Error", {}),
+        (404, b"\xff", {}),
+        (302, b"", {"location": "http://elsewhere"}),
+    ],
+    ids=range(9),
+)
+def test_whatever_comes_back_is_a_document_or_an_error_of_ours(monkeypatch, status, body, headers):
+    line, _ = line_to(lambda _, __: httpx2.Response(status, content=iter([body]), headers=headers), monkeypatch)
+    with line:
+        try:
+            assert line.get("/v1/parties") == {}
+        except PrivacyError:
+            return
+        assert body == b"{}"
+
+
+def test_an_exchange_that_is_not_ready_is_asked_again(monkeypatch):
+    answers = iter([(503, b"{}"), (503, b""), (200, b'{"a":1}')])
+
+    def answer(*_):
+        status, body = next(answers)
+        return httpx2.Response(status, content=iter([body]))
+
+    line, passed = line_to(answer, monkeypatch)
+    with line:
+        assert line.get("/v1/parties") == {"a": 1}
+    assert passed[0] > 0
+
+
+def _ends(future, *, within):
+    try:
+        future.result(timeout=within)
+    except TimeoutError:
+        return False
+    return True

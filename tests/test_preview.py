@@ -17,7 +17,7 @@ from api import asking
 from api.demo import people, town
 from exchange.analyst import desk as desk_room
 from exchange.analyst.desk import Desk
-from exchange.analyst.query import parse
+from exchange.analyst.reading import parse
 from exchange.hub import catalog, previews, rounds
 from exchange.hub.previews import Previews
 from exchange.hub.store import Store

@@ -1,5 +1,6 @@
 """Problem documents: every error has a row, travels there and back, and hostile documents give a plain error."""
 
+import asyncio
 import importlib
 import pkgutil
 
@@ -12,6 +13,7 @@ import api
 import exchange
 import privacy
 import valuation
+from api.problems import _Stopping
 from exchange.protocol import problems
 from exchange.protocol.errors import Denied, Overreach, PeerFault, Taken, Unknown
 from privacy import canonical
@@ -136,3 +138,26 @@ def test_anything_else_gives_a_plain_error(told):
 )
 def test_unreadable_documents_give_a_plain_error(told):
     assert type(problems.error(told)) is PrivacyError
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "statuses"), [("http", [], [503]), ("http", ["http.response.start"], []), ("lifespan", [], [])]
+)
+def test_what_is_cut_short_is_answered_if_it_was_not_answered_yet(kind, said, statuses):
+    sent = []
+
+    async def cut_short(scope, receive, send):
+        for name in said:
+            await send({"type": name, "status": 200})
+        raise asyncio.CancelledError
+
+    async def send(message):
+        sent.append(message)
+
+    serving = _Stopping(cut_short)({"type": kind}, None, send)
+    if statuses:
+        asyncio.run(serving)
+    else:
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(serving)
+    assert [message["status"] for message in sent if "status" in message] == [200] * len(said) + statuses

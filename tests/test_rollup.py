@@ -15,7 +15,6 @@ from exchange.analyst.rollup import derive, holds
 from exchange.analyst.shelf import Shelf, Stored, cells_of
 from privacy.errors import Malformed
 from privacy.expression import (
-    UNKNOWN,
     Added,
     AllOf,
     AnyOf,
@@ -33,7 +32,7 @@ from privacy.expression import (
 )
 from privacy.plan import CountKnown, CountPresent, CountRows, CountUnits, Histogram, Plan, Sum
 from privacy.release import Release
-from privacy.terms import Bounds, Column, Kind, Standard
+from privacy.terms import UNKNOWN, Bounds, Column, Kind, Standard
 from tests import reference
 
 DOMAINS = {"region": ("north", "east", "south"), "product": ("card", "car")}

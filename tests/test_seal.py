@@ -256,10 +256,12 @@ def test_ciphertexts_come_as_a_tuple_of_one_at_least(numbers):
         Sealed(numbers, KEY)
 
 
-@pytest.mark.parametrize("name", [name for name, c in HOSTILE.items() if type(c) is int and 0 <= c < 1 << 6144])
+# the key is fresh, so how long a number is must not decide whether it is a case
+@pytest.mark.parametrize("name", [name for name, c in HOSTILE.items() if type(c) is int and c >= 0])
 def test_a_hostile_number_in_perfect_spelling_is_refused_from_the_wire(name):
+    number = HOSTILE[name]
     with pytest.raises(Malformed):
-        Sealed.from_wire([to_text(HOSTILE[name], octets=768)], KEY)
+        Sealed.from_wire([to_text(number, octets=max(768, (number.bit_length() + 7) // 8))], KEY)
 
 
 TEXT = to_text(C, octets=768)

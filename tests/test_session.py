@@ -1,8 +1,12 @@
 """The session's tables: random messages by parties and strangers never reorder, repeat or reopen anything."""
 
 import copy
+import json
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -10,9 +14,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from api.demo import people, town
+from exchange.analyst import desk as desk_room
+from exchange.analyst.desk import Desk
+from exchange.analyst.reading import parse
+from exchange.hub import catalog, keys, rounds
+from exchange.hub.store import Store
+from exchange.journal import RolledBack
+from exchange.line import Unreachable
+from exchange.node.agent import Agent
+from exchange.node.vault import Vault
 from exchange.protocol import session as tables
-from exchange.protocol.errors import PeerFault
-from exchange.protocol.messages import Abort, Accept, Commit, Consent, Decline, Share
+from exchange.protocol.errors import PeerFault, Unknown
+from exchange.protocol.keys import stored_key
+from exchange.protocol.messages import Abort, Accept, Ask, Commit, Consent, Decline, Share
 from exchange.protocol.session import (
     OVER,
     PART_TABLE,
@@ -27,7 +42,10 @@ from exchange.protocol.session import (
     print_tables,
     roster_hash,
 )
-from privacy.errors import Mismatch
+from exchange.standards import shipped
+from privacy import seal
+from privacy.errors import Malformed, Mismatch, Refused
+from privacy.masks import Masked
 
 SESSION, PLAN, KEY, OTHER = "5e" * 32, "b1" * 32, "ce" * 32, "00" * 32
 PARTIES = ("bank-a", "bank-b", "insurer-c")
@@ -51,7 +69,7 @@ def accept(nonce="aa", *, session=SESSION, plan=PLAN):
 
 
 def share(roster, text="c", *, session=SESSION):
-    return Share(session=session, roster_hash=roster, ciphertexts=(text,), charged=1, left=2)
+    return Share(session=session, roster_hash=roster, ciphertexts=(text,), charged=1, left=2, seq=3, head=OTHER)
 
 
 def sent(session, sender, message):
@@ -362,3 +380,208 @@ def test_the_module_prints_its_tables():
         assert f"| {origin} | {event} | {target} |" in told.stdout
     for (origin, move), target in PART_TABLE.items():
         assert f"| {origin} | {move} | {target} |" in told.stdout
+
+
+# -- the desk ----------------------------------------------------------------------------------------------------------
+
+
+class Endless:
+    """A line to an exchange that never ends a session; each of its answers takes ``pace`` seconds."""
+
+    def __init__(self, pace):
+        self.pace = pace
+        self.passed = 0
+        self.polls = 0
+        self.asked = Ask(plan={}, key=KEY, nonce=OTHER, expires=9).sealed_by("lender-x", SIGNING["stranger"])
+
+    def post(self, path, value):
+        self.asked = value
+        self.passed += self.pace
+        return {"id": value.id}
+
+    def get(self, path):
+        self.polls += 1
+        self.passed += self.pace
+        return {"heard": self.polls, "stage": "judging", "waiting_for": ["bank-a"], "ask": self.asked.to_json()}
+
+
+@pytest.mark.parametrize("pace", [1, 10, 60])
+@pytest.mark.parametrize(("mine", "seconds"), [(True, 6), (True, 300), (False, desk_room.PATIENCE)])
+def test_a_desk_gives_up_on_an_exchange_that_never_ends_a_session(tmp_path, monkeypatch, pace, mine, seconds):
+    desk_room.create(tmp_path, party="lender-x", pinned={})
+    line = Endless(pace)
+    desk = Desk(tmp_path, lambda _party, _key: line, ticking=lambda: line.passed)
+    monkeypatch.setattr(Desk, "registered_key", lambda _: KEY)
+    session = line.asked.id
+    if mine:
+        plan = type("Plan", (), {"to_json": dict})()
+        session = desk.ask(plan, now=1_800_000_000, seconds=seconds)
+    with pytest.raises(Refused, match="has not ended the session"):
+        desk.wait(session)
+    assert line.polls >= 1
+    limit = seconds + desk_room.MARGIN
+    assert limit < line.passed <= limit + 2 * pace
+
+
+# -- the head of a node's ledger ---------------------------------------------------------------------------------------
+
+NOW = 1_800_000_000
+SQL = "SELECT COUNT(*) FROM consumer_credit"
+
+
+class Rooms:
+    """A line straight into the exchange's rooms; ``lost`` swallows messages of sessions on their way."""
+
+    def __init__(self, store, party=""):
+        self.store = store
+        self.party = party
+        self.lost = False
+
+    def post(self, path, value):
+        match path.split("/")[2:]:
+            case ["datasets"]:
+                return catalog.register(self.store, value)
+            case ["policies"]:
+                return catalog.publish_policy(self.store, value)
+            case ["keys"]:
+                return keys.register(self.store, value)
+            case ["sessions"]:
+                return {"id": rounds.open_session(self.store, value, now=NOW)}
+            case ["sessions", session, "messages"]:
+                if self.lost:
+                    raise Unreachable("lost", fix="-")
+                return {"stage": rounds.receive(self.store, session, value, now=NOW).value}
+            case ["poll"]:
+                seq, head = rounds.witness(self.store, self.party, seq=value["seq"], head=value["head"])
+                return {"tasks": rounds.tasks(self.store.view(), self.party), "witnessed": {"seq": seq, "head": head}}
+        raise Unknown("page")
+
+
+@dataclass
+class Bench:
+    """An exchange, its nodes and an asker in one process; every step of a session is taken by hand."""
+
+    home: Path
+    store: Store
+    vaults: dict[str, Vault]
+    lines: dict[str, Rooms]
+    agents: dict[str, Agent]
+    desk: Desk
+    asked: int = 0
+
+    def answering(self):
+        """Open a session about a new question and lead it to where nodes answer; returns its id."""
+        self.asked += 1
+        sql = f"{SQL} WHERE balance >= {self.asked}"
+        plan = parse(
+            sql,
+            standard=shipped(town.STANDARD),
+            purpose=town.PURPOSE,
+            parties=list(self.vaults),
+            rho=1_000_000,
+            shared=None,
+        ).plan
+        session = self.desk.ask(plan, now=NOW)
+        for _ in ("judge", "commit"):
+            for party in self.vaults:
+                self.work(party)
+        assert self.store.view().session(session)[0].stage is Stage.ANSWERING
+        return session
+
+    def work(self, party):
+        """Let a node poll once and do what it is told; returns what it was told."""
+        tasks = self.agents[party]._poll()
+        for task in tasks:
+            self.agents[party].perform(task)
+        return [task["task"] for task in tasks]
+
+    def witnessed(self, party):
+        return self.store.view().witnessed(party)
+
+    def restart(self, party, home):
+        """Run the party's node on the ledger under ``home`` from now on."""
+        self.vaults[party].close()
+        self.vaults[party] = Vault.open(home, clock=lambda: NOW * 1_000_000)
+        self.agents[party] = Agent(self.vaults[party], self.lines[party], seconds=lambda: NOW)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    home = tmp_path_factory.mktemp("bench")
+    settled = town.Town(home, people.synthesise(home, rows=1000), clock=lambda: NOW * 1_000_000)
+    settled.settle()
+    store = Store.open(home / "exchange", clock=settled.clock)
+    names = ("bank-a", "bank-b", "bank-c")
+    vaults = {party: Vault.open(home / party, clock=settled.clock) for party in names}
+    lines = {party: Rooms(store, party) for party in names}
+    agents = {party: Agent(vaults[party], lines[party], seconds=lambda: NOW) for party in names}
+    for agent in agents.values():
+        agent.announce()
+    made = Bench(home, store, vaults, lines, agents, Desk(home / "lender-x", lambda _party, _key: Rooms(store)))
+    yield made
+    for vault in made.vaults.values():
+        vault.close()
+    store.close()
+
+
+def head_in(store, session, party):
+    told = json.loads(store.view().session(session)[0].shares[party].body)
+    return told["seq"], told["head"]
+
+
+def test_a_charge_is_witnessed_with_its_answer(bench):
+    session = bench.answering()
+    before = bench.witnessed("bank-a")
+    assert bench.work("bank-a") == ["answer"]
+    shown = bench.witnessed("bank-a")
+    assert shown == head_in(bench.store, session, "bank-a")
+    assert before[0] < shown[0] <= bench.vaults["bank-a"].head[0]
+    charged = bench.vaults["bank-a"].spending()[-1]
+    assert charged["session"] == session
+    assert charged["seq"] <= shown[0], "the head that was shown holds the charge"
+    assert bench.vaults["bank-a"].book.journal.hash_at(shown[0]) == shown[1]
+    assert [entry.kind for entry in bench.store.book.journal.entries()][-2:] == ["message", "witness"]
+
+
+def test_a_ledger_set_back_to_before_its_charge_is_noticed_at_the_next_poll(bench):
+    home = bench.home / "bank-b"
+    bench.answering()
+    backup = Path(shutil.copytree(home, bench.home / "backup", ignore=shutil.ignore_patterns("*.lock")))
+    assert bench.work("bank-b") == ["answer"]
+    bench.restart("bank-b", backup)
+    assert bench.vaults["bank-b"].head[0] > 0
+    with pytest.raises(RolledBack, match="which the exchange has witnessed"):
+        bench.work("bank-b")
+    bench.restart("bank-b", home)
+    bench.work("bank-b")
+
+
+def test_an_answer_that_comes_after_a_later_poll_is_taken_and_its_older_head_not_noted(bench):
+    session = bench.answering()
+    bench.lines["bank-c"].lost = True
+    assert bench.work("bank-c") == ["answer"]
+    bench.lines["bank-c"].lost = False
+    assert bench.work("bank-c") == ["answer"], "the same again, byte for byte"
+    later = bench.witnessed("bank-c")
+    assert later == bench.vaults["bank-c"].head
+    assert head_in(bench.store, session, "bank-c")[0] < later[0]
+
+
+def test_an_answer_with_another_history_than_was_shown_is_refused(bench):
+    session = bench.answering()
+    seq, head = bench.witnessed("bank-a")
+    held = bench.store.view().session(session)[0]
+    ask = bench.store.view().key(held.key_fingerprint)
+    key = stored_key(ask, bench.store.view().directory())
+    good = seal.seal(Masked((5,), key.n), key).to_wire()
+    signing = bench.vaults["bank-a"].signing
+    fields = {"session": session, "roster_hash": held.roster_hash, "charged": 0, "left": 0}
+    forked = Share(**fields, ciphertexts=tuple(good), seq=seq, head=OTHER if head != OTHER else KEY)
+    before = bench.store.book.head
+    with pytest.raises(PeerFault, match="another journal"):
+        rounds.receive(bench.store, session, forked.sealed_by("bank-a", signing), now=NOW)
+    bad = Share(**fields, ciphertexts=("A" * 1024,), seq=seq + 9, head=OTHER)
+    with pytest.raises(Malformed):
+        rounds.receive(bench.store, session, bad.sealed_by("bank-a", signing), now=NOW)
+    assert bench.store.book.head == before, "nothing of what is refused is witnessed"
+    assert bench.witnessed("bank-a") == (seq, head)

@@ -230,9 +230,13 @@ def test_the_journals_hold_the_whole_story(recorded):
     running.stop()
     session = answered.answer.release.session
     store = Store.open(home / "exchange", clock=lambda: time.time_ns() // 1000)
-    kinds = [entry.kind for entry in store.book.journal.entries()]
+    entries = list(store.book.journal.entries())
+    kinds = [entry.kind for entry in entries]
     held = store.view().session(session)
     store.close()
+    shares = [place for place, entry in enumerate(entries) if entry.body.get("envelope", {}).get("kind") == "share"]
+    shown = [entries[place + 1] for place in shares]
+    assert [entry.kind for entry in shown] == ["witness"] * 3, "an answer and its node's head are one write"
     assert kinds.count("session") == 1
     assert kinds.count("message") == 9
     assert kinds.count("folded") == 1
@@ -240,10 +244,13 @@ def test_the_journals_hold_the_whole_story(recorded):
     assert held[0].stage.value == "answered"
     vault = Vault.open(home / "bank-a", clock=lambda: time.time_ns() // 1000)
     own = [entry.kind for entry in vault.book.journal.entries()]
-    vault.close()
     order = [own.index(kind) for kind in ("judged", "charged", "noised")]
     assert order == sorted(order), "charged before noised"
+    witnessed = next(entry.body for entry in shown if entry.body["party"] == "bank-a")
+    assert vault.book.journal.hash_at(witnessed["seq"]) == witnessed["hash"]
+    assert witnessed["seq"] >= own.index("charged") + 1, "the head that was shown holds the charge"
     assert own[own.index("noised") :].count("moved") == 1, "the answer is stored after the noise"
+    vault.close()
 
 
 def test_a_session_ends_by_its_deadline_with_a_reason(tmp_path):

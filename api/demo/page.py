@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api.asking import Answered, write
+from exchange.analyst.noisy import Figure
+from exchange.analyst.result import Result, shown
 
 _WIDTH = 560
 _ROW = 30
@@ -34,7 +35,7 @@ def write_page(path: Path, told: Mapping[str, Any]) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    answered: Answered = told["answer"]
+    result: Result = told["answer"]
     valued = told["valued"]
     amounts = [
         ("value, low", valued.appraisal.low.money),
@@ -46,13 +47,13 @@ def write_page(path: Path, told: Mapping[str, Any]) -> Path:
     widest = max(money.amount for _, money in amounts)
     html = environment.get_template("summary.html.j2").render(
         told=told,
-        columns=[output.name for output in answered.question.outputs],
+        columns=result.table.columns,
         rows=[
-            (*row.group, *(row.caution if figure is None else write(figure) for figure in row.figures.values()))
-            for row in answered.rows()
+            tuple(caution if cell is None else shown(cell) for cell in row)
+            for row, caution in zip(result.table.rows, result.table.cautions, strict=True)
         ],
-        bars=_bars(answered),
-        chart_height=len(_bars(answered)) * _ROW + 24,
+        bars=_bars(result),
+        chart_height=len(_bars(result)) * _ROW + 24,
         amounts=[(label, money.shown(), float(money.amount / widest * 100)) for label, money in amounts],
         haircuts=[
             (name.replace("_", " "), f"{float(haircut.share):.1%}", haircut.reason)
@@ -67,21 +68,24 @@ def write_page(path: Path, told: Mapping[str, Any]) -> Path:
     return path.resolve()
 
 
-def _bars(answered: Answered) -> list[Bar]:
+def _bars(result: Result) -> list[Bar]:
     """Lay out the averages with their intervals; groups without a figure are in the table, not in the picture."""
+    place = result.table.columns.index("avg_balance")
     figures = [
-        (row.group[0], figure) for row in answered.rows() if (figure := row.figures.get("avg_balance")) is not None
+        (str(row[0]), figure, float(figure.value))
+        for row in result.table.rows
+        if isinstance(figure := row[place], Figure) and figure.value is not None
     ]
-    top = max((float(figure.value) + figure.half_width() for _, figure in figures), default=1.0) or 1.0
+    top = max((figure.high for _, figure, _ in figures), default=1.0) or 1.0
     scale = (_WIDTH - 250) / top
     return [
         Bar(
             label=label,
-            text=write(figure),
+            text=shown(figure),
             y=index * _ROW + 18,
-            value=round(float(figure.value) * scale, 1),
-            low=round(max(0.0, float(figure.value) - figure.half_width()) * scale, 1),
-            high=round((float(figure.value) + figure.half_width()) * scale, 1),
+            value=round(value * scale, 1),
+            low=round(max(0.0, figure.low) * scale, 1),
+            high=round(figure.high * scale, 1),
         )
-        for index, (label, figure) in enumerate(figures)
+        for index, (label, figure, value) in enumerate(figures)
     ]

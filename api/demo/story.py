@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -26,7 +26,10 @@ from api.demo.lending import Valued, pledge, value
 from api.demo.page import write_page
 from api.demo.people import Institution
 from api.demo.truth import Truth
+from exchange import connect
+from exchange.analyst.client import Client
 from exchange.analyst.desk import Desk
+from exchange.analyst.result import Result
 from exchange.node.vault import Vault
 from exchange.protocol.errors import Overreach, PeerFault, Taken
 from privacy import canonical
@@ -112,86 +115,96 @@ def _perform(telling: Telling, running: town.Town, institutions: list[Institutio
         telling.say(f"{one.party}: process {pid}, calls out, accepts no connection; dataset and policy are announced")
     telling.expect("four separate processes run", holds=len(set(running.running().values())) == 4)
     truth = Truth(institutions)
-    desk = asking.open_desk(home / "lender-x", url)
-    rival = asking.open_desk(home / "lender-y", url)
     telling.page |= {
         "institutions": [
             (one.party, f"{one.rows:,}", f"{one.persons:,}", Path(one.location.path).name) for one in institutions
         ],
         "group": group,
     }
-    with desk.line, rival.line:
+    with connect(home / "lender-x", url) as client, connect(home / "lender-y", url) as rival:
         telling.say("lender-x has no data: it makes its Paillier key (3072 bits), which never leaves its desk")
-        _ = desk.key
-        _joint(telling, desk, truth, group)
-        _refused(telling, desk, truth, group)
-        valued = _valued(telling, desk, truth, institutions[0], home)
-        _pledged(telling, desk, rival, valued, institutions[0].party)
+        _ = client.desk.key
+        _joint(telling, client, truth, group)
+        _refused(telling, client, truth, group)
+        valued = _valued(telling, client.desk, truth, institutions[0], home)
+        _pledged(telling, client.desk, rival.desk, valued, institutions[0].party)
     truth.close()
 
 
-def _joint(telling: Telling, desk: Desk, truth: Truth, group: str) -> None:
+def _joint(telling: Telling, client: Client, truth: Truth, group: str) -> None:
     sql = (
         f"SELECT {group}, COUNT(*), SUM(balance), AVG(balance) FROM consumer_credit "  # noqa: S608  parsed, never run
         f"WHERE product = 'card' GROUP BY {group}"
     )
     telling.step("3. lender-x asks all three at once, in SQL")
     telling.say(sql)
-    answered = _ask(telling, desk, sql)
-    telling.console.print(asking.table(answered))
-    receipt = answered.answer.receipt
+    telling.say("before anything is spent, every institution's own node tells what it would say:")
+    looked = client.query(sql, purpose=town.PURPOSE, rows=10_000).preview(seconds=30)
+    for line in looked.lines():
+        telling.say(f"  {line}")
+    telling.expect("the preview says that all would answer", holds=looked.allowed and all(looked.on_line.values()))
+    result = _ask(telling, client, sql)
+    telling.console.print(asking.table(result))
+    receipt = result.receipt
     for party, charged in receipt["charged"].items():
         telling.say(f"{party} charged {charged / NANO:g} rho; {receipt['left'][party] / NANO:g} left for lender-x")
     for seen in receipt["seen_by"]:
         telling.say(f"privacy loss seen by {seen['who']}: epsilon {float(seen['epsilon']):.2f} at delta 1e-6")
     telling.say(f"receipt: session {receipt['session'][:16]}…, plan {receipt['plan_hash'][:16]}…")
     known = truth.by(group)
-    release = answered.answer.release
-    for name in answered.question.plan.groups[0].domain:
-        rows, present, total = known.get(name, (0, 0, 0.0))
-        for key, true in (("count(*)", rows), ("count(balance)", present), ("sum(balance)", total)):
-            _near(telling, f"{key} of {name}", release, key, true, cell=(name,))
-    for row in answered.rows():
-        average = row.figures.get("avg_balance")
-        if average is not None:
-            _, present, total = known[row.group[0]]
-            near = abs(float(average.value) - total / present) <= SIGMAS * sqrt(average.variance)
-            telling.expect(f"avg(balance) of {row.group[0]} lies within {SIGMAS} standard errors", holds=near)
+    for row in result.table.records():
+        rows, present, total = known.get(str(row[group]), (0, 0, 0.0))
+        average = total / present if present else 0.0
+        for name, true in (("count", rows), ("sum_balance", total), ("avg_balance", average)):
+            _near(telling, f"{name} of {row[group]}", row, name, true)
     exact = set(receipt["charged"].values()) == {PRICE}
     telling.expect(f"each institution charged exactly {PRICE / NANO:g} rho", holds=exact)
-    again = _ask(telling, desk, sql)
-    same = again.answer.release.totals == release.totals and not any(again.answer.receipt["charged"].values())
-    telling.say("asked again: the same figures, to the last digit, at no charge")
+    again = _ask(telling, client, sql, fresh=True)
+    same = again.table == result.table and not any(again.receipt["charged"].values())
+    telling.say("the institutions asked again: the same figures, to the last digit, at no charge")
     telling.expect("the repeated question gave the same figures free of charge", holds=same)
-    telling.page |= {"sql": sql, "answer": answered, "receipt": receipt}
+    _rolled_up(telling, client, known)
+    telling.page |= {"sql": sql, "answer": result, "receipt": receipt}
 
 
-def _refused(telling: Telling, desk: Desk, truth: Truth, group: str) -> None:
+def _rolled_up(telling: Telling, client: Client, known: Mapping[str, tuple[int, int, float]]) -> None:
+    """Ask for less than what is stored: nobody is asked and nothing is spent."""
+    sql = "SELECT COUNT(*), AVG(balance) FROM consumer_credit WHERE product = 'card'"
+    coarser = _ask(telling, client, sql)
+    telling.say(f"{sql}: read off the stored answer, for nothing")
+    telling.console.print(asking.table(coarser))
+    telling.expect("a coarser question is answered from what is stored", holds=coarser.free)
+    (row,) = coarser.table.records()
+    _near(telling, "count of all cards", row, "count", sum(rows for rows, _, _ in known.values()))
+
+
+def _refused(telling: Telling, client: Client, truth: Truth, group: str) -> None:
     sql = (
         f"SELECT {group}, COUNT(*), SUM(credit_limit) FROM consumer_credit "  # noqa: S608  parsed, never run
         f"WHERE product = 'card' GROUP BY {group}"
     )
     telling.step("4. A question that its purpose does not cover")
     telling.say(sql)
+    inquiry = client.query(sql, purpose=town.PURPOSE, budget=PRICE / NANO, fresh=True)
     try:
-        _ask(telling, desk, sql)
+        inquiry.run()
     except Overreach as refusal:
         items = sorted({(v.item, v.why) for v in refusal.violations})
         for item, why in items:
             telling.say(f"[red]refused[/red]: {item}: {why}")
-        offer = asking.counter_offer(refusal, sql=sql, desk=desk, standard=town.STANDARD)
+        offer = inquiry.offer(refusal)
         telling.say(f"nearest request that passes: {offer}")
-        telling.expect(
-            "the refusal names the offending item and no other", holds=[i for i, _ in items] == ["credit_limit as sum"]
-        )
+        named = {item.partition(" as ")[0] for item, _ in items}
+        telling.expect("the refusal names the offending column and no other", holds=named == {"credit_limit"})
         telling.expect("the refusal offers a request that passes", holds=offer is not None)
         telling.page |= {"refused": sql, "violations": items, "offer": offer}
         if offer is not None:
             telling.say("accepted in one step:")
-            answered = _ask(telling, desk, offer)
-            telling.console.print(asking.table(answered))
-            for name, (rows, _, _) in truth.by(group).items():
-                _near(telling, f"count(*) of {name}", answered.answer.release, "count(*)", rows, cell=(name,))
+            result = _ask(telling, client, offer, fresh=True)
+            telling.console.print(asking.table(result))
+            known = truth.by(group)
+            for row in result.table.records():
+                _near(telling, f"count of {row[group]}", row, "count", known.get(str(row[group]), (0, 0, 0))[0])
         return
     telling.expect("the question is refused", holds=False)
 
@@ -206,7 +219,7 @@ def _valued(telling: Telling, desk: Desk, truth: Truth, one: Institution, home: 
         progress=lambda _stage, _waiting: None,
     )
     for key, true in truth.quality(0).items():
-        _near(telling, f"{key} of {one.party}", valued.measured.release, key, true)
+        _near_cell(telling, f"{key} of {one.party}", valued.measured.release, key, true)
     appraisal, quoted = valued.appraisal, valued.quoted
     alpha = Decimal(str(appraisal.central.find("quality.alpha").value))
     telling.say(f"quality, measured at the node under differential privacy: {alpha:.4f}")
@@ -266,13 +279,22 @@ def _audit(telling: Telling, institutions: list[Institution], home: Path) -> Non
     telling.page["ledger"] = rows
 
 
-def _ask(telling: Telling, desk: Desk, sql: str) -> asking.Answered:
+def _ask(telling: Telling, client: Client, sql: str, *, fresh: bool = False) -> Result:
     with telling.console.status("asking") as status:
-        return asking.put(desk, sql=sql, purpose=town.PURPOSE, rho=PRICE, standard=town.STANDARD, tell=status.update)
+        inquiry = client.query(sql, purpose=town.PURPOSE, budget=PRICE / NANO if fresh else None, fresh=fresh)
+        return inquiry.run(lambda stage, waiting: status.update(f"{stage}: {', '.join(waiting) or 'complete'}"))
 
 
-def _near(telling: Telling, what: str, release: Release, key: str, true: float, *, cell: tuple[str, ...] = ()) -> None:
-    estimate = release.estimate(key, cell)
+def _near(telling: Telling, what: str, row: Mapping[str, str | float | None], name: str, true: float) -> None:
+    """Expect a figure within so many standard errors of the truth; its interval is 1.96 of them on each side."""
+    value, low, high = (row[name + end] for end in ("", "_low", "_high"))
+    if isinstance(value, float) and isinstance(low, float) and isinstance(high, float):
+        near = abs(value - true) <= SIGMAS * (high - low) / 2 / 1.96
+        telling.expect(f"{what} lies within {SIGMAS} standard errors of the truth", holds=near)
+
+
+def _near_cell(telling: Telling, what: str, release: Release, key: str, true: float) -> None:
+    estimate = release.estimate(key)
     near = abs(float(estimate.value) - true) <= SIGMAS * sqrt(estimate.variance)
     telling.expect(f"{what} lies within {SIGMAS} standard errors of the truth", holds=near)
 

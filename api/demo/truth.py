@@ -44,7 +44,7 @@ class Truth:
         return dict(
             zip(
                 (
-                    "count(*)", "count(product)", "count(month)", "count(balance)", "count(credit_limit)",
+                    "count(*)", "filled(product)", "filled(month)", "filled(balance)", "filled(credit_limit)",
                     "valid(product)", "valid(month)", "valid(balance)", "valid(credit_limit)",
                 ),
                 self._engine.execute(

@@ -8,13 +8,13 @@ from dataclasses import replace
 from fractions import Fraction
 from math import inf, isfinite, sqrt
 
+from exchange.analyst.desk import variances
 from exchange.analyst.noisy import Figure, Noisy
 from exchange.analyst.pricing import Target, cheapest
 from exchange.analyst.question import Question
 from exchange.analyst.shelf import Cells
 from privacy.expression import decimals, extent
 from privacy.plan import CountUnits, Histogram, Measure, Plan, Sum, width
-from privacy.sensitivity import calibrate
 from privacy.terms import Standard
 
 Figures = Mapping[str, Sequence[Figure | None]]
@@ -25,11 +25,6 @@ Evaluate = Callable[[Question, Cells], Figures]
 
 Z95 = 1.959963984540054
 """Deviations on each side of a 95 % interval (the 0.975 quantile of the standard normal law)."""
-
-
-def variances(plan: Plan) -> dict[str, Fraction]:
-    """Return by measure key the variance of a cell's noise in the answer, in integer units squared: that of all parties."""
-    return {scale.measure.key: len(plan.parties) * (scale.sigma * scale.grain) ** 2 for scale in calibrate(plan)}
 
 
 def assumed(plan: Plan, standard: Standard, *, rows: int) -> Cells:

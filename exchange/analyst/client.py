@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Self
 
 from exchange.analyst.asker import Asker, Asking, Job
+from exchange.analyst.desk import Desk
 from exchange.analyst.inquiry import Inquiry, Wish
 from exchange.analyst.reading import table_of
 from exchange.protocol.errors import Unknown
@@ -34,17 +35,17 @@ from privacy.terms import NANO
 def connect(home: str | Path | None = None, exchange: str | None = None) -> "Client":
     """Open the desk under ``home`` on its line to the exchange at the URL ``exchange``.
 
-    Without them: the environment's ``TOUCHSTONE_DESK`` and ``TOUCHSTONE_EXCHANGE``.
+    Without them: the environment's ``TOUCHSTONE_DESK`` and ``TOUCHSTONE_URL``.
 
     Raises:
         Unknown: if there is no desk, or nothing says where it or the exchange is.
     """
     where = home or os.environ.get("TOUCHSTONE_DESK")
-    url = exchange or os.environ.get("TOUCHSTONE_EXCHANGE")
+    url = exchange or os.environ.get("TOUCHSTONE_URL")
     if not where:
         raise Unknown("desk named (give its directory, or set TOUCHSTONE_DESK)")
     if not url:
-        raise Unknown("exchange named (give its address, or set TOUCHSTONE_EXCHANGE)")
+        raise Unknown("exchange named (give its address, or set TOUCHSTONE_URL)")
     return Client(Asker(Path(where), url))
 
 
@@ -53,6 +54,11 @@ class Client:
 
     def __init__(self, asker: Asker) -> None:
         self._asker = asker
+
+    @property
+    def desk(self) -> Desk:
+        """The desk itself, for what is not a question: keys, offers, liens."""
+        return self._asker.desk
 
     def query(
         self,

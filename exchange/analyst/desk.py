@@ -40,6 +40,7 @@ from exchange.protocol.messages import (
 from exchange.protocol.session import OVER, Stage, check_commits, roster_hash
 from privacy import canonical, seal
 from privacy.errors import Mismatch, Refused
+from privacy.expression import decimals
 from privacy.ledger import coalitions, epsilon
 from privacy.necessity import Violation, atoms
 from privacy.packing import layout_of, unpack
@@ -51,6 +52,9 @@ from privacy.unseal import SecretKey
 
 PATIENCE = 120
 """Seconds that a session may take before it expires without cost to anybody who has not charged."""
+
+MARGIN = 90
+"""Seconds that a desk waits for the end of a session beyond its deadline: clocks may differ by a minute."""
 
 HELD = 60
 """Seconds that the exchange is asked to hold a preview."""
@@ -64,11 +68,12 @@ Progress = Callable[[str, tuple[str, ...]], None]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A release with its receipt (canonical JSON) and the least count of a group worth showing."""
+    """A release with its receipt (canonical JSON), the least count of a group worth showing, and the data's versions."""
 
     release: Release
     receipt: Mapping[str, Any]
     min_group: int
+    versions: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,7 @@ class Desk:
         self._key: SecretKey | None = None
         self._registered = False
         self._ticking = ticking
+        self._deadlines: dict[str, float] = {}
         self.line = line_to(self.party, self._signing)
 
     @property
@@ -134,10 +140,28 @@ class Desk:
         """Fetch a published standard, ``name/version``."""
         return Standard.from_json(self.line.get(f"/v1/standards/{name}"))
 
+    def standards(self) -> frozenset[str]:
+        """Return the standards, ``name/version``, under which an institution registered a dataset."""
+        return frozenset(row["standard"] for row in self._listed())
+
     def holders(self, standard: str) -> tuple[str, ...]:
         """Return the institutions that registered a dataset under a standard."""
-        listed = self.line.get("/v1/datasets")["datasets"]
-        return tuple(sorted({row["owner"] for row in listed if row["standard"] == standard}))
+        return tuple(sorted({row["owner"] for row in self._listed() if row["standard"] == standard}))
+
+    def versions(self, plan: Plan) -> dict[str, str]:
+        """Return the published versions of the data of a plan's parties; a party that withdrew its data has none."""
+        told = {row["owner"]: row["refreshed"] for row in self._listed() if row["standard"] == plan.standard}
+        return {party: told[party] for party in plan.parties if party in told}
+
+    def record(self, session: str) -> Mapping[str, Any]:
+        """Return what the exchange tells of a session now, unchecked."""
+        return dict(self.line.get(f"/v1/sessions/{session}"))
+
+    def _listed(self) -> list[dict[str, str]]:
+        match self.line.get("/v1/datasets"):
+            case {"datasets": list(rows)} if all(isinstance(row, dict) for row in rows):
+                return [{str(key): str(value) for key, value in row.items()} for row in rows]
+        raise PeerFault("the exchange's list is not one of datasets", fix="report the exchange")
 
     def ask(self, plan: Plan, *, now: int, seconds: int = PATIENCE) -> str:
         """Open a session for a plan and return its id; ``now`` in seconds since 1970, to be answered in ``seconds``.
@@ -152,9 +176,11 @@ class Desk:
             expires=now + seconds,
         )
         signed = self.sign(message)
+        asked = self._ticking()
         told = self.line.post("/v1/sessions", signed)
         if told != {"id": signed.id}:
             raise Mismatch("the exchange opened another session than the one asked for", fix="report the exchange")
+        self._deadlines[signed.id] = asked + seconds
         return signed.id
 
     def preview(self, plan: Plan, *, now: int, seconds: int = 5) -> Outlook:
@@ -216,15 +242,23 @@ class Desk:
         return public.fingerprint
 
     def wait(self, session: str, progress: Progress = lambda _stage, _waiting: None) -> Mapping[str, Any]:
-        """Follow a session until it is over and return its record.
+        """Follow a session until it is over and return its record; at most until its deadline and a margin have passed.
+
+        A session that another desk has asked is given the usual time.
 
         Raises:
             Overreach: if a node's policy refuses the plan, with its items.
-            Refused: if a node declines or gives up, or the deadline passes; nothing was opened.
+            Refused: if a node declines or gives up, the deadline passes, or the exchange does not end the session then;
+                nothing was opened.
             PeerFault, Mismatch: if the exchange tells of something else than this session.
         """
+        until = self._deadlines.get(session, self._ticking() + PATIENCE) + MARGIN
         seen = -1
         while True:
+            if self._ticking() > until:
+                raise Refused(
+                    f"the exchange has not ended the session {MARGIN} s after its deadline", fix="report the exchange"
+                )
             record = self.line.get(f"/v1/sessions/{session}?wait=10&seen={seen}")
             match record:
                 case {"heard": int(seen), "stage": str(told), "waiting_for": list(waiting)} if told in STAGES:
@@ -254,16 +288,11 @@ class Desk:
         product = seal.fold(parts)
         if product.to_wire() != record.get("product"):
             raise Mismatch("the exchange's product is not that of the signed answers", fix="report the exchange")
-        totals = unpack(self.key.open(product), layout_of(plan, modulus_bits=public.bits))
-        variances = {scale.measure.key: len(plan.parties) * scale.sigma * scale.sigma for scale in calibrate(plan)}
-        decimals = {
-            measure.key: standard.column(measure.column).decimals
-            for measure in plan.measures
-            if isinstance(measure, Sum)
-        }
-        release = Release(plan, session, totals, variances, decimals)
+        lattice = unpack(self.key.open(product), layout_of(plan, modulus_bits=public.bits))
+        release = _release(plan, session, lattice, standard)
         least = max(accept.min_group for accept in accepts.values())
-        return Answer(release, receipt(release, asker=self.party, shares=shares), least)
+        versions = {party: accept.version for party, accept in accepts.items()}
+        return Answer(release, receipt(release, asker=self.party, shares=shares), least, versions)
 
     def _check(self, record: Mapping[str, Any], plan: Plan) -> tuple[str, dict[str, Accept], dict[str, Share]]:
         asked = Envelope.from_json(record.get("ask"))
@@ -319,6 +348,21 @@ class Desk:
                 raise PeerFault("the session was ended by a message that cannot end it", fix="report the exchange")
 
 
+def variances(plan: Plan) -> dict[str, Fraction]:
+    """Return by measure key the variance of the noise of a cell's sum over all parties, in integer units squared."""
+    return {scale.measure.key: len(plan.parties) * (scale.sigma * scale.grain) ** 2 for scale in calibrate(plan)}
+
+
+def _release(plan: Plan, session: str, lattice: tuple[int, ...], standard: Standard) -> Release:
+    """Bring sums from lattice units to the terms' integer units, and note their noise and decimals."""
+    grains = {scale.measure.key: scale.grain for scale in calibrate(plan)}
+    units = (grains[measure.key] for measure, _, _ in plan.cells())
+    totals = tuple(total * unit for total, unit in zip(lattice, units, strict=True))
+    places = {column.name: column.decimals for column in standard.columns}
+    found = {measure.key: decimals(measure.term, places) for measure in plan.measures if isinstance(measure, Sum)}
+    return Release(plan, session, totals, variances(plan), found)
+
+
 def receipt(release: Release, *, asker: str, shares: Mapping[str, Share]) -> dict[str, Any]:
     """Return what an asker keeps as proof: what was used, what each party charged, who sees it at which cost.
 
@@ -337,8 +381,13 @@ def receipt(release: Release, *, asker: str, shares: Mapping[str, Share]) -> dic
         "charged": {party: share.charged for party, share in shares.items()},
         "left": {party: share.left for party, share in shares.items()},
         "noise": [
-            {"measure": scale.measure.key, "reach": scale.reach, "sigma": _ratio(scale.sigma)}
-            for scale in calibrate(plan)
+            {
+                "measure": scale.measure.key,
+                "rho": price,
+                "reach_squared": str(scale.reach_squared * scale.grain**2),
+                "sigma": _ratio(scale.sigma * scale.grain),
+            }
+            for scale, price in zip(calibrate(plan), plan.prices, strict=True)
         ],
         "seen_by": [
             {"who": who, "rho": nano, "epsilon": f"{epsilon(nano, DELTA):.6f}"}

@@ -11,11 +11,13 @@ from typing import Any
 from exchange.analyst import accuracy
 from exchange.analyst.asker import Asker, Asking, Job, Progress, unwatched
 from exchange.analyst.desk import Outlook
+from exchange.analyst.narrowing import narrow
 from exchange.analyst.question import Question
 from exchange.analyst.result import SCHEMA_VERSION, Result
 from exchange.analyst.shelf import Cells, Served
-from exchange.analyst.spelling import narrow, spell
+from exchange.analyst.spelling import spell
 from exchange.analyst.tables import figures
+from exchange.protocol.errors import Overreach
 from exchange.protocol.messages import Indication
 from privacy.errors import Malformed
 from privacy.plan import Plan
@@ -183,6 +185,10 @@ class Inquiry:
     async def apreview(self, *, seconds: int = 5) -> Preview:
         """Preview without blocking the event loop."""
         return await asyncio.to_thread(self.preview, seconds=seconds)
+
+    def offer(self, refusal: Overreach) -> str | None:
+        """Return the nearest request that passes, as a statement, of a refusal of this question; nothing if there is none."""
+        return None if refusal.nearest is None else self._spelled(self._read(NANO), refusal.nearest)
 
     # -- the price ---------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from hashlib import shake_256
 from math import fsum, inf, log, sqrt
 from operator import add, mul
 from statistics import NormalDist
-from struct import unpack
+from struct import iter_unpack
 
 from privacy.errors import PrivacyError
 
@@ -27,7 +27,7 @@ STEADY = 8
 DRAWS = 600
 """Redraws of the noise behind an interval: a 95 % interval then leaves out 2.5 % on each side, give or take 0.6 %."""
 
-_HALVINGS = 30
+_HALVINGS = 20
 
 
 class TooNoisy(PrivacyError):
@@ -266,9 +266,9 @@ class Redraws:
         self.silent = not numbers
         # SHAKE-256 as the generator: its output is the same on every machine and in every version of Python
         width = len(numbers)
-        raw = unpack(f">{width * draws}Q", shake_256(seed.encode()).digest(8 * width * draws))
+        raw = shake_256(seed.encode()).digest(8 * width * draws)
         normal = NormalDist().inv_cdf
-        noises = [normal(((word >> 12) + 0.5) / (1 << 52)) for word in raw]
+        noises = [normal(((word >> 12) + 0.5) / (1 << 52)) for (word,) in iter_unpack(">Q", raw)]
         rows = [noises[start * width : (start + 1) * width] for start in range(draws)]
         if all(len(noisy.parts) == 1 for noisy in inputs):
             places = [place[number] for noisy in inputs for number in noisy.parts]
@@ -313,6 +313,9 @@ def divergence(
 
     Each redraw's statistic is a parabola in t through t = 0, 1 and 3/2, so that three passes are enough.
     """
+    tail = (1 - level) / 2
+    if (len(redraws) + 1) * tail < 2:
+        raise ValueError(f"{len(redraws)} redraws are too few for an interval of level {level}")
     seen = statistic(path(1.0))
     if redraws.silent:
         return Figure(seen, seen, seen)
@@ -336,7 +339,7 @@ def divergence(
         near, far = 0.0, 1.0
         while common(far):
             near, far = far, 2 * far
-            if far > 1 << _HALVINGS:  # no difference was observed at all, so that its multiples say nothing
+            if far > 1 << 2 * _HALVINGS:  # no difference was observed at all, so that its multiples say nothing
                 return quantile_of((run[0] for run in runs), (1 + level) / 2)
         for _ in range(_HALVINGS):
             middle = (near + far) / 2
@@ -344,7 +347,6 @@ def divergence(
         a, b, c = truth
         return max(a + near * (b + near * c), 0.0)
 
-    tail = (1 - level) / 2
     low, value = farthest(seen, 1 - tail), farthest(seen, 0.5)
     # less than noise alone would give is no knowledge: the upper end is that of noise's own median then
     return Figure(value, min(low, value), max(farthest(max(seen, quiet), tail), value))

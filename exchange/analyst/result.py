@@ -53,7 +53,7 @@ class Table:
     @property
     def flat(self) -> dict[str, bool]:
         """The columns of :meth:`records`, and whether each holds text."""
-        told = {}
+        told: dict[str, bool] = {}
         for name in self.columns:
             told |= {name: True} if name in self.labels else {name + end: False for end in ("", "_low", "_high")}
         return told | ({"caution": True} if any(self.cautions) else {})

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from itertools import product
 
 from privacy.expression import (
-    UNKNOWN,
     AllOf,
     AnyOf,
     Between,
@@ -29,6 +28,7 @@ from privacy.expression import (
     tested,
 )
 from privacy.plan import CountUnits, Plan, width
+from privacy.terms import UNKNOWN
 
 Places = tuple[tuple[int, ...], ...]
 """For each wanted cell, the numbers of the stored cells that add up to it."""

@@ -9,7 +9,7 @@ from typing import Any
 from exchange.hub.fold import fold
 from exchange.hub.store import Event, Store, View
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Overreach, Unknown
+from exchange.protocol.errors import Overreach, PeerFault, Unknown
 from exchange.protocol.keys import stored_key
 from exchange.protocol.messages import Ask, Share, expect, read
 from exchange.protocol.session import OVER, Session, Stage
@@ -63,9 +63,13 @@ def open_session(store: Store, envelope: Envelope, *, now: int) -> str:
 def receive(store: Store, session_id: str, envelope: Envelope, *, now: int) -> Stage:
     """Take a node's message and return the stage it leads to; the last answer is folded at once.
 
+    The head of its journal that a node shows with an answer is witnessed in the same write: from then on no copy of its
+    ledger without the charge is good for anything. An answer that was on its way while its node polled again names an
+    older head, which is not noted.
+
     Raises:
         Unknown: if there is no such session.
-        PeerFault: if the message has no place now.
+        PeerFault: if the message has no place now, or an answer names another history than its node has shown.
         Malformed: if an answer's ciphertexts are not valid under the session's key.
     """
     view = store.view()
@@ -85,6 +89,11 @@ def receive(store: Store, session_id: str, envelope: Envelope, *, now: int) -> S
         events: list[Event] = [
             ("message", {"session": session_id, "stage": after.stage.value, "envelope": envelope.to_json()})
         ]
+        if isinstance(message, Share):
+            latest = inner.witnessed(envelope.signer)
+            if latest is not None and latest[0] == message.seq and latest[1] != message.head:
+                raise PeerFault("the sender has shown another journal before", fix="put the newest journal back")
+            events += _noted(latest, envelope.signer, seq=message.seq, head=message.head)
         if after.stage is Stage.ANSWERED:
             key = _key(inner, ask)
             shares = [expect(share, inner.directory(), Share).ciphertexts for share in after.shares.values()]
@@ -132,13 +141,19 @@ def witness(store: Store, party: str, *, seq: int, head: str) -> tuple[int, str]
     if held is not None and seq <= held[0]:
         return held
 
-    def decide(view: View) -> tuple[list[Event], tuple[int, str]]:
+    def note(view: View) -> tuple[list[Event], tuple[int, str]]:
         latest = view.witnessed(party)
-        if latest is not None and seq <= latest[0]:
-            return [], latest
-        return [("witness", {"party": party, "seq": seq, "hash": head})], (seq, head)
+        events = _noted(latest, party, seq=seq, head=head)
+        return events, (seq, head) if latest is None or events else latest
 
-    return store.write(decide)
+    return store.write(note)
+
+
+def _noted(latest: tuple[int, str] | None, party: str, *, seq: int, head: str) -> list[Event]:
+    """Return the event that witnesses a head, if it is later than the ``latest``."""
+    if latest is not None and seq <= latest[0]:
+        return []
+    return [("witness", {"party": party, "seq": seq, "hash": head})]
 
 
 def describe(view: View, session_id: str, *, caller: str) -> dict[str, Any]:

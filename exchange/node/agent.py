@@ -335,12 +335,15 @@ class Agent:
             noised = add_noise(clipped, plan, receipt)
             self._vault.keep_noised(noised, plan, dataset, versions)
         ciphertexts = self._masked(standing, ask=ask, plan=plan, noised=noised, secret=secret, accepts=accepts)
+        seq, head = self._vault.head  # the charge is behind it: once this is witnessed, no old copy can deny the charge
         return Share(
             session=standing.session,
             roster_hash=str(standing.roster),
             ciphertexts=tuple(ciphertexts.to_wire()),
             charged=charged,
             left=receipt.left,
+            seq=seq,
+            head=head,
         )
 
     def _masked(

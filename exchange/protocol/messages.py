@@ -128,7 +128,11 @@ class Commit(Message):
 
 
 class Share(Message):
-    """A node's answer: its noised, packed, masked and sealed cells, and what was charged for them."""
+    """A node's answer: its noised, packed, masked and sealed cells, and what was charged for them.
+
+    ``seq`` and ``head`` are place and hash of an entry of its journal that comes after the charge, for the exchange to
+    witness.
+    """
 
     kind = "share"
     session: Hex32
@@ -136,6 +140,8 @@ class Share(Message):
     ciphertexts: tuple[Annotated[str, Field(max_length=4096)], ...]
     charged: Amount
     left: Amount
+    seq: Amount
+    head: Hex32
 
 
 class Abort(Message):
