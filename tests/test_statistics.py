@@ -553,6 +553,15 @@ def test_independent_tables_are_rejected_as_often_as_agreed_and_dependent_ones_a
     assert found == 50
 
 
+def test_a_column_of_almost_no_rows_does_not_drown_the_others():
+    """Weighed by expected counts alone, the noise in cells that expect one row would be all that the statistic sees."""
+    random, found = Random(1), 0
+    for run in range(50):
+        cells = noised([700, 500, 2, 500, 700, 0], [20] * 6, random)
+        found += crosstab(table_of(cells, 3), seed=str(run), draws=99).p_value <= 0.05
+    assert found >= 48
+
+
 def test_tables_that_do_not_stand_out_say_so():
     cells = [Noisy.cell(i, n, 40) for i, n in enumerate((1_000, 900, 100, 50))]
     told = crosstab(table_of(cells, 2), seed="x")
