@@ -191,7 +191,7 @@ def label_sql(draw):
     date = draw.choose.choice(DATES).name
     if kind == "category":
         name = draw.choose.choice(CATEGORIES).name
-        return name, name, f"{name} IS NOT NULL"
+        return name, f"coalesce({name}, '(unknown)')", "TRUE"
     if kind == "unknown":
         name = draw.choose.choice(CATEGORIES).name
         return f"COALESCE({name}, '(unknown)')", f"coalesce({name}, '(unknown)')", "TRUE"
@@ -201,12 +201,11 @@ def label_sql(draw):
         )
         band = f"least(floor(({column} - ({low})) / {width}), {(high - low) // width - 1})"
         told = f"printf('%d to %d', ({low} + {band} * {width})::BIGINT, ({low} + {band} * {width} + {width})::BIGINT)"
-        return f"BIN({column}, {low}, {high}, {width})", told, f"{column} BETWEEN {low} AND {high}"
+        told = f"CASE WHEN {column} BETWEEN {low} AND {high} THEN {told} ELSE '(unknown)' END"
+        return f"BIN({column}, {low}, {high}, {width})", told, "TRUE"
     if kind == "customary":
-        told = (
-            "CASE WHEN balance < 1000 THEN '0 to 1000' WHEN balance < 5000 THEN '1000 to 5000' ELSE '5000 to 10000' END"
-        )
-        return "BIN(balance)", told, "balance IS NOT NULL"
+        told = "CASE WHEN balance < 1000 THEN '0 to 1000' WHEN balance < 5000 THEN '1000 to 5000' WHEN balance >= 5000 THEN '5000 to 10000' ELSE '(unknown)' END"
+        return "BIN(balance)", told, "TRUE"
     if kind == "case":
         first, second = draw.test(1), draw.test(1)
         ending = draw.pick("", " ELSE 'rest'")
@@ -223,7 +222,7 @@ def label_sql(draw):
             (f"DATE_TRUNC('month', {date})", f"strftime({date}, '%Y-%m')"),
         ),
     }[kind]
-    return *spelled, f"{date} IS NOT NULL"
+    return spelled[0], f"coalesce({spelled[1]}, '(unknown)')", "TRUE"
 
 
 def figure_sql(draw):

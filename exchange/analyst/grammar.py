@@ -8,7 +8,15 @@ from itertools import count
 from exchange.analyst import sql
 from exchange.analyst.aggregating import SHEETS, Figures
 from exchange.analyst.conditions import conjuncts
-from exchange.analyst.labels import dimension, is_dimension, period
+from exchange.analyst.labels import (
+    dimension,
+    is_dimension,
+    labelled,
+    passing,
+    span_of,
+    with_unknown,
+    without_unknown,
+)
 from exchange.analyst.planning import Planner, Recipe, uses
 from exchange.analyst.question import (
     Aggregate,
@@ -34,7 +42,6 @@ from privacy.expression import (
     ByBand,
     ByCase,
     ByCategory,
-    ByDate,
     Dimension,
     Missing,
     Not,
@@ -171,7 +178,9 @@ class _Grammar:
         return node
 
     def _dimension(self, node: Node) -> Dimension:
-        return self._restricted(dimension(node, self.reader, self._days))
+        """A dimension of GROUP BY: as in SQL, rows without a label are a group, if WHERE lets them pass."""
+        by = self._restricted(without_unknown(dimension(node, self.reader, self._days)))
+        return by if labelled(by, self.where, self.reader.bounds) else with_unknown(by)
 
     def _outputs(self) -> tuple[Output, ...]:
         if len(self.statement.items) > MAX_COLUMNS:
@@ -248,14 +257,7 @@ class _Grammar:
 
     def _days(self, column: str) -> Bounds:
         """The days of a date column that pass WHERE."""
-        low, high = self.reader.bounds[column].lower, self.reader.bounds[column].upper
-        for test in self.where:
-            match test:
-                case Between(Value(name), lower, upper) if name == column:
-                    low, high = max(low, low if lower is None else lower), min(high, high if upper is None else upper)
-                case _:
-                    pass
-        return Bounds(low, high)
+        return passing(column, self.where, self.reader.bounds[column])
 
     def _restricted(self, by: Dimension) -> Dimension:
         """A category without the values that WHERE leaves out."""
@@ -276,11 +278,10 @@ class _Grammar:
                 return column == by.column
             case OneOf(column, listed):
                 return isinstance(by, ByCategory) and column == by.column and set(by.labels) <= set(listed)
-            case Between(Value(column), lower, upper) if (
-                isinstance(by, ByDate) and column == by.column and by.part.startswith("year")
-            ):
-                first, last = period(by.part, by.labels[0])[0], period(by.part, by.labels[-1])[1]
-                return lower in (None, first) and upper in (None, last)
+            case Between(Value(column)) if column == by.column:
+                held, all_of = passing(column, [test], self.reader.bounds[column]), self.reader.bounds[column]
+                ends = span_of(by)
+                return ends is not None and held.covers(Bounds(max(ends[0], all_of.lower), min(ends[1], all_of.upper)))
             case _:
                 return False
 
