@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from api.demo import people, town
 from exchange.analyst import desk as desk_room
 from exchange.analyst.desk import Desk
-from exchange.analyst.query import parse
+from exchange.analyst.reading import parse
 from exchange.hub import catalog, keys, rounds
 from exchange.hub.store import Store
 from exchange.journal import RolledBack

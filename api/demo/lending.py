@@ -17,7 +17,7 @@ from typing import Any
 
 from api.demo.town import DATASET, REFRESHED, STANDARD, VALUATION
 from exchange.analyst.desk import Answer, Desk, Progress
-from exchange.analyst.query import quality_plan
+from exchange.analyst.reading import quality_plan
 from exchange.protocol import messages
 from privacy.terms import NANO
 from valuation.asset import DataAsset

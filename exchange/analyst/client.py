@@ -29,6 +29,7 @@ from exchange.analyst.inquiry import Inquiry, Wish
 from exchange.analyst.reading import table_of
 from exchange.protocol.errors import Unknown
 from privacy.errors import Malformed
+from privacy.release import Release
 from privacy.terms import NANO
 
 
@@ -111,6 +112,17 @@ class Client:
     def jobs(self) -> list[Job]:
         """Return every question that this desk put, newest first."""
         return self._asker.jobs()
+
+    def release(self, session: str) -> Release:
+        """Return the release behind an answer, by the session that the result names among its sources: evidence for others.
+
+        Raises:
+            Unknown: if it was not opened at this desk.
+        """
+        stored = self._asker.shelf.get(session)
+        if stored is None:
+            raise Unknown("opened answer of this session")
+        return stored.release
 
     def close(self) -> None:
         """Close the line."""
