@@ -143,6 +143,21 @@ def node_register(
     _note("registered; `touchstone node up` announces it")
 
 
+@node_app.command("refresh")
+def node_refresh(
+    home: Home,
+    dataset: Annotated[str, typer.Argument(help="The dataset's short name.")],
+    *,
+    date: Annotated[str, typer.Option(help="Day of the load, for example 2026-12-31; later than the last one.")],
+) -> None:
+    """Take up a source that has grown or changed, as a new version; the node must not be running."""
+    from exchange.node.registration import refresh  # noqa: PLC0415
+
+    with _vault(home) as vault:
+        refresh(vault, name=dataset, refreshed=date)
+    _note(f"refreshed {dataset}; `touchstone node up` announces it")
+
+
 @node_app.command("up")
 def node_up(home: Home, *, exchange: Address, lifeline: Lifeline = False) -> None:
     """Run the node until Ctrl-C: it calls the exchange, nobody calls it."""

@@ -66,6 +66,7 @@ def run_node(home: Path, *, exchange: str, lifeline: bool) -> None:
     signal.signal(signal.SIGTERM, end)
     vault = Vault.open(home, clock=microseconds)
     try:
+        vault.prepare()
         with Line(exchange, party=vault.party, key=vault.signing) as line:
             agent = Agent(vault, line, seconds=time.time)
             agent.announce()

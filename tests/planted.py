@@ -58,7 +58,7 @@ CHARGE = """        receipt, charged = self._vault.charge(
             plan, session=standing.session, partner=standing.ask.signer, dataset=dataset, versions=versions
         )
 """
-READ = "            clipped = clip(plan, dataset, sampling_key=self._vault.sampling)\n"
+READ = "            clipped = clip(plan, dataset, sampling_key=self._vault.sampling, ready=self._vault.prepared)\n"
 
 BUGS = (
     # -- noise and reach

@@ -362,7 +362,7 @@ def _world():
     return _RUNNING[-1]
 
 
-def _clip(plan, dataset, *, sampling_key):
+def _clip(plan, dataset, *, sampling_key, ready):
     return _world().clipped(plan, dataset, party=sampling_key.decode())
 
 

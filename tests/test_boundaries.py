@@ -55,6 +55,7 @@ LIBRARIES = {
     "duckdb": {
         "exchange/book.py",
         "exchange/hub/store.py",
+        "exchange/node/prepared.py",
         "exchange/node/source.py",
         "exchange/node/vault.py",
         "api/demo/people.py",
@@ -90,7 +91,7 @@ CALLERS = {
 }
 """The steps between rows and ciphertexts have one caller, so there is one order in which they can happen."""
 
-ROW_READERS = {"exchange/node/source.py", "api/demo/people.py", "api/demo/truth.py"}
+ROW_READERS = {"exchange/node/source.py", "exchange/node/prepared.py", "api/demo/people.py", "api/demo/truth.py"}
 _ROW_READING = re.compile(r"\b(read_parquet|read_csv|read_json|parquet_scan|sniff_csv|ATTACH)\b")
 
 

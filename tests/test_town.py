@@ -156,7 +156,7 @@ def plant(path: Path) -> None:
         row = "region, 'card' AS product, education, month"
         for person, balance, limit in (("CANARY-PERSON-7", 31415.93, 27182.82),) * 2:
             engine.execute(
-                f"INSERT INTO accounts SELECT '{person}', {row}, {balance}, {limit}, months_overdue, income "
+                f"INSERT INTO accounts SELECT '{person}', {row}, {balance}, {limit}, months_overdue, income, opened "
                 "FROM accounts LIMIT 1"
             )
 

@@ -123,6 +123,7 @@ def _people(random: "np.random.Generator", rows: int, *, first: int) -> "pd.Data
             "credit_limit": limit,
             "months_overdue": np.minimum(random.poisson(0.25, size=rows), 9),
             "income": income[persons],
+            "opened": _openings(rows, first=first),
         }
     )
     table.loc[random.random(rows) < 0.02, "balance"] = np.nan
@@ -130,11 +131,20 @@ def _people(random: "np.random.Generator", rows: int, *, first: int) -> "pd.Data
     return table
 
 
+def _openings(rows: int, *, first: int) -> "np.ndarray[tuple[int], np.dtype[np.datetime64]]":
+    """Days on which accounts were opened, 2005 to 2024, more of them late; drawn apart from all other figures."""
+    import numpy as np  # noqa: PLC0415
+
+    random = np.random.default_rng([SEED, first])
+    days = np.sqrt(random.uniform(size=rows)) * 7_304
+    return np.datetime64("2005-01-01") + days.astype(int)
+
+
 _BANKS = (("bank-a", "Bank A"), ("bank-b", "Bank B"), ("bank-c", "Bank C"))
 _LOCAL = {
     "bank-b": {
         "person": "cust_no", "region": "area", "product": "prod", "education": "edu", "month": "mon",
-        "balance": "bal", "credit_limit": "lim", "months_overdue": "late", "income": "inc",
+        "balance": "bal", "credit_limit": "lim", "months_overdue": "late", "income": "inc", "opened": "open_date",
     }
 }  # fmt: skip
 

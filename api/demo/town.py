@@ -150,15 +150,17 @@ def dataset_document(one: Institution) -> dict[str, Any]:
 
 
 def policy_document(one: Institution) -> dict[str, Any]:
-    """Return the policy of an institution's table: joint statistics of what is owed, never of income; its own quality."""
+    """Return the policy of an institution's table: joint statistics of what is owed, not of limits and income; its own quality."""
     standard = shipped(STANDARD)
     mapped = [column for column in standard.columns if column.name in one.mapping]
     joint: dict[str, list[str]] = {"*": ["count"]}
     for column in mapped:
         if column.kind is Kind.CATEGORY:
-            joint[column.name] = ["filter", "group"]
-    joint["balance"] = ["count", "filter", "sum"]
-    joint["months_overdue"] = ["count", "sum"]
+            joint[column.name] = ["count", "filter", "group"]
+        elif column.kind is Kind.DATE:
+            joint[column.name] = ["count", "filter", "group", "histogram"]
+    for owed in ("balance", "months_overdue"):
+        joint[owed] = ["count", "filter", "group", "histogram", "product", "sum"]
     own = {"*": ["count"]} | {column.name: ["count", "valid"] for column in mapped if column.required}
     return {
         "owner": one.party,
@@ -192,7 +194,7 @@ def policy_document(one: Institution) -> dict[str, Any]:
         "bounds": {
             column.name: [column.bounds.lower, column.bounds.upper]
             for column in mapped
-            if column.bounds is not None and column.name in joint
+            if column.kind is Kind.MEASURE and column.bounds is not None and column.name in joint
         },
         "domains": {column.name: list(column.domain) for column in mapped if column.kind is Kind.CATEGORY},
         "pledging": {

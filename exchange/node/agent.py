@@ -331,7 +331,7 @@ class Agent:
         )
         noised = self._vault.noised(plan, dataset, versions)
         if noised is None:
-            clipped = clip(plan, dataset, sampling_key=self._vault.sampling)
+            clipped = clip(plan, dataset, sampling_key=self._vault.sampling, ready=self._vault.prepared)
             noised = add_noise(clipped, plan, receipt)
             self._vault.keep_noised(noised, plan, dataset, versions)
         ciphertexts = self._masked(standing, ask=ask, plan=plan, noised=noised, secret=secret, accepts=accepts)

@@ -1,12 +1,17 @@
-"""Registering a dataset where it lies: the documents are checked against the source and the standard before anything is kept."""
+"""Registering a dataset where it lies: the documents are checked against the source and the standard before anything is kept.
+
+Registering also makes the dataset's prepared table; refreshing renews it.
+"""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from exchange.node.source import Dataset, Field, Location, inspect, read_through
+from exchange.node.source import Dataset, Field, Location, SourceFault, inspect, read_through
 from exchange.node.vault import Vault
+from exchange.protocol.errors import Unknown
 from exchange.standards import shipped
 from privacy.errors import Malformed, Refused
 from privacy.necessity import Policy
@@ -34,9 +39,50 @@ def register(vault: Vault, *, dataset: Any, policy: Any) -> Dataset:
     if (rules.owner, rules.dataset, rules.standard) != (vault.party, read.name, read.standard.id):
         raise Refused("the policy is not for this dataset of this institution", fix="name owner, dataset and standard")
     _check_policy(rules, read)
-    read_through(read)
-    vault.keep(read, rules)
+    _put(vault, read, rules)
     return read
+
+
+def refresh(vault: Vault, *, name: str, refreshed: str) -> Dataset:
+    """Take up what has changed in the source of a dataset since it was registered or refreshed last.
+
+    ``refreshed`` (ISO date) is the new version, later than the one in force: the rows of one version never change, since an
+    answer that was given is repeated for free. Only people whose rows changed are bounded anew.
+
+    Raises:
+        Unknown: if there is no such dataset.
+        Malformed: if the date is none, or not later.
+        SourceFault: if the source, or a row of it, cannot be read.
+    """
+    held = next((dataset for dataset in vault.datasets() if dataset.name == name), None)
+    if held is None:
+        raise Unknown("dataset")
+    try:
+        version = date.fromisoformat(refreshed).isoformat()
+    except ValueError:
+        version = ""
+    if version <= held.refreshed:
+        raise Malformed(
+            "the date of the load is not later than the last", fix=f"give a date after {held.refreshed}, as 2026-12-31"
+        )
+    read = replace(held, refreshed=version)
+    _put(vault, read, vault.policy(name))
+    return read
+
+
+def _put(vault: Vault, dataset: Dataset, policy: Policy) -> None:
+    """Read every row, keep dataset and policy, and make the prepared table, from that of the version before if there is one."""
+    before = next((held for held in vault.datasets() if held.standard.id == dataset.standard.id), None)
+    try:
+        made = vault.prepared.make(dataset, before=before)
+    except SourceFault:
+        made = False  # a full disk, perhaps: then rows are read where they lie, if they can be
+    try:
+        if not made:
+            read_through(dataset)
+        vault.keep(dataset, policy)
+    finally:
+        vault.prepared.keep(vault.datasets())
 
 
 def _dataset(document: Any) -> Dataset:

@@ -1,33 +1,51 @@
-"""The only room that reads rows: from a plan to one institution's clipped integer cells.
+"""The only room that reads rows: from tables where they lie to the bounded view, and from a plan to its cells.
 
-The SQL is printed from the typed plan, never taken from an analyst; it uses total functions only (casts that turn what
-they cannot read into NULL, no division), so that no row can make it fail. NULL rules: a row without a person belongs to
-nobody and is left out; a category outside its public domain falls into no group and passes no filter; a measure that is
-NULL or unreadable adds nothing to sums and counts of the column, and passes no filter; an empty text is NULL, since CSV
-cannot tell the two apart.
+What a row says, for every plan the same; each mapped column is read once:
 
-Nothing about a CSV file is guessed from its rows, so that one person's row cannot change how others are read: the
-separator (comma, semicolon, tab or bar) and the names come from its first line, the rest is RFC 4180 in UTF-8.
+- the person: a text. A row without a person belongs to nobody and is left out.
+- a category: its position, 1 to n, in the standard's public domain; NULL if missing, empty or outside the domain.
+- a measure: a whole number of ``10**-decimals`` units, rounded half away from zero and clamped to the standard's bounds;
+  NULL if missing or unreadable. A number from 10**18 on is unreadable.
+- a date: days since 1970-01-01, clamped to the standard's bounds; NULL if missing or unreadable. Dates and timestamps are
+  read as they are (with a time zone: in UTC), texts as ISO 8601, ``YYYY-MM-DD``, whatever time may follow.
+- two flags: ``filled``, something is there, whatever it says; ``valid``, as told it lies within the bounds or the domain.
 
-Contribution bounding comes first: of each person's rows, ``rows_per_unit`` are kept, chosen by a keyed hash of the row,
-the same rows for every plan (Wilson et al. 2020, section 3). Only then filters and groups apply. Source: PROOFS 1.2, 1.3.
+An empty text is NULL, since CSV cannot tell the two apart. All of it is total: casts turn what they cannot read into NULL,
+so that no row can make a statement fail. Nothing about a CSV file is guessed from its rows, so that one person's row cannot
+change how others are read: the separator (comma, semicolon, tab or bar) and the names come from its first line, the rest is
+RFC 4180 in UTF-8.
+
+Contribution bounding comes next: of each person's rows, the standard's ``rows_per_unit`` are kept, chosen by a keyed hash of
+what the row says, the same rows for every plan (Wilson et al. 2020, section 3). Only then tests, groups and measures apply:
+:mod:`exchange.node.printer`. The rows that are kept make the bounded view, which :mod:`exchange.node.prepared` keeps ready.
+Source: PROOFS 1.2, 1.3.
 """
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 
+from exchange.node.printer import filled, print_cells, quote, valid
 from privacy.errors import Malformed, PrivacyError
-from privacy.plan import Between, CountPresent, CountRows, CountValid, Filter, Measure, OneOf, Plan, Sum
+from privacy.plan import Plan
 from privacy.sensitivity import Clipped
 from privacy.terms import Column, Kind, Standard
 
 KINDS = ("parquet", "csv", "duckdb")
+Cursor = duckdb.DuckDBPyConnection
+Parameters = dict[str, Any]
+"""Values of a statement by their marks: texts reach the engine this way only."""
+
+_PLAIN = r"BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|DATE|TIME.*"
+_DATED = r"DATE|TIMESTAMP.*"
+_ISO_DATE = r"^((?:000[1-9]|00[1-9]\d|0[1-9]\d\d|[1-9]\d{3})-\d\d-\d\d)(?:[T ].*)?$"
+_INTEGERS = {"TINYINT": 7, "SMALLINT": 15, "INTEGER": 31, "BIGINT": 63}
 
 
 class SourceFault(PrivacyError):
@@ -116,132 +134,172 @@ def inspect(location: Location) -> dict[str, str]:
     Raises:
         SourceFault: if it cannot be read.
     """
-    rows = _run(location, f"DESCRIBE SELECT * FROM {_table(location)}", [])
+    rows = _run(location, f"DESCRIBE SELECT * FROM {_table(location)}", {})
     return {str(row[0]): str(row[1]) for row in rows}
 
 
 def read_through(dataset: Dataset) -> int:
-    """Read every mapped cell once and return the number of rows: what cannot be read is found before anything is charged.
+    """Read every mapped cell once and return the number of rows that have a person: what cannot be read is found before anything is charged.
 
     Raises:
         SourceFault: if a row cannot be read.
     """
-    parameters: list[Any] = []
-    columns = sorted(dataset.mapping)
-    mapped = _mapped(dataset, columns, parameters)
-    counted = ", ".join(f"count({_quote(name)})" for name in columns)
-    statement = f"SELECT count(*), {counted} FROM ({mapped})"
-    return int(_run(dataset.location, statement, parameters)[0][0])
+    parameters: Parameters = {}
+    told = print_told(dataset, parameters)
+    counted = ", ".join(f"count({name})" for name in [quote(dataset.standard.unit), *view_columns(dataset)])
+    return int(_run(dataset.location, f"SELECT count(*), {counted} FROM ({told})", parameters)[0][0])
 
 
-def clip(plan: Plan, dataset: Dataset, *, sampling_key: bytes) -> Clipped:
-    """Read the rows and return the plan's cells, bounded per person and clipped. Caller must have charged the plan.
+class Ready(Protocol):
+    """Where the bounded views of datasets lie ready."""
+
+    def rows(self, dataset: Dataset, statement: str) -> list[tuple[Any, ...]] | None:
+        """Return the rows of a statement over the dataset's view, called ``bounded``; ``None`` if it does not lie ready."""
+
+
+def clip(plan: Plan, dataset: Dataset, *, sampling_key: bytes, ready: Ready | None = None) -> Clipped:
+    """Return the plan's cells, bounded per person and clipped: from the ready view, else from the rows where they lie.
+
+    Caller must have charged the plan.
 
     Raises:
+        Refused: if the plan asks for columns that the dataset does not map, or for more than they are; nothing is read.
         SourceFault: if the source cannot be read.
     """
-    statement, parameters = print_sql(plan, dataset, sampling_key=sampling_key)
-    found = {
-        tuple(row[: len(plan.groups)]): row[len(plan.groups) :] for row in _run(dataset.location, statement, parameters)
-    }
-    index = {measure.key: position for position, measure in enumerate(plan.measures)}
-    cells = []
-    for measure, values in plan.cells():
-        row = found.get(values)
-        cells.append(int(row[index[measure.key]] or 0) if row is not None else 0)
-    return Clipped(plan.hash, tuple(cells))
+    printed = print_cells(plan, dataset.standard, mapped=dataset.mapping)
+    rows = None if ready is None else ready.rows(dataset, printed.text)
+    if rows is None:
+        view, parameters = print_view(dataset, sampling_key=sampling_key)
+        rows = _run(dataset.location, f"{view} {printed.text}", parameters)
+    return Clipped(plan.hash, printed.cells(plan, rows))
 
 
-def print_sql(plan: Plan, dataset: Dataset, *, sampling_key: bytes) -> tuple[str, list[Any]]:
-    """Print the plan for DuckDB: the statement and its parameters. All values are parameters, all names are quoted."""
-    parameters: list[Any] = []
-    columns = sorted(dataset.mapping)
-    mapped = _mapped(dataset, columns, parameters)
-    unit = _quote(dataset.standard.unit)
-    parameters.append(sampling_key.hex())
-    # every column enters the hash behind its length, and NULL apart from '', so that different rows never tie: the choice
-    # depends on the person's own rows alone and is the same for every plan
-    texts = [f"CAST({_quote(name)} AS VARCHAR)" for name in columns]
-    ingredients = " || ".join(f"coalesce(length({text}) || ':' || {text}, '-')" for text in texts)
-    order = f"sha256(? || {ingredients})"
-    groups = [_quote(group.column) for group in plan.groups]
-    rank = f"row_number() OVER (PARTITION BY {unit} ORDER BY {order})"
-    statement = (
-        f"WITH mapped AS ({mapped}), "
-        f'ranked AS (SELECT *, {rank} AS "rank of row" FROM mapped WHERE {unit} IS NOT NULL) '
-    )
-    outputs = [*groups, *(_aggregate(measure, dataset.standard, parameters) for measure in plan.measures)]
-    statement += f'SELECT {", ".join(outputs)} FROM ranked WHERE "rank of row" <= {plan.rows_per_unit}'
-    for test in (*plan.where, *(OneOf(group.column, group.domain) for group in plan.groups)):
-        statement += f" AND {_condition(test, parameters)}"
-    if groups:
-        statement += f" GROUP BY {', '.join(groups)}"
-    return statement, parameters
+# -- the bounded view ------------------------------------------------------------------------------------------------
 
 
-def _mapped(dataset: Dataset, columns: list[str], parameters: list[Any]) -> str:
-    """Print the SELECT that reads the source as columns of the standard."""
-    read = [
-        f"{_value(dataset.standard.column(name), dataset.mapping[name], parameters)} AS {_quote(name)}"
-        for name in columns
+def view_columns(dataset: Dataset) -> list[str]:
+    """Return the quoted names of the view's columns besides the person: of each mapped column its value and its flags."""
+    return [
+        name
+        for column in _columns(dataset)
+        # a category is valid where it has a position
+        for name in (quote(column.name), filled(column.name), valid(column.name))[: 2 + bool(column.bounds)]
     ]
-    return f"SELECT {', '.join(read)} FROM {_table(dataset.location)} AS held"
 
 
-def _value(column: Column, field: Field, parameters: list[Any]) -> str:
-    """Read one column as text (identifiers, categories) or as an integer of ``10**-decimals`` units (measures)."""
+def print_view(dataset: Dataset, *, sampling_key: bytes) -> tuple[str, Parameters]:
+    """Print the WITH that reads a source as a view called ``bounded``, with its parameters. All names are quoted."""
+    parameters: Parameters = {}
+    told = print_told(dataset, parameters)
+    kept = print_kept(dataset, sampling_key=sampling_key, parameters=parameters)
+    unit = quote(dataset.standard.unit)
+    heavy = f"SELECT {unit} FROM told GROUP BY {unit} HAVING count(*) > {dataset.standard.rows_per_unit}"
+    return f"WITH told AS MATERIALIZED ({told}), heavy AS ({heavy}), bounded AS ({kept})", parameters
+
+
+def print_kept(dataset: Dataset, *, sampling_key: bytes, parameters: Parameters) -> str:
+    """Print the SELECT of the rows that count out of ``told``; ``heavy`` are the people who have more than may count."""
+    names = [quote(dataset.standard.unit), *view_columns(dataset)]
+    unit, columns = names[0], ", ".join(f"told.{name}" for name in names)
+    # the person enters behind a length, all else is numbers and flags, NULL apart: different rows never tie, and the choice
+    # depends on the person's own rows alone and is the same for every plan
+    texts = [f"length(told.{unit})", f"told.{unit}"]
+    texts += [f"coalesce(CAST(told.{name} AS VARCHAR), '-')" for name in names[1:]]
+    order = f"sha256(concat_ws(';', {', '.join([_mark(parameters, sampling_key.hex()), *texts])}))"
+    return (
+        f"SELECT {columns} FROM told ANTI JOIN heavy USING ({unit}) UNION ALL SELECT {', '.join(names)} FROM ("
+        f'SELECT {columns}, row_number() OVER (PARTITION BY told.{unit} ORDER BY {order}) AS "rank of row" '
+        f'FROM told SEMI JOIN heavy USING ({unit})) WHERE "rank of row" <= {dataset.standard.rows_per_unit}'
+    )
+
+
+def print_told(dataset: Dataset, parameters: Parameters) -> str:
+    """Print the SELECT of what the source's rows say: the person, never NULL, then :func:`view_columns`."""
+    unit = dataset.standard.unit
+    read, told = [f"{_text(_raw(dataset, unit, parameters))} AS {quote(unit)}"], [quote(unit)]
+    for column in _columns(dataset):
+        raw, name = _raw(dataset, column.name, parameters), quote(column.name)
+        if column.bounds is None:
+            read.append(f"nullif(list_position({_mark(parameters, list(column.domain))}, {_text(raw)}), 0) AS {name}")
+            told += [f"TRY_CAST({name} AS {_narrowest(len(column.domain))}) AS {name}", filled(column.name)]
+        else:
+            low, high = column.bounds.lower, column.bounds.upper
+            within = f"CASE WHEN {name} < {low} THEN {low} WHEN {name} > {high} THEN {high} ELSE {name} END"
+            read.append(f"{_days(raw) if column.kind is Kind.DATE else _units(raw, column.decimals)} AS {name}")
+            told += [f"TRY_CAST({within} AS {_narrowest(low, high)}) AS {name}", filled(column.name)]
+            told.append(f"coalesce({name} BETWEEN {low} AND {high}, FALSE) AS {valid(column.name)}")
+        read.append(f"{_filled(raw)} AS {filled(column.name)}")
+    rows = f"SELECT {', '.join(read)} FROM {_table(dataset.location)} AS held"
+    return f"SELECT {', '.join(told)} FROM ({rows}) WHERE {quote(unit)} IS NOT NULL"
+
+
+def _columns(dataset: Dataset) -> list[Column]:
+    """Return the mapped columns that a plan can use, by name: all but identifiers."""
+    columns = [dataset.standard.column(name) for name in sorted(dataset.mapping)]
+    return [column for column in columns if column.kind is not Kind.IDENTIFIER]
+
+
+def _mark(parameters: Parameters, value: Any) -> str:
+    """Take a value in among the parameters and return the mark that stands for it in the statement."""
+    name = f"p{len(parameters)}"
+    parameters[name] = value
+    return f"${name}"
+
+
+def _raw(dataset: Dataset, name: str, parameters: Parameters) -> str:
+    field = dataset.mapping[name]
     if field.constant is not None:
-        parameters.append(field.constant)
-        raw = "?"
-    else:
-        # of the source: a bare name that the source lacks would be taken for a column of the standard selected before
-        raw = f"held.{_quote(str(field.source))}"
-    if column.kind is not Kind.MEASURE:
-        return f"nullif(CAST({raw} AS VARCHAR), '')"
-    decimals = column.decimals
-    return f"CAST(TRY_CAST({raw} AS DECIMAL({18 + decimals}, {decimals})) * {10**decimals} AS HUGEINT)"
+        return f"CAST({_mark(parameters, field.constant)} AS VARCHAR)"
+    # of the source: a bare name that the source lacks would be taken for a column of the standard selected before
+    return f"held.{quote(str(field.source))}"
 
 
-def _aggregate(measure: Measure, standard: Standard, parameters: list[Any]) -> str:
-    match measure:
-        case CountRows():
-            return "count(*)"
-        case CountPresent(column):
-            return f"count({_quote(column)})"
-        case CountValid(column):
-            declared = standard.column(column)
-            bounds = declared.bounds
-            test: Filter = OneOf(column, declared.domain) if bounds is None else Between(column, bounds)
-            return f"count(*) FILTER (WHERE {_condition(test, parameters)})"
-        case Sum(column, bounds):
-            name = _quote(column)
-            # greatest and least ignore NULL in DuckDB: without the CASE a missing value would count as a bound
-            clipped = f"greatest(least({name}, {bounds.upper}), {bounds.lower})"
-            return f"sum(CASE WHEN {name} IS NULL THEN 0 ELSE {clipped} END)"
+def _text(raw: str) -> str:
+    return f"nullif(CAST({raw} AS VARCHAR), '')"
 
 
-def _condition(test: Filter, parameters: list[Any]) -> str:
-    match test:
-        case OneOf(column, values):
-            parameters += values
-            return f"{_quote(column)} IN ({', '.join('?' for _ in values)})"
-        case Between(column, bounds):
-            return f"{_quote(column)} BETWEEN {bounds.lower} AND {bounds.upper}"
+def _filled(raw: str) -> str:
+    # the engine knows the type when it binds the statement: numbers are not spelt out to see whether they are empty
+    return f"CASE WHEN regexp_full_match(typeof({raw}), '{_PLAIN}') THEN {raw} IS NOT NULL ELSE {_text(raw)} IS NOT NULL END"
+
+
+def _units(raw: str, decimals: int) -> str:
+    """Read a number in units of ``10**-decimals``. What 64 bits hold is read twelve times faster than what needs 128."""
+    units = [
+        f"CAST(TRY_CAST({raw} AS DECIMAL({digits}, {decimals})) * {10**decimals} AS {kind})"
+        for digits, kind in ((18, "BIGINT"), (18 + decimals, "HUGEINT"))
+    ]
+    return f"coalesce({', '.join(units)})"
+
+
+def _days(raw: str) -> str:
+    """Read a date in days since 1970-01-01; an infinite one is no date."""
+    text = f"TRY_CAST(regexp_extract(CAST({raw} AS VARCHAR), '{_ISO_DATE}', 1) AS DATE)"
+    day = f"CASE WHEN regexp_full_match(typeof({raw}), '{_DATED}') THEN TRY_CAST({raw} AS DATE) ELSE {text} END"
+    return f"date_diff('day', DATE '1970-01-01', {day})"
+
+
+def _narrowest(*ends: int) -> str:
+    """Return the narrowest integer type that holds all of ``ends``."""
+    return next(kind for kind, bits in _INTEGERS.items() if all(-(1 << bits) <= end < 1 << bits for end in ends))
+
+
+# -- the engine ------------------------------------------------------------------------------------------------------
 
 
 def _table(location: Location) -> str:
     match location.kind:
         case "parquet":
-            return f"read_parquet({_literal(location.path)}, hive_partitioning = false)"
+            return f"read_parquet({literal(location.path)}, hive_partitioning = false)"
         case "csv":
             names, delimiter = _header(location)
-            columns = ", ".join(f"{_literal(name)}: 'VARCHAR'" for name in names)
+            columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
             return (
-                f"read_csv({_literal(location.path)}, auto_detect = false, hive_partitioning = false, header = true, "
-                f"delim = {_literal(delimiter)}, quote = '\"', escape = '\"', comment = '', columns = {{{columns}}})"
+                f"read_csv({literal(location.path)}, auto_detect = false, hive_partitioning = false, header = true, "
+                f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', comment = '', columns = {{{columns}}})"
             )
         case _:
-            return f"source.{_quote(location.table)}"
+            return f"source.{quote(location.table)}"
 
 
 def _header(location: Location) -> tuple[list[str], str]:
@@ -265,32 +323,56 @@ def _check_file(location: Location) -> None:
         raise _unreadable()
 
 
-def _run(location: Location, statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
-    """Run one statement in a fresh engine that can open this source and nothing else."""
+@contextmanager
+def engine(location: Location, *, beside: Mapping[str, tuple[Path, str]] | None = None) -> Iterator[Cursor]:
+    """Open a fresh engine that can open this source and nothing else; what it complains of is told as a fault of the source.
+
+    ``beside`` names files of the node's own, each with ``READ_ONLY`` or ``READ_WRITE``; the engine may put rows that do not
+    fit into memory next to the first of them, and nowhere otherwise.
+
+    Raises:
+        SourceFault: if the source cannot be read.
+    """
     _check_file(location)
+    own = beside or {}
     try:
-        with duckdb.connect(":memory:") as engine:
-            engine.execute("SET threads = 2")
-            engine.execute("SET autoinstall_known_extensions = false")
-            engine.execute("SET autoload_known_extensions = false")
+        with duckdb.connect(":memory:") as opened:
+            spill = next((str(path.parent / "spill") for path, _ in own.values()), "")
+            opened.execute(f"SET temp_directory = {literal(spill)}")
+            for name, (path, mode) in own.items():
+                opened.execute(f"ATTACH {literal(str(path))} AS {name} ({mode})")
             if location.kind == "duckdb":
-                engine.execute(f"ATTACH {_literal(location.path)} AS source (READ_ONLY)")
+                opened.execute(f"ATTACH {literal(location.path)} AS source (READ_ONLY)")
             else:
-                engine.execute(f"SET allowed_paths = [{_literal(location.path)}]")
-            engine.execute("SET enable_external_access = false")
-            engine.execute("SET lock_configuration = true")
-            return engine.execute(statement, parameters).fetchall()
+                opened.execute(f"SET allowed_paths = [{literal(location.path)}]")
+            lock(opened)
+            yield opened
     except duckdb.Error:
         raise _unreadable() from None
+
+
+def lock(opened: Cursor) -> None:
+    """Take from an engine the ways to any other file or host, and the way to get them back."""
+    for setting in (
+        "threads = 2",
+        "TimeZone = 'UTC'",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        opened.execute(f"SET {setting}")
+
+
+def _run(location: Location, statement: str, parameters: Parameters) -> list[tuple[Any, ...]]:
+    with engine(location) as opened:
+        return opened.execute(statement, parameters).fetchall()
 
 
 def _unreadable() -> SourceFault:
     return SourceFault("the source cannot be read", fix="check that the file is there and has its columns")
 
 
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """Return a text of this machine, a path or a name in a file, as SQL spells it."""
     return "'" + text.replace("'", "''") + "'"

@@ -7,6 +7,7 @@ for the next session, an answer is re-sent as it stands.
 """
 
 import json
+import logging
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from exchange import identity
 from exchange.book import Book, Projection
 from exchange.journal import Entry, RolledBack
-from exchange.node.source import Dataset
+from exchange.node.prepared import Prepared
+from exchange.node.source import Dataset, SourceFault
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault, Unknown
 from exchange.protocol.session import Move, Part, advance
@@ -37,6 +39,8 @@ Versions = Mapping[str, str]
 NO_VERSIONS: Versions = MappingProxyType({})
 Row = Callable[[str, list[Any]], tuple[Any, ...] | None]
 """Runs one SELECT with its parameters and returns its first row."""
+
+log = logging.getLogger(__name__)
 
 _TABLES = [
     "CREATE TABLE pinned (party VARCHAR PRIMARY KEY, key VARCHAR, institution BOOLEAN)",
@@ -141,11 +145,14 @@ class Account:
 class Vault:
     """One node's memory. Reads go to committed state, writes through the book's single writer."""
 
-    def __init__(self, book: Book, *, party: str, signing: Ed25519PrivateKey, sampling: bytes) -> None:
+    def __init__(
+        self, book: Book, *, party: str, signing: Ed25519PrivateKey, sampling: bytes, prepared: Prepared
+    ) -> None:
         self.book = book
         self.party = party
         self.signing = signing
         self.sampling = sampling
+        self.prepared = prepared
 
     @classmethod
     def open(cls, home: Path, *, clock: Callable[[], int]) -> "Vault":
@@ -160,11 +167,27 @@ class Vault:
         except (OSError, ValueError):
             raise Unknown("node under this directory") from None
         book = Book.open(home, owner=party, projection=PROJECTION, clock=clock)
-        return cls(book, party=party, signing=signing, sampling=sampling)
+        # the book is this process's alone from here on, and the prepared tables with it
+        prepared = Prepared(home / "prepared", sampling_key=sampling)
+        return cls(book, party=party, signing=signing, sampling=sampling, prepared=prepared)
 
     def close(self) -> None:
         """Finish what is queued and close the files."""
+        self.prepared.close()
         self.book.close()
+
+    def prepare(self) -> None:
+        """Make the prepared tables that are missing or torn, and delete those of datasets no longer in force.
+
+        Where a source cannot be read now, its rows are read where they lie when a question comes.
+        """
+        held = self.datasets()
+        self.prepared.keep(held)
+        for dataset in held:
+            try:
+                self.prepared.make(dataset)
+            except SourceFault as fault:
+                log.warning("no prepared table for %s: %s; %s", dataset.name, fault.reason, fault.fix)
 
     @property
     def head(self) -> tuple[int, str]:
