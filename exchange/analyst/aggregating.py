@@ -192,14 +192,14 @@ class Figures:
 
         ``rest``: ELSE 0 adds nothing either.
         """
-        (product, weight), *others = of.parts
-        match product:
-            case (Choice(((test, term),), otherwise),) if not others:
-                if otherwise is not None and not (rest and isinstance(otherwise, Constant) and not otherwise.units):
-                    return of, where
-                return of_term(term).scaled(weight), test if where is None else self._both(node, where, test)
-            case _:
-                return of, where
+        while len(of.parts) == 1:
+            match of.parts[0]:
+                case (Choice(((test, term),), otherwise),), weight if otherwise is None or (rest and _zero(otherwise)):
+                    of = of_term(term).scaled(weight)
+                    where = test if where is None else self._both(node, where, test)
+                case _:
+                    break
+        return of, where
 
     def _both(self, node: Node, one: Test, other: Test) -> Test:
         try:
@@ -348,3 +348,7 @@ class Figures:
         if not 2 <= count <= 500:
             raise Fault("a score has 2 to 500 bands", node if bands is None else bands, fix="use 20", instead="20")
         return fine_bands(column, self._reader.bounds[column.name], count)
+
+
+def _zero(term: Term) -> bool:
+    return isinstance(term, Constant) and not term.units

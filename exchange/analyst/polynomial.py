@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
-from math import gcd
+from math import gcd, lcm
 
 from privacy import canonical
 from privacy.errors import Malformed
@@ -75,11 +75,8 @@ class Polynomial:
         for one, by in ((self, other), (other, self)):
             if by.number is not None:
                 return one.scaled(by.number)
-        (left, weight), (right, weight_right) = self._single(of), other._single(of)
+        (left, weight), (right, weight_right) = _as_product(self, of), _as_product(other, of)
         return Polynomial.of({tuple(sorted(left + right, key=_key)): weight * weight_right})
-
-    def _single(self, of: Mapping[str, int]) -> tuple[Product, Fraction]:
-        return self.parts[0] if len(self.parts) == 1 else ((self.term(of),), Fraction(1))
 
     def term(self, of: Mapping[str, int], *, least: int = 0) -> Term:
         """Return the term, with as few decimals as its coefficients need and ``least`` at least.
@@ -108,7 +105,7 @@ class Polynomial:
         scaled = [weight / 10 ** _decimals(product, of) for product, weight in products]
         if not any(scaled):
             raise ValueError
-        common = reduce(lambda one, other: one * other // gcd(one, other), (weight.denominator for weight in scaled))
+        common = lcm(*(weight.denominator for weight in scaled))
         numbers = [int(weight * common) for weight in scaled]
         share = gcd(*numbers) * (1 if next(number for number in numbers if number) > 0 else -1)
         places = max(_decimals(product, of) for product, _ in products)
@@ -183,6 +180,24 @@ def _steady(factor: Term) -> bool:
     if not isinstance(factor, Choice) or factor.otherwise is None:
         return False
     return all(isinstance(branch, Constant) for branch in (factor.otherwise, *(term for _, term in factor.cases)))
+
+
+def _as_product(one: Polynomial, of: Mapping[str, int]) -> tuple[Product, Fraction]:
+    """A polynomial as one product: a sum becomes a factor, its common weight taken out so that multiples have one factor."""
+    if len(one.parts) == 1:
+        return one.parts[0]
+    weights = [weight for product, weight in one.parts if product and weight]
+    share = _common(weights) if weights else Fraction(1)
+    if not finite(one.offset / share):
+        share = _common([*weights, one.offset])
+    return (one.scaled(1 / share).term(of),), share
+
+
+def _common(weights: Sequence[Fraction]) -> Fraction:
+    """The largest number that all are whole multiples of, with the sign of the first."""
+    below = lcm(*(weight.denominator for weight in weights))
+    above = gcd(*(int(weight * below) for weight in weights))
+    return Fraction(above if weights[0] > 0 else -above, below)
 
 
 def _factors(term: Term) -> Iterable[Term]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
 from fractions import Fraction
+from functools import reduce
 from math import ceil, floor
 
 from exchange.analyst.conditions import Always, Logic, Never
@@ -63,10 +64,18 @@ _OPPOSITE = {"=": "<>", "<>": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """A term that was read; ``dated`` if it stands for a day, counted since 1970-01-01, and not for a number."""
+    """A term that was read; ``days`` is how many dates are in it, those taken off counted off: 1 makes it a date, 0 a number."""
 
     of: Polynomial
-    dated: bool = False
+    days: Fraction = Fraction(0)
+
+    def scaled(self, by: Fraction) -> "Amount":
+        """Product with a number."""
+        return Amount(self.of.scaled(by), self.days * by)
+
+    def plus(self, other: "Amount") -> "Amount":
+        """Sum."""
+        return Amount(self.of.plus(other.of), self.days + other.days)
 
 
 class Reader:
@@ -140,7 +149,7 @@ class Reader:
     def constant(self, node: Node, *, dated: bool = False) -> Fraction:
         """Return a number, or the day of a date."""
         amount = self.amount(node, dated=dated)
-        if amount.of.number is None or amount.dated != dated:
+        if amount.of.number is None or amount.days != int(dated):
             fix = "write DATE '2024-01-31'" if dated else "write a number"
             raise Fault(f"a {'date' if dated else 'number'} was expected", node, fix=fix)
         return amount.of.number
@@ -152,21 +161,21 @@ class Reader:
         match node:
             case Name() | Call(name="CLIP"):
                 column = self.measured(node)
-                return Amount(Polynomial.factor(Value(column.name)), column.kind is Kind.DATE)
+                return Amount(Polynomial.factor(Value(column.name)), Fraction(column.kind is Kind.DATE))
             case Number(_, value):
                 return Amount(Polynomial.constant(Fraction(value)))
             case Day(_, text):
-                return Amount(Polynomial.constant(Fraction(_day(node, text))), dated=True)
+                return Amount(Polynomial.constant(Fraction(_day(node, text))), Fraction(1))
             case Text(_, text) if dated:
-                return Amount(Polynomial.constant(Fraction(_day(node, text))), dated=True)
+                return Amount(Polynomial.constant(Fraction(_day(node, text))), Fraction(1))
             case Minus(_, of):
-                return Amount(self._number(of).scaled(Fraction(-1)))
+                return self.amount(of).scaled(Fraction(-1))
             case Chain(_, "+", items):
-                return self._added(node, [self.amount(item) for item in items])
+                return reduce(Amount.plus, map(self.amount, items))
             case Pair(_, "-", left, right):
-                return self._added(node, [self.amount(left)], self.amount(right))
+                return self.amount(left).plus(self.amount(right).scaled(Fraction(-1)))
             case Pair(_, "*", left, right):
-                return Amount(self._number(left).times(self._number(right), self.decimals))
+                return self._multiplied(left, right)
             case Pair(_, "/", left, right):
                 return Amount(self._divided(node, left, right))
             case Case(_, branches, otherwise):
@@ -197,18 +206,16 @@ class Reader:
 
     def _number(self, node: Node) -> Polynomial:
         amount = self.amount(node)
-        if amount.dated:
+        if amount.days:
             raise Fault("a date is no number", node, fix="subtract a date from it: the difference is in days")
         return amount.of
 
-    def _added(self, node: Node, items: list[Amount], less: Amount | None = None) -> Amount:
-        dates = sum(item.dated for item in items) - (less is not None and less.dated)
-        if dates not in (0, 1):
-            raise Fault("dates are not added up", node, fix="subtract one date from another")
-        found = items[0].of
-        for item in items[1:]:
-            found = found.plus(item.of)
-        return Amount(found if less is None else found.plus(less.of.scaled(Fraction(-1))), dated=bool(dates))
+    def _multiplied(self, left: Node, right: Node) -> Amount:
+        one, other = self.amount(left), self.amount(right)
+        for amount, by in ((one, other), (other, one)):
+            if by.of.number is not None and not by.days:
+                return amount.scaled(by.of.number)
+        return Amount(self._number(left).times(self._number(right), self.decimals))
 
     def _divided(self, node: Node, left: Node, right: Node) -> Polynomial:
         above, below = self._number(left), self._number(right).number
@@ -315,9 +322,10 @@ class Reader:
             raise foreign(left) or Fault("a text is compared with a category only", right, fix="compare with a number")
         self._whole_year(node, sign, left, right)
         one, other = self.amount(left, dated=dated), self.amount(right, dated=dated)
-        if one.dated != other.dated:
+        difference = one.plus(other.scaled(Fraction(-1)))
+        if difference.days:
             raise Fault("a date is compared with a number", node, fix="write dates as DATE '2024-01-31'")
-        gap = one.of.plus(other.of.scaled(Fraction(-1)))
+        gap = difference.of
         if gap.number is not None:
             raise Fault("this compares numbers, not columns", node, fix="leave it out")
         return self._gap(sign, gap)

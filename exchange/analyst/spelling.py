@@ -7,7 +7,7 @@ from fractions import Fraction
 from exchange.analyst.constants import clipped_name, spell_units
 from exchange.analyst.labels import PARTS, TRUNCATED, period
 from exchange.analyst.planning import Planner, counted, planner_of
-from exchange.analyst.polynomial import spell_number
+from exchange.analyst.polynomial import of_term, spell_number
 from exchange.analyst.question import (
     Aggregate,
     Comparison,
@@ -242,12 +242,27 @@ class _Speller:
             case Constant(units, places):
                 return spell_number(Fraction(units, 10**places))
             case Added(terms):
-                return " + ".join(map(self._factor, terms))
+                return self._sum(terms)
             case Times(left, right):
                 return f"{self._product(left)} * {self._factor(right)}"
             case Choice(cases, otherwise):
                 told = " ".join(f"WHEN {self.test(test)} THEN {self.term(branch)}" for test, branch in cases)
                 return f"CASE {told}{'' if otherwise is None else f' ELSE {self.term(otherwise)}'} END"
+
+    def _sum(self, terms: Iterable[Term]) -> str:
+        """A sum as people write it: what is taken off comes last, behind its sign."""
+        signed = [(of_term(term), self._factor(term)) for term in terms]
+        told = ""
+        for taken in (False, True):
+            for one, text in signed:
+                ((product, weight),) = one.parts
+                if (weight < 0) != taken:
+                    continue
+                if taken:
+                    units = spell_number(-weight) if not product or weight != -1 else ""
+                    text = " * ".join(filter(None, (units, *map(self._factor, product))))
+                told += f"{' - ' if taken else ' + ' if told else ''}{text}"
+        return told.strip() if told.startswith(" ") else told
 
     def _product(self, term: Term) -> str:
         return self.term(term) if isinstance(term, Times) else self._factor(term)
