@@ -121,7 +121,9 @@ class Shelf:
 
         ``domains`` are the public values of the standard's categories.
         """
-        fitting = [stored for stored in self.newest() if stored.versions == versions]
+        # one plan over one version has one answer, however often it was given: its noise counts once
+        once = {stored.release.plan: stored for stored in self.newest() if stored.versions == versions}
+        fitting = sorted(once.values(), key=lambda stored: (-stored.opened, stored.release.session))
         derived = [
             (stored, places) for stored in fitting if (places := derive(stored.release.plan, plan, domains)) is not None
         ]
