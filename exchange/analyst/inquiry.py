@@ -250,7 +250,7 @@ class Inquiry:
         plan = question.plan
         told = {party: verdict.outcome for party, verdict in outlook.verdicts.items() if verdict is not None}
         given = {party: outcome for party, outcome in told.items() if isinstance(outcome, Indication)}
-        left = {party: outcome.left + outcome.price for party, outcome in given.items()}
+        left = {party: outcome.left for party, outcome in given.items()}
         price = max((outcome.price for outcome in given.values()), default=plan.rho)
         return Preview(
             sql=self.sql,

@@ -98,7 +98,7 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._held: dict[str, Stored] | None = None
+        self._held: dict[str, Stored] = {}
 
     def keep(self, stored: Stored) -> None:
         """Store an answer durably, under the name of its session."""
@@ -138,9 +138,9 @@ class Shelf:
         return serve(plan, base, places, others)
 
     def _all(self) -> dict[str, Stored]:
-        if self._held is None:
-            self._held = {}
-            for path in sorted(self._folder.glob("*.json")):
+        """Return what is stored, with what was stored elsewhere since."""
+        for path in self._folder.glob("*.json"):
+            if path.stem not in self._held:
                 with suppress(Malformed, OSError, ValueError):  # what cannot be read is asked again
                     self._held[path.stem] = Stored.from_json(json.loads(path.read_text("utf-8")))
         return self._held
