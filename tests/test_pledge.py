@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from privacy import canonical
 from privacy.errors import Malformed, Mismatch, PrivacyError
-from privacy.plan import CountPresent, CountRows, CountValid, Plan
+from privacy.plan import CountFilled, CountRows, CountValid, Plan
 from privacy.release import Release
 from valuation import report
 from valuation.asset import DataAsset
@@ -49,7 +49,7 @@ DESK = EXAMPLE["inputs"]
 
 
 def appraisal(facts=None, purpose="pledge-valuation"):
-    kinds = {"count": CountPresent, "valid": CountValid}
+    kinds = {"filled": CountFilled, "valid": CountValid}
     plan = Plan(
         standard="consumer_credit/1",
         standard_digest="0" * 64,
@@ -59,10 +59,13 @@ def appraisal(facts=None, purpose="pledge-valuation"):
         institutions_per_unit=2,
         groups=(),
         where=(),
-        measures=tuple(CountRows() if key == "count(*)" else kinds[key[:5]](key[6:-1]) for key in CASE["counts"]),
+        measures=tuple(
+            CountRows() if key == "count(*)" else kinds[key.partition("(")[0]](key.partition("(")[2][:-1])
+            for key in CASE["counts"]
+        ),
         rho=1_000_000,
     )
-    totals = tuple(CASE["counts"][cell.key][0] for cell, _ in plan.cells())
+    totals = tuple(CASE["counts"][cell.key][0] for cell, _, _ in plan.cells())
     drawn = Release(plan, "s", totals, {key: Fraction(pair[1]) for key, pair in CASE["counts"].items()}, {})
     evidence = Evidence((Measured.of(drawn, dataset="cards_2026", version=1, on=date(2026, 6, 29)),))
     asset = DataAsset.from_json(CASE["asset"])

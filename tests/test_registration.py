@@ -7,7 +7,7 @@ from itertools import count
 import duckdb
 import pytest
 
-from exchange.node.registration import register
+from exchange.node.registration import refresh, register
 from exchange.node.source import SourceFault
 from exchange.node.vault import Vault, create
 from exchange.protocol.errors import PeerFault, Unknown
@@ -284,3 +284,96 @@ def test_a_row_that_cannot_be_read_is_found_before_anything_is_kept_or_charged(t
     path.write_bytes(good + bad)
     with pytest.raises(SourceFault):
         read_through(dataset)
+
+
+# -- prepared tables and refreshing ----------------------------------------------------------------------------------
+
+
+def counted(vault, dataset):
+    """Rows that the dataset's prepared table holds, if there is one."""
+    rows = vault.prepared.rows(dataset, "SELECT count(*) FROM bounded")
+    return None if rows is None else rows[0][0]
+
+
+def tables(vault):
+    return len(list(vault.prepared._directory.glob("*")))
+
+
+def append(dataset, *lines):
+    with open(dataset["source"]["path"], "a", encoding="utf-8") as file:  # noqa: PTH123  beside the documents' own path
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def test_registering_makes_the_table_and_refreshing_renews_it(vault, dataset, policy):
+    first = register(vault, dataset=dataset, policy=policy)
+    assert counted(vault, first) == 1
+    append(dataset, "p1,south,20,0", "p2,south,20,0")
+    assert counted(vault, first) == 1  # rows of one version never change
+    second = refresh(vault, name="accounts", refreshed="2026-11-30")
+    assert (second.refreshed, counted(vault, second)) == ("2026-11-30", 3)
+    assert vault.dataset(STANDARD) == second
+    assert counted(vault, first) is None
+    append(dataset, "p2,south,20,0")
+    third = register(vault, dataset=changed(dataset, ("refreshed",), "2026-12-31"), policy=policy)
+    assert (counted(vault, third), tables(vault)) == (4, 1)
+    assert vault.policy("accounts").to_json() == policy
+
+
+def test_a_registration_that_is_refused_leaves_the_tables_as_they_were(vault, dataset, policy):
+    first = register(vault, dataset=dataset, policy=policy)
+    with pytest.raises(Refused, match="population"):
+        register(vault, dataset=changed(dataset, ("population",), "bank-a/fresh"), policy=policy)
+    assert (counted(vault, first), tables(vault)) == (1, 1)
+
+
+@pytest.mark.parametrize("day", ["2026-10-31", "2026-10-30", "2026-02-30", "soon", ""])
+def test_a_refresh_needs_a_later_date(vault, dataset, policy, day):
+    first = register(vault, dataset=dataset, policy=policy)
+    with pytest.raises(Malformed, match="not later"):
+        refresh(vault, name="accounts", refreshed=day)
+    assert (vault.dataset(STANDARD), counted(vault, first)) == (first, 1)
+
+
+def test_a_refresh_of_what_cannot_be_read_changes_nothing(vault, dataset, policy):
+    with pytest.raises(Unknown):
+        refresh(vault, name="accounts", refreshed="2026-11-30")
+    first = register(vault, dataset=dataset, policy=policy)
+    append(dataset, '"unclosed')
+    head = vault.book.head
+    with pytest.raises(SourceFault):
+        refresh(vault, name="accounts", refreshed="2026-11-30")
+    assert (vault.dataset(STANDARD), vault.book.head) == (first, head)
+    assert (counted(vault, first), tables(vault)) == (1, 1)
+
+
+def test_without_room_for_a_table_a_dataset_is_registered_all_the_same(vault, dataset, policy, monkeypatch):
+    def full(*_, **__):
+        raise SourceFault("the node's directory cannot be written", fix="make room on its disk")
+
+    monkeypatch.setattr(vault.prepared, "make", full)
+    first = register(vault, dataset=dataset, policy=policy)
+    assert (vault.dataset(STANDARD), counted(vault, first)) == (first, None)
+    append(dataset, '"unclosed')
+    with pytest.raises(SourceFault, match="cannot be read"):
+        register(vault, dataset=changed(dataset, ("refreshed",), "2026-11-30"), policy=policy)
+
+
+def test_the_command_line_refreshes_a_stopped_node(tmp_path, dataset, policy):
+    from typer.testing import CliRunner
+
+    from api import cli
+
+    home, run = tmp_path / "home", CliRunner().invoke
+    for name, document in (("dataset", dataset), ("policy", policy)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(document), "utf-8")
+    assert run(cli.app, ["node", "init", str(home), "bank-a"]).exit_code == 0
+    documents = [str(tmp_path / "dataset.json"), str(tmp_path / "policy.json")]
+    assert run(cli.app, ["node", "register", str(home), *documents]).exit_code == 0
+    append(dataset, "p2,south,20,0")
+    told = run(cli.app, ["node", "refresh", str(home), "accounts", "--date", "2026-11-30"])
+    assert (told.exit_code, "refreshed accounts" in told.output) == (0, True)
+    with pytest.raises(Malformed, match="not later"):
+        run(cli.app, ["node", "refresh", str(home), "accounts", "--date", "2026-11-30"], catch_exceptions=False)
+    held = Vault.open(home, clock=lambda: 1_800_000_000_000_000)
+    assert counted(held, held.dataset(STANDARD)) == 2
+    held.close()

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from privacy.errors import Mismatch
-from privacy.plan import CountPresent, CountRows, CountValid, GroupBy, Plan
+from privacy.expression import ByCategory
+from privacy.plan import CountFilled, CountRows, CountValid, Plan
 from privacy.release import Release
 from valuation.asset import DataAsset
 from valuation.cost import Mode, appraise_cost, cost_cas2023
@@ -42,8 +43,10 @@ ON = date(2026, 6, 30)
 
 def release(counts=None, *, party="bank-a", purpose="pledge-valuation", groups=()):
     counts = counts or {key: tuple(pair) for key, pair in CASE["counts"].items()}
-    kinds = {"count": CountPresent, "valid": CountValid}
-    measures = [CountRows() if key == "count(*)" else kinds[key[:5]](key[6:-1]) for key in counts]
+    kinds = {"filled": CountFilled, "valid": CountValid}
+    measures = [
+        CountRows() if key == "count(*)" else kinds[key.partition("(")[0]](key.partition("(")[2][:-1]) for key in counts
+    ]
     plan = Plan(
         standard="consumer_credit/1",
         standard_digest="0" * 64,
@@ -56,7 +59,7 @@ def release(counts=None, *, party="bank-a", purpose="pledge-valuation", groups=(
         measures=tuple(measures),
         rho=1_000_000,
     )
-    totals = tuple(int(counts[cell.key][0]) for cell, _ in plan.cells())
+    totals = tuple(int(counts[cell.key][0]) for cell, _, _ in plan.cells())
     return Release(plan, "session-1", totals, {key: Fraction(pair[1]) for key, pair in counts.items()}, {})
 
 
@@ -511,7 +514,7 @@ def test_evidence_is_about_the_asset_and_the_day():
     with pytest.raises(Mismatch):  # two draws: an owner must not pick the luckier
         appraise(ev=Evidence(evidence().measured * 2))
     with pytest.raises(Mismatch):
-        evidence({"count(*)": (5, 1)}, groups=(GroupBy("region", ("north",)),))
+        evidence({"count(*)": (5, 1)}, groups=(ByCategory("region", ("north",)),))
 
 
 def test_evidence_reads_a_release_as_the_release_does():
@@ -542,13 +545,13 @@ def test_a_broken_release_is_no_evidence(path, value):
 
 
 def test_a_swamped_count_is_refused():
-    small = {"count(*)": (300, 400), "count(balance)": (290, 400), "valid(balance)": (280, 400)}
+    small = {"count(*)": (300, 400), "filled(balance)": (290, 400), "valid(balance)": (280, 400)}
     with pytest.raises(Swamped):
         appraise(ev=evidence(small))
 
 
 def test_remarks_on_noise_and_range():
-    noisy = {"count(*)": (10_000, 250_000), "count(balance)": (10_900, 250_000), "valid(balance)": (10_900, 250_000)}
+    noisy = {"count(*)": (10_000, 250_000), "filled(balance)": (10_900, 250_000), "valid(balance)": (10_900, 250_000)}
     facts = changed(("life", "remaining_low"), "0.5")
     facts["life"]["remaining_high"] = "30"
     codes = {remark.code for remark in appraise(facts=facts, ev=evidence(noisy)).remarks}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privacy.plan import CountPresent, CountRows, CountValid, Plan
+from privacy.plan import CountFilled, CountRows, CountValid, Plan
 from privacy.release import Release
 from valuation import exact
 from valuation.errors import MissingKey, OutOfRange, Swamped, WrongType
@@ -22,7 +22,7 @@ EQUAL = {"completeness": Decimal(1), "validity": Decimal(1)}
 
 
 def measured(counts, variance):
-    kinds = {"count": CountPresent, "valid": CountValid}
+    kinds = {"filled": CountFilled, "valid": CountValid}
     plan = Plan(
         standard="consumer_credit/1",
         standard_digest="0" * 64,
@@ -32,25 +32,28 @@ def measured(counts, variance):
         institutions_per_unit=2,
         groups=(),
         where=(),
-        measures=tuple(CountRows() if key == "count(*)" else kinds[key[:5]](key[6:-1]) for key in counts),
+        measures=tuple(
+            CountRows() if key == "count(*)" else kinds[key.partition("(")[0]](key.partition("(")[2][:-1])
+            for key in counts
+        ),
         rho=1_000_000,
     )
     variances = {key: Fraction(variance if isinstance(variance, int) else variance[key]) for key in counts}
     return Measured.of(
-        Release(plan, "s", tuple(counts[cell.key] for cell, _ in plan.cells()), variances, {}),
+        Release(plan, "s", tuple(counts[cell.key] for cell, _, _ in plan.cells()), variances, {}),
         dataset="cards",
         version=1,
         on=date(2026, 1, 1),
     )
 
 
-TRUTH = {"count(*)": 8000, "count(a)": 7600, "count(b)": 7990, "valid(a)": 7200, "valid(b)": 7900}
+TRUTH = {"count(*)": 8000, "filled(a)": 7600, "filled(b)": 7990, "valid(a)": 7200, "valid(b)": 7900}
 
 
 def combined(counts, weights):
     """Alpha in floats, written differently from the code under test."""
     w = float(weights["completeness"]) / float(sum(weights.values()))
-    filled, valid = counts["count(a)"] + counts["count(b)"], counts["valid(a)"] + counts["valid(b)"]
+    filled, valid = counts["filled(a)"] + counts["filled(b)"], counts["valid(a)"] + counts["valid(b)"]
     return exp(w * log(filled / 2 / counts["count(*)"]) + (1 - w) * log(valid / filled))
 
 
@@ -81,10 +84,10 @@ def test_the_interval_covers_the_truth(weights, sigma):
 @settings(deadline=None)
 def test_error_equals_numerical_differentiation(rows, gaps, variances, first, second):
     """Gradient by finite differences on the counts, so that shared counts are seen as a stranger would see them."""
-    present = {"count(a)": rows * (100 - gaps[0]) // 100, "count(b)": rows * (100 - gaps[1]) // 100}
+    present = {"filled(a)": rows * (100 - gaps[0]) // 100, "filled(b)": rows * (100 - gaps[1]) // 100}
     counts = {"count(*)": rows, **present}
     counts |= {
-        f"valid({c})": present[f"count({c})"] * (100 - gap) // 100 for c, gap in zip("ab", gaps[2:], strict=True)
+        f"valid({c})": present[f"filled({c})"] * (100 - gap) // 100 for c, gap in zip("ab", gaps[2:], strict=True)
     }
     weights = {"completeness": Decimal(first), "validity": Decimal(second)}
     spread = dict(zip(counts, variances, strict=True))
@@ -99,7 +102,7 @@ def test_error_equals_numerical_differentiation(rows, gaps, variances, first, se
 
 
 def test_ratios_above_one_are_averaged_as_they_are_and_capped_in_the_price_alone():
-    counts = {"count(*)": 10_000, "count(a)": 10_020, "valid(a)": 10_010}
+    counts = {"count(*)": 10_000, "filled(a)": 10_020, "valid(a)": 10_010}
     result = quality(measured(counts, 400))
     assert result.metrics[0].fraction > 1
     assert result.alpha.fraction > 1
@@ -119,7 +122,7 @@ def test_pooled_error_is_not_the_sum_of_dependent_errors():
 
 
 def test_counts_that_noise_swamps_are_refused():
-    edge = {"count(*)": 400, "count(a)": 400, "valid(a)": 400}
+    edge = {"count(*)": 400, "filled(a)": 400, "valid(a)": 400}
     assert quality(measured(edge, 400)).alpha.value == 1
     for key in edge:
         with pytest.raises(Swamped) as caught:
@@ -130,7 +133,7 @@ def test_counts_that_noise_swamps_are_refused():
 
 
 def test_a_thin_column_is_pooled_but_not_shown_alone():
-    counts = {**TRUTH, "count(b)": 30, "valid(b)": 20}
+    counts = {**TRUTH, "filled(b)": 30, "valid(b)": 20}
     shown = {figure.key for figure in quality(measured(counts, 400)).errors}
     assert "quality.a.validity.error" in shown
     assert "quality.b.validity.error" not in shown
@@ -139,7 +142,7 @@ def test_a_thin_column_is_pooled_but_not_shown_alone():
 
 @pytest.mark.parametrize(
     ("absent", "key"),
-    [("count(*)", "release.count(*)"), ("count(a)", "release.count(a)"), ("valid(b)", "release.valid(b)")],
+    [("count(*)", "release.count(*)"), ("filled(a)", "release.filled(a)"), ("valid(b)", "release.valid(b)")],
 )
 def test_no_count_may_be_left_out(absent, key):
     counts = {name: count for name, count in TRUTH.items() if name != absent}

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -26,7 +27,7 @@ from exchange.standards import shipped
 from privacy.errors import Exhausted, Malformed
 from privacy.necessity import Grant, Policy
 from privacy.noise import Noised
-from privacy.plan import CountPresent, CountRows, Plan
+from privacy.plan import CountKnown, CountRows, Plan
 
 ROOT = Path(__file__).parents[1]
 CREDIT = shipped("consumer_credit/1")
@@ -124,7 +125,7 @@ def test_a_plan_is_charged_once_for_each_version_of_the_data(vault):
     assert vault.price(plan, partner="lender", dataset=newer)[0] == 0
     # another roster, another measure, another price: other questions
     assert pay(vault, "fifth", a_plan(parties=("bank-a", "bank-b")))[1] == PRICE
-    assert pay(vault, "sixth", a_plan(measures=(CountRows(), CountPresent("balance"))))[1] == PRICE
+    assert pay(vault, "sixth", a_plan(measures=(CountRows(), CountKnown("region"))))[1] == PRICE
     assert pay(vault, "seventh", a_plan(rho=PRICE + 1))[1] == PRICE + 1
     assert [charge["nano"] for charge in vault.spending()] == [100, 100, 100, 100, 101]
     assert vault.price(a_plan(rho=7), partner="lender", dataset=newer)[1].left == 499
@@ -487,3 +488,50 @@ def test_a_policy_replaces_an_older_version_only(vault):
     with pytest.raises(Malformed):
         vault.keep(replace(moved, title=float("nan")), a_policy(version=3, everyone=5))
     assert vault.datasets() == [moved]
+
+
+# -- prepared tables ---------------------------------------------------------------------------------------------------
+
+
+def prepared_files(home):
+    return sorted((home / "prepared").iterdir()) if (home / "prepared").exists() else []
+
+
+def test_a_node_makes_what_is_missing_or_torn_among_its_tables_and_deletes_the_rest(home, tmp_path):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("p,r\n" + "".join(f"p{i},north\n" for i in range(50)), "utf-8")
+    mapping = {"person": Field(source="p"), "region": Field(source="r")}
+    dataset = replace(a_dataset(), location=Location("csv", str(rows)), mapping=mapping)
+    newer = replace(dataset, refreshed="2026-11-30")
+    text = "SELECT count(*) FROM bounded"
+    with closing(opened(home)) as vault:
+        vault.prepare()
+        assert prepared_files(home) == []  # no dataset, no file
+        vault.keep(dataset, a_policy())
+        assert vault.prepared.rows(dataset, text) is None
+        vault.prepare()
+        assert vault.prepared.rows(dataset, text) == [(50,)]
+        vault.keep(newer, a_policy())
+        vault.prepare()
+        assert vault.prepared.rows(dataset, text) is None
+        assert vault.prepared.rows(newer, text) == [(50,)]
+    [path] = prepared_files(home)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    whole = path.read_bytes()
+    for damage in (b"", whole[:5000], bytes(len(whole))):
+        path.write_bytes(damage)
+        (home / "prepared" / "left.new").write_bytes(whole)
+        with closing(opened(home)) as vault:
+            vault.prepare()
+            assert prepared_files(home) == [path]
+            assert vault.prepared.rows(newer, text) == [(50,)]
+
+
+def test_a_node_whose_source_is_away_starts_without_a_table(home, caplog):
+    with closing(opened(home)) as vault:
+        vault.keep(a_dataset(), a_policy())
+        vault.prepare()
+        assert vault.prepared.rows(a_dataset(), "SELECT 1") is None
+    assert prepared_files(home) == []
+    assert "no prepared table for accounts" in caplog.text
+    assert "x.csv" not in caplog.text

@@ -145,13 +145,22 @@ class Evidence:
 
 
 def _key(measure: Any, path: str) -> str:
-    """Name a cell as plans do: ``count(*)``, ``count(balance)``, ``valid(balance)``, ``sum(balance)``."""
-    if isinstance(measure, dict):
-        for verb in ("count", "valid", "sum"):
-            column = measure.get(verb)
-            if isinstance(column, str):
-                return f"{verb}({column})"
-    raise WrongType(path, "a measure")
+    """Name a cell as plans do: ``count(*)``, ``count(balance)``, ``filled(balance)``, ``valid(balance)``, ``sum(balance)``."""
+    match measure:
+        case {"count": "rows"}:
+            return "count(*)"
+        case {"count": "units"}:
+            return "count(distinct unit)"
+        case {"filled": str(column)}:
+            return f"filled({column})"
+        case {"valid": str(column)}:
+            return f"valid({column})"
+        case {"known": str(column)} | {"present": {"value": str(column)}}:
+            return f"count({column})"
+        case {"sum": {"value": str(column)}}:
+            return f"sum({column})"
+        case _:
+            raise WrongType(path, "a measure")
 
 
 def _integer(value: Any, path: str) -> int:

@@ -69,7 +69,7 @@ class Quality:
 def quality(measured: Measured, weights: Mapping[str, Decimal] = WEIGHTS) -> Quality:
     """Compute the quality of a dataset version from its release.
 
-    The release counts ``count(*)`` and, for each required column c, ``count(c)`` and ``valid(c)``. ``weights`` has the
+    The release counts ``count(*)`` and, for each required column c, ``filled(c)`` and ``valid(c)``. ``weights`` has the
     keys ``completeness`` and ``validity``, each >= 0, any scale.
 
     Raises:
@@ -78,8 +78,8 @@ def quality(measured: Measured, weights: Mapping[str, Decimal] = WEIGHTS) -> Qua
     cells = measured.cells
     columns = _columns(cells)
     ratios = (
-        Ratio("completeness", tuple(f"count({c})" for c in columns), ("count(*)",) * len(columns)),
-        Ratio("validity", tuple(f"valid({c})" for c in columns), tuple(f"count({c})" for c in columns)),
+        Ratio("completeness", tuple(f"filled({c})" for c in columns), ("count(*)",) * len(columns)),
+        Ratio("validity", tuple(f"valid({c})" for c in columns), tuple(f"filled({c})" for c in columns)),
     )
     shares = _shares(weights, [ratio.metric for ratio in ratios])
     counts = {key: _count(key, cells[key], measured.digest) for key in _cells_of(ratios)}
@@ -111,14 +111,14 @@ def quality(measured: Measured, weights: Mapping[str, Decimal] = WEIGHTS) -> Qua
 def _columns(cells: Mapping[str, Estimate]) -> tuple[str, ...]:
     if "count(*)" not in cells:
         raise MissingKey("release.count(*)")
-    counted = {key[6:-1] for key in cells if key.startswith("count(")} - {"*"}
+    filled = {key[7:-1] for key in cells if key.startswith("filled(")}
     valid = {key[6:-1] for key in cells if key.startswith("valid(")}
     # a column with one of its two counts would let an owner leave out the worse half
-    for column in sorted(counted ^ valid):
-        raise MissingKey(f"release.{'count' if column in valid else 'valid'}({column})")
-    if not counted:
-        raise MissingKey("release.count(column)")
-    return tuple(sorted(counted))
+    for column in sorted(filled ^ valid):
+        raise MissingKey(f"release.{'filled' if column in valid else 'valid'}({column})")
+    if not filled:
+        raise MissingKey("release.filled(column)")
+    return tuple(sorted(filled))
 
 
 def _shares(weights: Mapping[str, Decimal], metrics: list[str]) -> dict[str, Fraction]:
@@ -209,8 +209,8 @@ def _of_column(column: str, cells: Mapping[str, Estimate], counts: Mapping[str, 
     """
     figures = []
     for metric, over, under in (
-        ("completeness", f"count({column})", "count(*)"),
-        ("validity", f"valid({column})", f"count({column})"),
+        ("completeness", f"filled({column})", "count(*)"),
+        ("validity", f"valid({column})", f"filled({column})"),
     ):
         if _stands_out((over,), cells) and _stands_out((under,), cells):
             ratio = Ratio(f"{metric} of {column}", (over,), (under,))

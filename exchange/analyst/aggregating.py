@@ -4,16 +4,15 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from exchange.analyst.conditions import Never
-from exchange.analyst.labels import Days, band, dimension, fine_bands
+from exchange.analyst.labels import band, fine_bands
 from exchange.analyst.planning import JOINT, SPREADS
 from exchange.analyst.polynomial import Polynomial, of_term
-from exchange.analyst.question import Aggregate, Comparison, Condition, Formula, Joined, Negated, Operation, Sheet
-from exchange.analyst.rows import Reader
+from exchange.analyst.question import Aggregate, Comparison, Condition, Formula, Joined, Negated, Operation
+from exchange.analyst.rows import AGGREGATES, Reader
 from exchange.analyst.syntax import (
     Absent,
     Among,
     Call,
-    Case,
     Chain,
     Fault,
     Invert,
@@ -25,19 +24,17 @@ from exchange.analyst.syntax import (
     Star,
     Text,
     Within,
-    show,
 )
 from exchange.analyst.words import foreign
-from privacy.expression import ByBand, ByCase, Choice, Constant, Dimension, Term, Test, Value, quoted
+from exchange.analyst.writing import show
+from privacy.expression import ByBand, Choice, Constant, Term, Test, Value
 from privacy.terms import Kind
-
-BANDS = 100
-"""Bands of the histogram behind a quantile."""
-
-MAX_REGRESSORS = 12
 
 SHEETS = frozenset({"WOE_IV", "AUC", "PSI", "CROSSTAB", "LINEAR_REGRESSION", "RIDGE_REGRESSION"})
 """Functions whose answer is a table of its own."""
+
+BANDS = 100
+"""Bands of the histogram behind a quantile."""
 
 _TESTS = (Among, Within, Absent, Invert)
 
@@ -118,23 +115,26 @@ class Figures:
                 return self._people(node, one) if node.distinct else self._count(node, one, where)
             case "SUM" | "AVG", (one,):
                 return self._sum(node, one, where)
-            case _, (one,) if name in SPREADS or name in ("VARIANCE", "STDDEV"):
-                told = {"VARIANCE": "VAR_SAMP", "STDDEV": "STDDEV_SAMP"}.get(name, name)
-                return Aggregate(told, (self._varying(one),), where)
-            case _, (one, other) if name in JOINT:
-                return Aggregate(name, (self._varying(one), self._varying(other)), where)
             case "MEDIAN", (one,):
                 return self._quantile(node, one, Fraction(1, 2))
             case "QUANTILE_CONT" | "QUANTILE", (one, share):
                 return self._quantile(node, one, self._reader.constant(share))
             case "HISTOGRAM", _:
                 return Aggregate("HISTOGRAM", band=self._bands(node, band(node, args, self._reader)))
-            case _ if name in {*SPREADS, *JOINT, "COUNT", "SUM", "AVG", "MEDIAN", "QUANTILE", "QUANTILE_CONT"}:
-                raise Fault(f"{name} has another number of arguments", node, fix="docs/sql.md shows how it is written")
             case _:
-                raise foreign(node) or Fault(
-                    "this function is not in the language", node, fix="docs/sql.md lists all functions"
-                )
+                return self._spread(node, where)
+
+    def _spread(self, node: Call, where: Test | None) -> Aggregate:
+        """Variances, covariances and correlations; anything else is refused."""
+        name = {"VARIANCE": "VAR_SAMP", "STDDEV": "STDDEV_SAMP"}.get(node.name, node.name)
+        wanted = 1 if name in SPREADS else 2 if name in JOINT else None
+        if wanted == len(node.args):
+            return Aggregate(name, tuple(map(self.varying, node.args)), where)
+        if wanted is not None or name in AGGREGATES - {"MIN", "MAX"}:
+            raise Fault(f"{name} has another number of arguments", node, fix="docs/sql.md shows how it is written")
+        raise foreign(node) or Fault(
+            "this function is not in the language", node, fix="docs/sql.md lists all functions"
+        )
 
     def _people(self, node: Call, one: Node) -> Aggregate:
         unit = self._reader.standard.unit
@@ -207,7 +207,7 @@ class Figures:
         except Never:
             raise Fault("no row can pass these tests together", node, fix="drop one of them") from None
 
-    def _varying(self, node: Node) -> Term:
+    def varying(self, node: Node) -> Term:
         """Read a term that differs between rows."""
         found = self._reader.term(node)
         if found.number is not None:
@@ -282,72 +282,6 @@ class Figures:
         if isinstance(found, Aggregate) and found.name == "HISTOGRAM":
             raise Fault("a histogram is many numbers", node, fix="compare a quantile")
         return found
-
-    # -- tables ----------------------------------------------------------------------------------------------------
-
-    def sheet(self, node: Call, days: Days) -> Sheet:
-        """Read a table function."""
-        name, args = node.name.lower(), node.args
-        match node.name, args:
-            case "WOE_IV", (label, feature):
-                dimensions = (self._feature(feature, days), self._label(label, days))
-            case "AUC", (label, score):
-                dimensions = (self._score(score, None, days), self._label(label, days))
-            case "AUC", (label, score, Number() as bands):
-                dimensions = (self._score(score, bands, days), self._label(label, days))
-            case "PSI", (feature, split, day):
-                dimensions = (self._feature(feature, days), self._label(Pair(split.at, ">=", split, day), days))
-            case "PSI", (feature, split):
-                dimensions = (self._feature(feature, days), self._label(split, days))
-            case "CROSSTAB", (one, other):
-                dimensions = (self._feature(one, days), self._feature(other, days))
-            case "LINEAR_REGRESSION", (_, _, *_):
-                return Sheet(name, terms=self._regressors(node, args))
-            case "RIDGE_REGRESSION", (weight, _, _, *_):
-                ridge = self._reader.constant(weight)
-                if not 0 <= ridge <= 1000:
-                    raise Fault("a ridge lies between 0 and 1000", weight, fix="start with 0.01", instead="0.01")
-                return Sheet(name, terms=self._regressors(node, args[1:]), ridge=ridge)
-            case _:
-                raise Fault(f"{name} has another number of arguments", node, fix="docs/sql.md shows how it is written")
-        if dimensions[0] == dimensions[1]:
-            raise Fault("the two are the same", node, fix="use two columns")
-        return Sheet(name, dimensions)
-
-    def _regressors(self, node: Node, args: tuple[Node, ...]) -> tuple[Term, ...]:
-        terms = tuple(self._varying(one) for one in args)
-        if len(set(terms)) != len(terms) or len(terms) > MAX_REGRESSORS + 1:
-            raise Fault(f"a regression has up to {MAX_REGRESSORS} different columns", node, fix="name each column once")
-        return terms
-
-    def _feature(self, node: Node, days: Days) -> Dimension:
-        """A dimension, or a measure by its customary bands."""
-        if isinstance(node, Name) and self._reader.column(node).kind in (Kind.MEASURE, Kind.DATE):
-            node = Call(node.at, "BIN", (node,))
-        return dimension(node, self._reader, days)
-
-    def _label(self, node: Node, days: Days) -> Dimension:
-        """What is so or not: a category with two values, or a test."""
-        if isinstance(node, Name | Case) or (isinstance(node, Call) and node.name == "BIN"):
-            found = dimension(node, self._reader, days)
-            if len(found.labels) == 2:
-                return found
-            first = getattr(self._reader.column(node), "domain", ()) if isinstance(node, Name) else ()
-            told = f"{show(node)} = {quoted(first[0])}" if first else None
-            raise Fault("a label has two values", node, fix="write a test, such as months_overdue >= 3", instead=told)
-        return ByCase(((self._reader.test(node, negated=True), "false"), (self._reader.test(node), "true")))
-
-    def _score(self, node: Node, bands: Number | None, days: Days) -> Dimension:
-        """Bands of a score: its customary ones, or as many of equal width."""
-        if not isinstance(node, Name | Call) or (isinstance(node, Call) and node.name == "BIN"):
-            return dimension(node, self._reader, days)
-        column = self._reader.measured(node)
-        if bands is None and column.edges:
-            return band(node, (node,), self._reader)
-        count = 20 if bands is None else int(bands.value)
-        if not 2 <= count <= 500:
-            raise Fault("a score has 2 to 500 bands", node if bands is None else bands, fix="use 20", instead="20")
-        return fine_bands(column, self._reader.bounds[column.name], count)
 
 
 def _zero(term: Term) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from exchange.analyst import sql
 from exchange.analyst.aggregating import SHEETS, Figures
@@ -12,6 +13,7 @@ from exchange.analyst.question import (
     Aggregate,
     Condition,
     Formula,
+    Operation,
     Output,
     Question,
     Sheet,
@@ -21,11 +23,12 @@ from exchange.analyst.question import (
 )
 from exchange.analyst.repair import Refusal
 from exchange.analyst.rows import Reader
-from exchange.analyst.syntax import Call, Fault, Item, Name, Node, Number, Statement, mention, place, show
+from exchange.analyst.sheets import Sheets
+from exchange.analyst.syntax import Call, Fault, Item, Name, Node, Number, Statement, mention, place
 from exchange.analyst.words import clause
+from exchange.analyst.writing import show
 from privacy.errors import Malformed
 from privacy.expression import (
-    UNKNOWN,
     Between,
     ByBand,
     ByCase,
@@ -41,7 +44,7 @@ from privacy.expression import (
     values,
 )
 from privacy.plan import MAX_CELLS, CountPresent, Histogram, Measure, Plan, Sum
-from privacy.terms import Bounds, Standard
+from privacy.terms import UNKNOWN, Bounds, Standard
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class _Grammar:
         order = tuple(self._sorting(one.of, descending=one.descending, last=one.last) for one in self.statement.order)
         limit = self._count(self.statement.limit, least=1)
         offset = self._count(self.statement.offset, least=0)
-        plan = self._plan(terms, outputs, sheet, having, order)
+        plan = self._plan(terms, outputs, sheet, self._unshown(having, order))
         return Question(plan, self.standard, outputs, sheet, having, order, limit, offset or 0, self.places)
 
     # -- what is shown ---------------------------------------------------------------------------------------------
@@ -129,7 +132,7 @@ class _Grammar:
                 others[0] if others else node,
                 fix="ask it alone, with FROM and WHERE",
             )
-        sheet = self.figures.sheet(node, self._days) if isinstance(node, Call) else None
+        sheet = Sheets(self.reader).sheet(node, self._days) if isinstance(node, Call) else None
         if sheet is not None and sheet.dimensions:
             sheet = replace(sheet, dimensions=tuple(map(self._restricted, sheet.dimensions)))
             self.groups = [(node, by) for by in sheet.dimensions]
@@ -273,41 +276,38 @@ class _Grammar:
     # -- the plan --------------------------------------------------------------------------------------------------
 
     def _plan(
-        self,
-        terms: Terms,
-        outputs: Sequence[Output],
-        sheet: Sheet | None,
-        having: Condition | None,
-        order: Sequence[Sorting],
+        self, terms: Terms, outputs: Sequence[Output], sheet: Sheet | None, rest: Sequence[tuple[Node, Aggregate]]
     ) -> Plan:
         planner = Planner(self.standard, self.reader.bounds)
         made: list[tuple[Node, Sheet | Aggregate]] = [] if sheet is None else [(self.statement.items[0].of, sheet)]
         for item, output in zip(self.statement.items, outputs, strict=False):
-            if not output.is_group:
-                made += [(item.of, one) for one in aggregates(output.of)]  # type: ignore[arg-type]  # a figure
-        if having is not None and self.statement.having is not None:
-            made += [(self.statement.having, one) for one in aggregates(having)]
-        for held, sorting in zip(self.statement.order, order, strict=True):
-            if not isinstance(sorting.of, ByCategory | ByBand | ByDate | ByCase):
-                made += [(held.of, one) for one in aggregates(sorting.of)]
-        measures: dict[str, Measure] = {}
+            if isinstance(output.of, Aggregate | Operation | Fraction):
+                made += [(item.of, one) for one in aggregates(output.of)]
+        made += rest
         counts = [
             _recipe(node, one, planner).count for node, one in made if isinstance(one, Aggregate) and one.name != "SUM"
         ]
         keys = {count.key for count in counts if count is not None}
+        measures: dict[str, Measure] = {}
         for node, one in made:
             for measure in _recipe(node, one, planner, keys).measures:
                 measures[measure.key] = measure
                 for column, use in uses(measure):
                     self._place("rows as count" if column == "*" else f"{column} as {use}", mention(node, column))
         for node, by in self.groups:
-            for column in (
-                {by.column}
-                if not isinstance(by, ByCase)
-                else {column for test, _ in by.cases for column in tested(test)}
-            ):
+            for column in {by.column} if not isinstance(by, ByCase) else tested(by):
                 self._place(f"{column} as {'histogram' if isinstance(by, ByBand) else 'group'}", mention(node, column))
         return self._checked(terms, tuple(measures.values()))
+
+    def _unshown(self, having: Condition | None, order: Sequence[Sorting]) -> list[tuple[Node, Aggregate]]:
+        """The aggregates of HAVING and ORDER BY, which are measured too, with where they stand."""
+        made: list[tuple[Node, Aggregate]] = []
+        if having is not None and self.statement.having is not None:
+            made += [(self.statement.having, one) for one in aggregates(having)]
+        for held, sorting in zip(self.statement.order, order, strict=True):
+            if isinstance(sorting.of, Aggregate | Operation | Fraction):
+                made += [(held.of, one) for one in aggregates(sorting.of)]
+        return made
 
     def _checked(self, terms: Terms, measures: tuple[Measure, ...]) -> Plan:
         groups, where = tuple(by for _, by in self.groups), self._needed()

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from datetime import date
+from itertools import pairwise
 
-from exchange.analyst.constants import EPOCH, spell_units
+from exchange.analyst.constants import EPOCH, span_text, spell_units
 from exchange.analyst.rows import Reader
-from exchange.analyst.syntax import Call, Case, Fault, Name, Node, Text, show
+from exchange.analyst.syntax import Call, Case, Fault, Name, Node, Text
 from exchange.analyst.words import foreign
+from exchange.analyst.writing import show
 from privacy.expression import (
     MAX_LIST,
-    UNKNOWN,
     ByBand,
     ByCase,
     ByCategory,
@@ -18,7 +19,7 @@ from privacy.expression import (
     date_code,
     date_label,
 )
-from privacy.terms import Bounds, Column, Kind
+from privacy.terms import LIFETIME, UNKNOWN, Bounds, Column, Kind
 
 PARTS: Mapping[str, str] = {
     "YEAR": "year",
@@ -110,32 +111,34 @@ def band(node: Node, args: tuple[Node, ...], reader: Reader) -> ByBand:
         raise Fault(
             "bands have a lower edge, an upper edge and a width", node, fix="write BIN(column, lower, upper, width)"
         )
-    low, high = (reader.units(column, end) for end in args[1:3])
-    width = reader.constant(args[3]) * 10**column.decimals
-    if width <= 0 or width.denominator != 1:
+    return _even_bands(node, column, args, reader)
+
+
+def _even_bands(node: Node, column: Column, args: tuple[Node, ...], reader: Reader) -> ByBand:
+    bounds = reader.bounds[column.name]
+    first, last = (reader.units(column, end) for end in args[1:3])
+    told = reader.constant(args[3]) * 10**column.decimals
+    if told <= 0 or told.denominator != 1:
         raise Fault(f"a band is at least one unit of {column.name} wide", args[3], fix="use a larger width")
-    if low >= high or (high - low) % int(width):
-        steps = max(1, -(-(high - low) // int(width)))
-        told = spell_units(column, low + steps * int(width)) if abs(low + steps * int(width)) < 1 << 40 else None
-        raise Fault(
-            "the width does not divide the way from the lower to the upper edge",
-            args[2],
-            fix="use an upper edge that is a whole number of widths away",
-            instead=told,
-        )
-    if low >= bounds.upper + 1 or high <= bounds.lower:
-        told = " to ".join(spell_units(column, end) for end in (bounds.lower, bounds.upper))
-        raise Fault("no value lies in these bands", node, fix=f"{column.name} goes from {told}")
-    count = (high - low) // int(width)
-    if count > MAX_LIST:
+    width = int(told)
+    steps = max(1, -(-(last - first) // width))
+    end = first + steps * width
+    if steps > MAX_LIST:
         raise Fault(f"more than {MAX_LIST} bands", args[3], fix="use a larger width")
-    return banded(column, tuple(low + step * int(width) for step in range(count + 1)))
+    if end != last:
+        known = Bounds(*LIFETIME).lower <= end <= Bounds(*LIFETIME).upper or column.kind is not Kind.DATE
+        why = "the width does not divide the way from the lower to the upper edge"
+        fix = "use an upper edge that is a whole number of widths away"
+        raise Fault(why, args[2], fix=fix, instead=spell_units(column, end) if known else None)
+    if first > bounds.upper or last <= bounds.lower:
+        raise Fault("no value lies in these bands", node, fix=span_text(column, bounds))
+    return banded(column, tuple(first + step * width for step in range(steps + 1)))
 
 
 def banded(column: Column, edges: tuple[int, ...]) -> ByBand:
     """Return the bands between edges in integer units, labelled like ``20 to 30`` in the column's unit."""
     told = [spell_units(column, edge).removeprefix("DATE ").strip("'") for edge in edges]
-    return ByBand(column.name, edges, tuple(f"{low} to {high}" for low, high in zip(told, told[1:], strict=False)))
+    return ByBand(column.name, edges, tuple(f"{low} to {high}" for low, high in pairwise(told)))
 
 
 def fine_bands(column: Column, bounds: Bounds, count: int) -> ByBand:

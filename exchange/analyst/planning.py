@@ -45,7 +45,7 @@ class Planner:
         self.bounds = bounds
         self.decimals = {column.name: column.decimals for column in standard.columns}
 
-    def recipe(self, of: Aggregate, counted: Iterable[str] = ()) -> Recipe:
+    def recipe(self, of: Aggregate, counted: Iterable[str] = ()) -> Recipe:  # noqa: C901  one name after the other
         """Return what an aggregate is made of; ``counted`` are the keys of counts that are measured anyway.
 
         Raises:

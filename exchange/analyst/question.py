@@ -14,8 +14,10 @@ from privacy.terms import Standard
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """One aggregate. ``name`` is ROWS (COUNT(*)), UNITS (COUNT of distinct people), KNOWN (COUNT of a category), COUNT, SUM,
-    AVG, VAR_POP, VAR_SAMP, STDDEV_POP, STDDEV_SAMP, COVAR_POP, COVAR_SAMP, CORR, QUANTILE or HISTOGRAM.
+    """One aggregate.
+
+    ``name`` is ROWS (COUNT(*)), UNITS (COUNT of distinct people), KNOWN (COUNT of a category), COUNT, SUM, AVG, VAR_POP,
+    VAR_SAMP, STDDEV_POP, STDDEV_SAMP, COVAR_POP, COVAR_SAMP, CORR, QUANTILE or HISTOGRAM.
 
     ``terms`` are what it is of, ``column`` of KNOWN; ``where`` is the test of its rows; ``band`` the bands of a quantile or
     histogram, and ``probability`` which quantile, in (0, 1).

@@ -65,11 +65,13 @@ def table_of(sql: str) -> str:
 
     try:
         table = parser.read(sql).table
-        if not isinstance(table, Name):
-            raise Fault("a question reads from one standard", table or 0, fix="write FROM and the standard's name")
     except Fault as fault:
         line, column = place(sql, max(0, fault.at))
         raise QueryFault(fault.reason, fix=fault.fix, line=line, column=column) from None
+    if not isinstance(table, Name):
+        line, column = place(sql, 0 if table is None else max(0, table.at))
+        fix = "write FROM and the standard's name"
+        raise QueryFault("a question reads from one standard", fix=fix, line=line, column=column)
     return table.text
 
 

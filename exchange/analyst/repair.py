@@ -10,22 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from exchange.analyst.labels import is_dimension
-from exchange.analyst.syntax import (
-    Chain,
-    Day,
-    Fault,
-    Item,
-    Name,
-    Node,
-    Sorted,
-    Statement,
-    Text,
-    quoted_name,
-    show,
-    walk,
-)
-from privacy.expression import UNKNOWN
-from privacy.terms import Kind, Standard
+from exchange.analyst.syntax import Chain, Day, Fault, Item, Name, Node, Sorted, Statement, Text, walk
+from exchange.analyst.writing import quoted_name, show
+from privacy.terms import UNKNOWN, Kind, Standard
 
 ROUNDS = 6
 """Refusals of one statement that are mended one after the other at most."""

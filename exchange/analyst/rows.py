@@ -1,6 +1,7 @@
 """Reading what a row says: from the tree of a statement to terms and tests over the columns of a standard."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
@@ -29,10 +30,10 @@ from exchange.analyst.syntax import (
     Star,
     Text,
     Within,
-    show,
     walk,
 )
 from exchange.analyst.words import foreign
+from exchange.analyst.writing import show
 from privacy.errors import Malformed
 from privacy.expression import Missing, Not, OneOf, Test, Value, extent, quoted
 from privacy.terms import Bounds, Column, Kind, Standard
@@ -156,7 +157,7 @@ class Reader:
 
     # -- terms -----------------------------------------------------------------------------------------------------
 
-    def amount(self, node: Node, *, dated: bool = False) -> Amount:
+    def amount(self, node: Node, *, dated: bool = False) -> Amount:  # noqa: C901, PLR0912  one kind after the other
         """Read a term; where a date is expected (``dated``) a text is one."""
         match node:
             case Name() | Call(name="CLIP"):
@@ -396,10 +397,10 @@ def _category_value(column: Column, node: Node) -> str:
 
 
 def _day(node: Node, text: str) -> int:
-    try:
-        if len(text) != 10:
-            raise ValueError
-        return date.fromisoformat(text).toordinal() - EPOCH.toordinal()
-    except ValueError:
+    found = None
+    with suppress(ValueError):
+        found = date.fromisoformat(text) if len(text) == 10 else None  # not 20240131, nor a week's day
+    if found is None:
         told = "DATE '2024-01-31'"
-        raise Fault("this is no date", node, fix=f"write dates as {told}", instead=told) from None
+        raise Fault("this is no date", node, fix=f"write dates as {told}", instead=told)
+    return found.toordinal() - EPOCH.toordinal()

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from exchange.analyst.syntax import (
     Absent,
@@ -189,7 +189,7 @@ class _Reader:
         first = one.args.get("nulls_first")
         return Sorted(self._node(one.this), descending=bool(one.args.get("desc")), last=False if first else None)
 
-    def _node(self, one: exp.Expression) -> Node:
+    def _node(self, one: exp.Expression) -> Node:  # noqa: C901, PLR0912  one kind after the other
         while isinstance(one, exp.Paren):
             one = one.this
         if type(one) in _CHAINS:

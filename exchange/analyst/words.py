@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from exchange.analyst.syntax import Call, Fault, Foreign, Name, Node, Number, show
+from exchange.analyst.syntax import Call, Fault, Foreign, Name, Node, Number
+from exchange.analyst.writing import show
 
 ELSEWHERE: Mapping[str, str] = {
     "MEAN": "AVG",
@@ -123,8 +124,8 @@ def _construct(node: Foreign, kind: str, parts: tuple[Node, ...]) -> Fault:
         return Fault("CASE compares in its WHENs", node, fix="write CASE WHEN column = value THEN ... END")
     if kind == "WITHINGROUP" and len(parts) == 2 and isinstance(parts[0], Call) and parts[0].args:
         column = next((one for one in _names(parts[1])), None)
-        told = f"QUANTILE_CONT({show(column)}, {show(parts[0].args[0])})" if column is not None else None
-        return Fault("quantiles name their column first", node, fix="write QUANTILE_CONT(column, share)", instead=told)
+        quantile = f"QUANTILE_CONT({show(column)}, {show(parts[0].args[0])})" if column is not None else None
+        return Fault("quantiles name their column first", node, fix="write QUANTILE_CONT(column, share)", instead=quantile)
     if kind == "//" and len(parts) == 2:
         return Fault(_KINDS[kind][0], node, fix=_KINDS[kind][1], instead=show(parts[0]))
     why, fix = _KINDS.get(kind, (f"{kind.lower()} is not in the language", "docs/sql.md lists what is"))

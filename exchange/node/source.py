@@ -7,7 +7,7 @@ What a row says, for every plan the same; each mapped column is read once:
 - a measure: a whole number of ``10**-decimals`` units, rounded half away from zero and clamped to the standard's bounds;
   NULL if missing or unreadable. A number from 10**18 on is unreadable.
 - a date: days since 1970-01-01, clamped to the standard's bounds; NULL if missing or unreadable. Dates and timestamps are
-  read as they are (with a time zone: in UTC), texts as ISO 8601, ``YYYY-MM-DD``, whatever time may follow.
+  read as they are (with a time zone: in UTC), texts as ISO 8601, ``YYYY-MM-DD``; a time after it does not matter.
 - two flags: ``filled``, something is there, whatever it says; ``valid``, as told it lies within the bounds or the domain.
 
 An empty text is NULL, since CSV cannot tell the two apart. All of it is total: casts turn what they cannot read into NULL,
@@ -43,8 +43,9 @@ Parameters = dict[str, Any]
 """Values of a statement by their marks: texts reach the engine this way only."""
 
 _PLAIN = r"BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|DATE|TIME.*"
-_DATED = r"DATE|TIMESTAMP.*"
-_ISO_DATE = r"^((?:000[1-9]|00[1-9]\d|0[1-9]\d\d|[1-9]\d{3})-\d\d-\d\d)(?:[T ].*)?$"
+# nanoseconds are read as text: the engine rounds them up into the next day
+_DATED = r"DATE|TIMESTAMP(_S|_MS| WITH TIME ZONE)?"
+_ISO_DATE = r"^((?:000[1-9]|00[1-9]\d|0[1-9]\d\d|[1-9]\d{3})-\d\d-\d\d)(?:[T ]\d\d:\d\d.*)?$"
 _INTEGERS = {"TINYINT": 7, "SMALLINT": 15, "INTEGER": 31, "BIGINT": 63}
 
 
@@ -265,9 +266,10 @@ def _filled(raw: str) -> str:
 
 def _units(raw: str, decimals: int) -> str:
     """Read a number in units of ``10**-decimals``. What 64 bits hold is read twelve times faster than what needs 128."""
+    # the product keeps the decimals for a moment: 18 digits in 64 bits, 38 in 128
     units = [
         f"CAST(TRY_CAST({raw} AS DECIMAL({digits}, {decimals})) * {10**decimals} AS {kind})"
-        for digits, kind in ((18, "BIGINT"), (18 + decimals, "HUGEINT"))
+        for digits, kind in ((18 - decimals, "BIGINT"), (18 + decimals, "HUGEINT"))
     ]
     return f"coalesce({', '.join(units)})"
 

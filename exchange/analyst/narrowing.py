@@ -1,0 +1,159 @@
+"""What is left of a question when its plan is narrowed to what a policy grants."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from exchange.analyst.planning import Planner, counted, planner_of
+from exchange.analyst.question import (
+    Aggregate,
+    Condition,
+    Formula,
+    Operation,
+    Output,
+    Question,
+    Sheet,
+    Sorting,
+    aggregates,
+    asked,
+    default_name,
+)
+from privacy.errors import Malformed
+from privacy.expression import ByCategory, Choice, Constant, Dimension, Value
+from privacy.plan import CountKnown, CountPresent, CountRows, CountUnits, Histogram, Measure, Plan, Sum
+
+
+def narrow(question: Question, plan: Plan) -> Question:
+    """Return the question that shows of ``question`` what ``plan``, the nearest that passes, can answer.
+
+    What the plan measures beyond that is shown by itself, so that the spelling asks for it.
+    """
+    rest = _Rest(question, plan)
+    if question.sheet is not None and rest.answers_sheet(question.sheet):
+        return replace(question, plan=plan)
+    named = {output.of: output.name for output in question.outputs if output.is_group}
+    outputs: list[Output] = []
+    for output in question.outputs:
+        if output.is_group:
+            held = next((by for by in plan.groups if _same(by, output.of)), None)
+            outputs += [] if held is None else [Output(output.name, held)]
+        elif rest.answers(output.of):
+            outputs.append(output)
+    shown = {output.of for output in outputs}
+    outputs = [Output(default_name(by), by) for by in plan.groups if by not in shown and by not in named] + outputs
+    having = question.having if question.having is not None and rest.answers_all(question.having) else None
+    order = tuple(sorting for sorting in (rest.sorting(one) for one in question.order) if sorting is not None)
+    found = replace(question, plan=plan, sheet=None, outputs=tuple(outputs), having=having, order=order)
+    found = replace(found, outputs=_apart((*outputs, *(Output(default_name(of), of) for of in rest.left(found)))))
+    kept = len(order) == len(question.order)
+    return found if kept else replace(found, limit=None, offset=0)
+
+
+@dataclass(slots=True)
+class _Rest:
+    """What a narrower plan still answers of a question."""
+
+    question: Question
+    plan: Plan
+
+    @property
+    def _planner(self) -> Planner:
+        return planner_of(replace(self.question, plan=self.plan))
+
+    def _keys(self, of: Aggregate) -> frozenset[str]:
+        try:
+            return frozenset(measure.key for measure in self._planner.recipe(of, self._kept_counts()).measures)
+        except Malformed:  # within narrower bounds a term may not vary at all
+            return frozenset({""})
+
+    def _kept_counts(self) -> frozenset[str]:
+        return counted(asked(self.question), self._planner) & {measure.key for measure in self.plan.measures}
+
+    def answers(self, of: Dimension | Formula) -> bool:
+        held = {measure.key for measure in self.plan.measures}
+        return isinstance(of, Aggregate | Operation | Fraction) and all(
+            self._keys(one) <= held for one in aggregates(of)
+        )
+
+    def answers_all(self, of: Condition) -> bool:
+        return all(self.answers(one) for one in aggregates(of))
+
+    def answers_sheet(self, sheet: Sheet) -> bool:
+        try:
+            wanted = {measure.key for measure in self._planner.sheet(sheet).measures}
+        except Malformed:
+            return False
+        whole = set(sheet.dimensions) == set(self.plan.groups)
+        return whole and wanted == {measure.key for measure in self.plan.measures}
+
+    def sorting(self, sorting: Sorting) -> Sorting | None:
+        if isinstance(sorting.of, Aggregate | Operation | Fraction):
+            return sorting if self.answers(sorting.of) else None
+        held = next((by for by in self.plan.groups if _same(by, sorting.of)), None)
+        return None if held is None else replace(sorting, of=held)
+
+    def left(self, narrowed: Question) -> Iterator[Aggregate]:
+        """Yield what shows the measures that nothing else of the narrowed question shows."""
+        planner = planner_of(narrowed)
+        shown: set[str] = set()
+        keys = counted(asked(narrowed), planner)
+        for one in asked(narrowed):
+            shown |= {measure.key for measure in planner.recipe(one, keys).measures}
+        left = {measure.key: measure for measure in self.plan.measures if measure.key not in shown}
+        for column in self.plan.clipped:  # a count and a centred sum are an average
+            average = Aggregate("AVG", (Value(column),))
+            needed = self._average_keys(average, planner)
+            if needed and needed <= {measure.key for measure in self.plan.measures} and needed & set(left):
+                yield average
+                left = {key: measure for key, measure in left.items() if key not in needed}
+        for measure in left.values():
+            yield from _alone(measure)
+
+    def _average_keys(self, average: Aggregate, planner: Planner) -> set[str]:
+        try:
+            return {measure.key for measure in planner.recipe(average).measures}
+        except Malformed:
+            return set()
+
+
+def _alone(measure: Measure) -> Iterator[Aggregate]:
+    """What shows one measure by itself."""
+    match measure:
+        case CountRows():
+            yield Aggregate("ROWS")
+        case CountUnits():
+            yield Aggregate("UNITS")
+        case CountKnown(column):
+            yield Aggregate("KNOWN", column=column)
+        case CountPresent(Choice(((test, Constant(1, 0)),), None)):
+            yield Aggregate("ROWS", where=test)
+        case CountPresent(Choice(((test, term),), None)):
+            yield Aggregate("COUNT", (term,), test)
+        case CountPresent(term):
+            yield Aggregate("COUNT", (term,))
+        case Sum(Choice(((test, term),), None)):
+            yield Aggregate("SUM", (term,), test)
+        case Sum(term):
+            yield Aggregate("SUM", (term,))
+        case Histogram(band):
+            yield Aggregate("HISTOGRAM", band=band)
+        case _:
+            pass
+
+
+def _apart(outputs: Iterable[Output]) -> tuple[Output, ...]:
+    """The outputs under names of their own."""
+    told: dict[str, Output] = {}
+    for output in outputs:
+        name = output.name
+        while name in told:
+            name += "_"
+        told[name] = replace(output, name=name)
+    return tuple(told.values())
+
+
+def _same(by: Dimension, other: object) -> bool:
+    """Whether two dimensions are the same but for labels that were left out."""
+    if by == other:
+        return True
+    return isinstance(by, ByCategory) and isinstance(other, ByCategory) and by.column == other.column
