@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import count
 
 from exchange.analyst import sql
 from exchange.analyst.aggregating import SHEETS, Figures
@@ -46,6 +47,9 @@ from privacy.expression import (
 from privacy.plan import MAX_CELLS, CountPresent, Histogram, Measure, Plan, Sum
 from privacy.terms import UNKNOWN, Bounds, Standard
 
+MAX_COLUMNS = 200
+"""Columns of an answer at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -69,6 +73,8 @@ def understand(text: str, standard: Standard, terms: Terms) -> tuple[Question, S
         return _Grammar(statement, standard).question(terms), statement
     except Fault as fault:
         raise Refusal(fault, statement) from None
+    except RecursionError:
+        raise Refusal(Fault("the statement is nested too deeply", 0, fix="write it with fewer levels"), None) from None
 
 
 @dataclass(slots=True)
@@ -165,6 +171,8 @@ class _Grammar:
         return self._restricted(dimension(node, self.reader, self._days))
 
     def _outputs(self) -> tuple[Output, ...]:
+        if len(self.statement.items) > MAX_COLUMNS:
+            raise Fault(f"more than {MAX_COLUMNS} columns", self.statement.items[MAX_COLUMNS].of, fix="ask for fewer")
         outputs: list[Output] = []
         names: set[str] = set()
         for item in self.statement.items:
@@ -174,7 +182,7 @@ class _Grammar:
             if name in names and told:
                 raise Fault("two columns of the answer have one name", item.of, fix="give each its own name with AS")
             if name in names:
-                name = next(f"{name}_{number}" for number in range(2, 1000) if f"{name}_{number}" not in names)
+                name = next(f"{name}_{number}" for number in count(2) if f"{name}_{number}" not in names)
             names.add(name)
             outputs.append(Output(name, of))
         shown = [output.of for output in outputs if output.is_group]
@@ -287,7 +295,7 @@ class _Grammar:
         counts = [
             _recipe(node, one, planner).count for node, one in made if isinstance(one, Aggregate) and one.name != "SUM"
         ]
-        keys = {count.key for count in counts if count is not None}
+        keys = {one.key for one in counts if one is not None}
         measures: dict[str, Measure] = {}
         for node, one in made:
             for measure in _recipe(node, one, planner, keys).measures:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from exchange.analyst.constants import clipped_name, spell_units
+from exchange.analyst.constants import EPOCH, clipped_name, spell_units
 from exchange.analyst.labels import PARTS, TRUNCATED, period
-from exchange.analyst.polynomial import of_term, spell_number
+from exchange.analyst.polynomial import Polynomial, Product, of_term, spell_number
 from exchange.analyst.question import (
     Aggregate,
     Comparison,
@@ -46,7 +46,7 @@ from privacy.expression import (
     quoted,
 )
 from privacy.plan import Plan
-from privacy.terms import UNKNOWN, Standard
+from privacy.terms import UNKNOWN, Kind, Standard
 
 
 def spell(question: Question, standard: Standard) -> str:
@@ -98,7 +98,7 @@ class _Speller:
         return f"({self.formula(of)})" if isinstance(of, Operation) else self.formula(of)
 
     def _called(self, of: Aggregate) -> str:
-        listed = ", ".join(map(self.term, of.terms))
+        listed = ", ".join(map(self._number, of.terms))
         match of.name:
             case "ROWS":
                 return "COUNT(*)"
@@ -118,7 +118,7 @@ class _Speller:
     def _sheet(self, sheet: Sheet) -> str:
         if sheet.terms:
             told = [spell_number(sheet.ridge)] if sheet.name == "ridge_regression" else []
-            return f"{sheet.name}({', '.join([*told, *map(self.term, sheet.terms)])})"
+            return f"{sheet.name}({', '.join([*told, *map(self._number, sheet.terms)])})"
         one, other = (self.dimension(by) for by in sheet.dimensions)
         label = sheet.dimensions[1]
         if isinstance(label, ByCase) and [told for _, told in label.cases] == ["false", "true"]:
@@ -236,36 +236,39 @@ class _Speller:
                 return self._column(column)
             case Constant(units, places):
                 return spell_number(Fraction(units, 10**places))
-            case Added(terms):
-                return self._sum(terms)
-            case Times(left, right):
-                return f"{self._product(left)} * {self._factor(right)}"
+            case Added() | Times():
+                return self._sum(of_term(term))
             case Choice(cases, otherwise):
-                told = " ".join(f"WHEN {self.test(test)} THEN {self.term(branch)}" for test, branch in cases)
-                return f"CASE {told}{'' if otherwise is None else f' ELSE {self.term(otherwise)}'} END"
+                told = " ".join(f"WHEN {self.test(test)} THEN {self._number(branch)}" for test, branch in cases)
+                return f"CASE {told}{'' if otherwise is None else f' ELSE {self._number(otherwise)}'} END"
 
-    def _sum(self, terms: Iterable[Term]) -> str:
-        """A sum as people write it: what is taken off comes last, behind its sign."""
-        signed = [(of_term(term), self._factor(term)) for term in terms]
-        told = ""
-        for taken in (False, True):
-            for one, text in signed:
-                ((product, weight),) = one.parts
-                if (weight < 0) != taken:
-                    continue
-                if taken:
-                    units = spell_number(-weight) if not product or weight != -1 else ""
-                    told += f" - {' * '.join(filter(None, (units, *map(self._factor, product))))}"
-                else:
-                    told += f" + {text}" if told else text
-        return told.strip()
+    def _number(self, term: Term) -> str:
+        """A term that is a number: dates in it are counted from 1970-01-01."""
+        dates = {column.name for column in self.standard.columns if column.kind is Kind.DATE}
+        alone = [(product, weight) for product, weight in of_term(term).parts if len(product) == 1]
+        days = sum(weight for (factor,), weight in alone if isinstance(factor, Value) and factor.column in dates)
+        told = self.term(term)
+        return told if not days else f"{told} - {'' if days == 1 else f'({spell_number(days)}) * '}DATE '{EPOCH}'"
 
-    def _product(self, term: Term) -> str:
-        return self.term(term) if isinstance(term, Times) else self._factor(term)
+    def _sum(self, of: Polynomial) -> str:
+        """A sum of products as people write it: what is taken off comes last, behind its sign."""
+        added = [self._product(product, weight) for product, weight in of.parts if weight >= 0]
+        taken = [self._product(product, -weight) for product, weight in of.parts if weight < 0]
+        return "".join([" + ".join(added), *(f" - {one}" for one in taken)]).strip()
+
+    def _product(self, product: Product, weight: Fraction) -> str:
+        factors = [self._factor(product[0])] if len(product) == 1 else [self._times(one) for one in product]
+        return " * ".join(factors if weight == 1 and product else [spell_number(weight), *factors])
 
     def _factor(self, term: Term) -> str:
         loose = isinstance(term, Added | Times) or (isinstance(term, Constant) and term.units < 0)
         return f"({self.term(term)})" if loose else self.term(term)
+
+    def _times(self, term: Term) -> str:
+        """A factor of a product, which is a number whatever it is made of."""
+        told = self._number(term)
+        plain = told == self.term(term) and not isinstance(term, Added | Times)
+        return told if plain and not told.startswith("-") else f"({told})"
 
     def _column(self, name: str) -> str:
         column, bounds = self.standard.column(name), self.plan.clipped.get(name)
