@@ -27,6 +27,7 @@ from exchange.analyst.asker import Asker, Asking, Job
 from exchange.analyst.desk import Desk
 from exchange.analyst.inquiry import Inquiry, Wish
 from exchange.analyst.reading import table_of
+from exchange.line import seconds
 from exchange.protocol.errors import Unknown
 from privacy.errors import Malformed
 from privacy.release import Release
@@ -47,7 +48,7 @@ def connect(home: str | Path | None = None, exchange: str | None = None) -> "Cli
         raise Unknown("desk named (give its directory, or set TOUCHSTONE_DESK)")
     if not url:
         raise Unknown("exchange named (give its address, or set TOUCHSTONE_URL)")
-    return Client(Asker(Path(where), url))
+    return Client(Asker(Path(where), url, seconds=seconds))
 
 
 class Client:
