@@ -4,7 +4,6 @@ import random
 import subprocess
 import sys
 from dataclasses import replace
-from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
