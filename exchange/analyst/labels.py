@@ -61,7 +61,7 @@ def dimension(node: Node, reader: Reader, days: Days) -> Dimension:
                 raise Fault(
                     "the label of rows without one is fixed", args[1], fix=f"write '{UNKNOWN}'", instead=f"'{UNKNOWN}'"
                 )
-            return _with_unknown(dimension(inner, reader, days))
+            return with_unknown(dimension(inner, reader, days))
         case Name():
             column = reader.column(node)
             if column.kind is Kind.CATEGORY:
@@ -184,7 +184,8 @@ def _dated(node: Node, part: str, reader: Reader, days: Days) -> ByDate:
     return ByDate(column.name, part, tuple(date_label(part, code) for code in range(codes[0], codes[1] + 1)))
 
 
-def _with_unknown(of: Dimension) -> Dimension:
+def with_unknown(of: Dimension) -> Dimension:
+    """Return a dimension with a label for the rows that have none."""
     match of:
         case ByCategory(column, labels):
             return ByCategory(column, (*labels, UNKNOWN))
@@ -193,7 +194,7 @@ def _with_unknown(of: Dimension) -> Dimension:
         case ByDate(column, part, labels):
             return ByDate(column, part, (*labels, UNKNOWN))
         case ByCase(cases, otherwise):
-            return ByCase(cases, otherwise or UNKNOWN)
+            return ByCase(cases, UNKNOWN if otherwise is None else otherwise)
 
 
 def _label(node: Node) -> str:
