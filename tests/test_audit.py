@@ -347,15 +347,15 @@ WORST = ("10000", "10000.0", "1e9", "99999999999", "10000", "10000", "10001")
 """Rows of the person in question: more than count, at the upper bound and beyond; at least five of any choice are valid."""
 
 
-def table(folder, name, rows):
+def table(folder, name, rows, standard):
     path = folder / f"{name}.csv"
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([("person", "region", "balance"), *rows])
-    mapping = {column.name: Field(source=column.name) for column in STANDARD.columns}
+    mapping = {column.name: Field(source=column.name) for column in standard.columns}
     return Dataset(
         name="accounts",
         title="accounts",
-        standard=STANDARD,
+        standard=standard,
         population="people",
         location=Location("csv", str(path)),
         mapping=mapping,
@@ -363,21 +363,25 @@ def table(folder, name, rows):
     )
 
 
-def neighbours(folder, plan, *, worst=("10000",) * 7, reading=None):
+def neighbours(folder, plan, *, worst=("10000",) * 7, standard=STANDARD):
     """Cells of each party without and with one more person a group, at as many institutions as a person may be at.
 
-    Persons of different groups share no cell, so each group is its own pair of neighbouring tables. ``reading`` is a plan
-    by which rows are read in another way than is priced.
+    Persons of different groups share no cell, so each group is its own pair of neighbouring tables. Under another
+    ``standard`` rows are read by its bounds, not by those that are priced.
     """
     crowd = [
         (f"other {index} {group}", group, value) for group in GROUPS for index, value in enumerate(("70", "", "-900"))
     ]
     guests = [(f"person {group}", group, value) for group in GROUPS for value in worst]
+    bounds = standard.column("balance").bounds
+    reading = replace(
+        plan, rows_per_unit=standard.rows_per_unit, bounds=tuple((column, bounds) for column, _ in plan.bounds)
+    )
     cells = {}
     for number, party in enumerate(PARTIES):
         joined = guests if number < plan.institutions_per_unit else []
-        held = (table(folder, party, crowd), table(folder, f"{party} with", crowd + joined))
-        cells[party] = [clip(reading or plan, dataset, sampling_key=b"k" * 32).totals for dataset in held]
+        held = (table(folder, party, crowd, standard), table(folder, f"{party} with", crowd + joined, standard))
+        cells[party] = [clip(reading, dataset, sampling_key=b"k" * 32).totals for dataset in held]
     return cells
 
 
@@ -556,15 +560,21 @@ def test_noise_that_repeats_is_reported(monkeypatch):
     assert reported(lambda: mechanism(PLAN, rounds=4))
 
 
+def reading_by(column=None, **change):
+    columns = tuple(
+        replace(held, bounds=column) if held.name == "balance" and column else held for held in STANDARD.columns
+    )
+    return replace(STANDARD, columns=columns, **change)
+
+
 @pytest.mark.parametrize("wider", [Bounds(-500, 50_000), Bounds(-500, 30_000)], ids=["no clip", "a wider clip"])
 def test_rows_that_are_not_clipped_are_reported(tmp_path, wider):
     plan = plan_of(Sum(BALANCE), standard=STANDARD, rho=4 * NANO)
-    reading = replace(plan, bounds=(("balance", wider),))
-    cells = neighbours(tmp_path, plan, worst=("50000",) * 7, reading=reading)
+    cells = neighbours(tmp_path, plan, worst=("50000",) * 7, standard=reading_by(wider))
     assert reported(lambda: audited(*seen_by(plan, released(plan, cells, rounds=4), colluding=0), plan, honest=3))
 
 
 def test_rows_that_are_not_bounded_per_person_are_reported(tmp_path):
     plan = plan_of(CountRows(), Sum(BALANCE), standard=STANDARD, rho=4 * NANO)
-    cells = neighbours(tmp_path, plan, worst=("10000",) * 12, reading=replace(plan, rows_per_unit=12))
+    cells = neighbours(tmp_path, plan, worst=("10000",) * 12, standard=reading_by(rows_per_unit=12))
     assert reported(lambda: audited(*seen_by(plan, released(plan, cells, rounds=4), colluding=0), plan, honest=3))

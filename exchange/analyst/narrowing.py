@@ -40,8 +40,11 @@ def narrow(question: Question, plan: Plan) -> Question:
             outputs.append(output)
     shown = {output.of for output in outputs}
     outputs = [Output(default_name(by), by) for by in plan.groups if by not in shown] + outputs
-    having = question.having if question.having is not None and rest.answers_all(question.having) else None
-    order = tuple(sorting for sorting in (rest.sorting(one) for one in question.order) if sorting is not None)
+    having: Condition | None = None
+    order: tuple[Sorting, ...] = ()
+    if any(not output.is_group for output in outputs):  # what is measured for HAVING alone is then shown instead
+        having = question.having if question.having is not None and rest.answers_all(question.having) else None
+        order = tuple(sorting for sorting in map(rest.sorting, question.order) if sorting is not None)
     found = replace(question, plan=plan, sheet=None, outputs=tuple(outputs), having=having, order=order)
     found = replace(found, outputs=_apart((*outputs, *(Output(default_name(of), of) for of in rest.left(found)))))
     kept = len(order) == len(question.order)

@@ -53,6 +53,11 @@ def spell(question: Question, standard: Standard) -> str:
     return _Speller(standard, question.plan).statement(question)
 
 
+def spell_term(question: Question, term: Term) -> str:
+    """Return a term of a question as it is written."""
+    return _Speller(question.standard, question.plan).number(term)
+
+
 @dataclass(frozen=True, slots=True)
 class _Speller:
     """Writes items of one plan; a column that it clips more tightly than the standard is written with CLIP."""
@@ -97,7 +102,7 @@ class _Speller:
         return f"({self.formula(of)})" if isinstance(of, Operation) else self.formula(of)
 
     def _called(self, of: Aggregate) -> str:
-        listed = ", ".join(map(self._number, of.terms))
+        listed = ", ".join(map(self.number, of.terms))
         match of.name:
             case "ROWS":
                 return "COUNT(*)"
@@ -117,7 +122,7 @@ class _Speller:
     def _sheet(self, sheet: Sheet) -> str:
         if sheet.terms:
             told = [spell_number(sheet.ridge)] if sheet.name == "ridge_regression" else []
-            return f"{sheet.name}({', '.join([*told, *map(self._number, sheet.terms)])})"
+            return f"{sheet.name}({', '.join([*told, *map(self.number, sheet.terms)])})"
         one, other = (self.dimension(by) for by in sheet.dimensions)
         label = sheet.dimensions[1]
         if isinstance(label, ByCase) and [told for _, told in label.cases] == ["false", "true"]:
@@ -256,10 +261,10 @@ class _Speller:
             case Added() | Times():
                 return self._sum(of_term(term))
             case Choice(cases, otherwise):
-                told = " ".join(f"WHEN {self.test(test)} THEN {self._number(branch)}" for test, branch in cases)
-                return f"CASE {told}{'' if otherwise is None else f' ELSE {self._number(otherwise)}'} END"
+                told = " ".join(f"WHEN {self.test(test)} THEN {self.number(branch)}" for test, branch in cases)
+                return f"CASE {told}{'' if otherwise is None else f' ELSE {self.number(otherwise)}'} END"
 
-    def _number(self, term: Term) -> str:
+    def number(self, term: Term) -> str:
         """A term that is a number: dates in it are counted from 1970-01-01."""
         dates = {column.name for column in self.standard.columns if column.kind is Kind.DATE}
         alone = [(product, weight) for product, weight in of_term(term).parts if len(product) == 1]
@@ -283,7 +288,7 @@ class _Speller:
 
     def _times(self, term: Term) -> str:
         """A factor of a product, which is a number whatever it is made of."""
-        told = self._number(term)
+        told = self.number(term)
         plain = told == self.term(term) and not isinstance(term, Added | Times)
         return told if plain and not told.startswith("-") else f"({told})"
 

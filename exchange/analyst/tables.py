@@ -43,7 +43,12 @@ class Rows:
 
 
 def figures(question: Question, cells: Cells) -> dict[str, list[Figure]]:
-    """Return the figures of every group, by output name, in the order of the public labels; a histogram's band by band."""
+    """Return the figures of every group, by output name, in the order of the public labels; a histogram's band by band.
+
+    A table function has none.
+    """
+    if question.sheet is not None:
+        return {}
     reckoning = Reckoning(question, cells)
     found: dict[str, list[Figure]] = {output.name: [] for output in question.shown}
     for _, group in _groups(question):
