@@ -8,7 +8,7 @@ from itertools import count
 from exchange.analyst import sql
 from exchange.analyst.aggregating import SHEETS, Figures
 from exchange.analyst.conditions import conjuncts
-from exchange.analyst.labels import dimension, is_dimension, period, with_unknown
+from exchange.analyst.labels import dimension, is_dimension, period, with_unknown, without_unknown
 from exchange.analyst.planning import Planner, Recipe, uses
 from exchange.analyst.question import (
     Aggregate,
@@ -169,8 +169,8 @@ class _Grammar:
 
     def _dimension(self, node: Node) -> Dimension:
         """Read a dimension; as in SQL, rows without a label make a group of their own unless WHERE leaves them out."""
-        by = self._restricted(dimension(node, self.reader, self._days))
-        return by if UNKNOWN in by.labels or self._labelled(by) else with_unknown(by)
+        by = self._restricted(without_unknown(dimension(node, self.reader, self._days)))
+        return by if self._labelled(by) else with_unknown(by)
 
     def _labelled(self, by: Dimension) -> bool:
         """Whether every row that passes WHERE has a label."""
@@ -178,7 +178,9 @@ class _Grammar:
             return by.otherwise is not None
         of = by.column
         if isinstance(by, ByCategory):
-            return any(test == Not(Missing(of)) or (isinstance(test, OneOf) and test.column == of) for test in self.where)
+            return any(
+                test == Not(Missing(of)) or (isinstance(test, OneOf) and test.column == of) for test in self.where
+            )
         spans = [test for test in self.where if isinstance(test, Between) and test.term == Value(of)]
         if not spans and Not(Missing(of)) not in self.where:
             return False

@@ -1,6 +1,7 @@
 """Reading what rows are grouped by: from the tree of a statement to dimensions with all their public labels."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 
@@ -18,6 +19,7 @@ from privacy.expression import (
     Dimension,
     date_code,
     date_label,
+    known,
 )
 from privacy.terms import LIFETIME, UNKNOWN, Bounds, Column, Kind
 
@@ -182,6 +184,13 @@ def _dated(node: Node, part: str, reader: Reader, days: Days) -> ByDate:
         fix = f"ask for fewer in WHERE, for example {column.name} >= DATE '{last.year}-01-01'"
         raise Fault(f"more than {MAX_LIST} labels", node, fix=fix)
     return ByDate(column.name, part, tuple(date_label(part, code) for code in range(codes[0], codes[1] + 1)))
+
+
+def without_unknown(of: Dimension) -> Dimension:
+    """Return a dimension without the label for rows that have no other."""
+    if isinstance(of, ByCase):
+        return replace(of, otherwise=None) if of.otherwise == UNKNOWN else of
+    return replace(of, labels=known(of))
 
 
 def with_unknown(of: Dimension) -> Dimension:

@@ -71,7 +71,10 @@ class _Speller:
             shown = [self._sheet(question.sheet)]
         parts = [f"SELECT {', '.join(shown)} FROM {quoted_name(self.standard.name)}"]  # noqa: S608  shown, run by nobody
         dimensions = question.sheet.dimensions if question.sheet is not None else question.plan.groups
-        where = [self._operand(test) for test in (*question.plan.where, *self._restrictions(dimensions, grouped=question.sheet is None))]
+        where = [
+            self._operand(test)
+            for test in (*question.plan.where, *self._restrictions(dimensions, grouped=question.sheet is None))
+        ]
         parts += [f"WHERE {' AND '.join(where)}"] if where else []
         if question.plan.groups and question.sheet is None:
             parts.append(f"GROUP BY {', '.join(self.dimension(by) for by in question.plan.groups)}")
