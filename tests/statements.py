@@ -184,7 +184,7 @@ class Asked:
 
 
 def label_sql(draw):
-    """A dimension: how the language and how DuckDB spells its labels, and the test that a row has one."""
+    """A dimension: how the language and how DuckDB spells its labels, and the test that a row has one of them."""
     kind = draw.choose.choice(
         ["category", "category", "bin", "customary", "year", "quarter", "month", "weekday", "trunc", "case", "unknown"]
     )
@@ -296,6 +296,9 @@ def statement(choose):
     """Draw one statement; most are accepted, some are refused because a test says nothing."""
     draw = Draw(choose)
     dimensions = [label_sql(draw) for _ in range(choose.choice([0, 0, 1, 1, 1, 2]))]
+    dimensions = [
+        (spelled, f"CASE WHEN {held} THEN {told} ELSE '(unknown)' END") for spelled, told, held in dict.fromkeys(dimensions)
+    ]
     dimensions = list({told[0]: told for told in dimensions}.values())
     figures = [figure_sql(draw) for _ in range(choose.randint(1, 4))]
     names = [f"g{index}" for index in range(len(dimensions))] + [f"f{index}" for index in range(len(figures))]
@@ -304,7 +307,7 @@ def statement(choose):
     sql = f"SELECT {', '.join(shown)} FROM loans"
     sql += f" WHERE {where}" if where else ""
     plain = ", ".join(f"{told[1]} AS {name}" for told, name in zip([*dimensions, *figures], names, strict=True))
-    tests = ["person IS NOT NULL", *(f"({told[2]})" for told in dimensions), *([f"({where})"] if where else [])]
+    tests = ["person IS NOT NULL", *([f"({where})"] if where else [])]
     plain = f"SELECT {plain} FROM loans WHERE {' AND '.join(tests)}"
     if dimensions:
         spelled = [told[0] for told in dimensions]

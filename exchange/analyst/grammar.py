@@ -8,7 +8,7 @@ from itertools import count
 from exchange.analyst import sql
 from exchange.analyst.aggregating import SHEETS, Figures
 from exchange.analyst.conditions import conjuncts
-from exchange.analyst.labels import dimension, is_dimension, period
+from exchange.analyst.labels import dimension, is_dimension, period, with_unknown, without_unknown
 from exchange.analyst.planning import Planner, Recipe, uses
 from exchange.analyst.question import (
     Aggregate,
@@ -171,7 +171,24 @@ class _Grammar:
         return node
 
     def _dimension(self, node: Node) -> Dimension:
-        return self._restricted(dimension(node, self.reader, self._days))
+        """Read a dimension; as in SQL, rows without a label make a group of their own unless WHERE leaves them out."""
+        by = self._restricted(without_unknown(dimension(node, self.reader, self._days)))
+        return by if self._labelled(by) else with_unknown(by)
+
+    def _labelled(self, by: Dimension) -> bool:
+        """Whether every row that passes WHERE has a label."""
+        if isinstance(by, ByCase):
+            return by.otherwise is not None
+        of = by.column
+        if isinstance(by, ByCategory):
+            return any(
+                test == Not(Missing(of)) or (isinstance(test, OneOf) and test.column == of) for test in self.where
+            )
+        spans = [test for test in self.where if isinstance(test, Between) and test.term == Value(of)]
+        if not spans and Not(Missing(of)) not in self.where:
+            return False
+        passing = self._days(of)
+        return isinstance(by, ByDate) or (by.edges[0] <= passing.lower and passing.upper <= by.edges[-1])
 
     def _outputs(self) -> tuple[Output, ...]:
         if len(self.statement.items) > MAX_COLUMNS:
@@ -281,6 +298,8 @@ class _Grammar:
             ):
                 first, last = period(by.part, by.labels[0])[0], period(by.part, by.labels[-1])[1]
                 return lower in (None, first) and upper in (None, last)
+            case Between(Value(column), lower, upper) if isinstance(by, ByBand) and column == by.column:
+                return lower in (None, by.edges[0]) and upper in (None, by.edges[-1])
             case _:
                 return False
 

@@ -42,7 +42,6 @@ from privacy.expression import (
     Times,
     Value,
     decimals,
-    known,
     quoted,
 )
 from privacy.plan import Plan
@@ -72,7 +71,10 @@ class _Speller:
             shown = [self._sheet(question.sheet)]
         parts = [f"SELECT {', '.join(shown)} FROM {quoted_name(self.standard.name)}"]  # noqa: S608  shown, run by nobody
         dimensions = question.sheet.dimensions if question.sheet is not None else question.plan.groups
-        where = [self._operand(test) for test in (*question.plan.where, *self._restrictions(dimensions))]
+        where = [
+            self._operand(test)
+            for test in (*question.plan.where, *self._restrictions(dimensions, grouped=question.sheet is None))
+        ]
         parts += [f"WHERE {' AND '.join(where)}"] if where else []
         if question.plan.groups and question.sheet is None:
             parts.append(f"GROUP BY {', '.join(self.dimension(by) for by in question.plan.groups)}")
@@ -150,7 +152,8 @@ class _Speller:
         match by:
             case ByCase(cases, otherwise):
                 told = " ".join(f"WHEN {self.test(test)} THEN {quoted(label)}" for test, label in cases)
-                return f"CASE {told}{'' if otherwise is None else f' ELSE {quoted(otherwise)}'} END"
+                ending = "" if otherwise in (None, UNKNOWN) else f" ELSE {quoted(str(otherwise))}"
+                return f"CASE {told}{ending} END"
             case ByCategory(column):
                 told = quoted_name(column)
             case ByBand():
@@ -160,7 +163,7 @@ class _Speller:
             case ByDate(column, part):
                 name = next(name for name, held in PARTS.items() if held == part)
                 told = f"{name}({self._column(column)})"
-        return f"COALESCE({told}, '{UNKNOWN}')" if UNKNOWN in by.labels else told
+        return told
 
     def _banded(self, name: str, band: ByBand) -> str:
         column = self.standard.column(band.column)
@@ -170,26 +173,43 @@ class _Speller:
         wide = spell_number(Fraction(step, 10**column.decimals))
         return f"{name}({self._column(band.column)}, {spell_units(column, low)}, {spell_units(column, high)}, {wide})"
 
-    def _restrictions(self, dimensions: Iterable[Dimension]) -> Iterator[Test]:
-        """Tests that leave each dimension the labels that it has, where they are not all that the standard knows."""
-        listed = list(dimensions)
+    def _spans(self, by: ByBand) -> bool:
+        """Whether bands hold every value that the plan lets a column have."""
+        held = self.plan.clipped[by.column]
+        return by.edges[0] <= held.lower and held.upper <= by.edges[-1]
+
+    def _restrictions(self, dimensions: Iterable[Dimension], *, grouped: bool) -> Iterator[Test]:
+        """Tests that leave each dimension the labels that it has, where they are not all that the standard knows.
+
+        Where it is ``grouped`` by, a dimension has a label for rows without one unless a test leaves them out.
+        """
+        listed = [by for by in dimensions if UNKNOWN not in by.labels and not isinstance(by, ByCase)]
         for by in listed:
-            whole = isinstance(by, ByCategory) and set(by.labels) >= set(self.standard.column(by.column).domain)
-            if isinstance(by, ByCategory) and not whole:
+            of_column = any(_of(test, by.column) for test in self.plan.where)
+            if isinstance(by, ByCategory) and set(by.labels) < set(self.standard.column(by.column).domain):
                 yield OneOf(by.column, by.labels)
+            elif isinstance(by, ByBand) and grouped and not self._spans(by):
+                yield Between(Value(by.column), by.edges[0], by.edges[-1])
+            elif grouped and not isinstance(by, ByDate) and not of_column:
+                yield Not(Missing(by.column))
         for column in dict.fromkeys(by.column for by in listed if isinstance(by, ByDate)):
-            spans = [
-                (period(by.part, known(by)[0])[0], period(by.part, known(by)[-1])[1])
-                for by in listed
-                if isinstance(by, ByDate) and by.column == column and by.part.startswith("year")
-            ]
-            held = self.plan.clipped[column]
-            first, last = (
-                max((low for low, _ in spans), default=held.lower),
-                min((high for _, high in spans), default=held.upper),
-            )
-            if (first > held.lower or last < held.upper) and not any(_of(test, column) for test in self.plan.where):
-                yield Between(Value(column), first if first > held.lower else None, last if last < held.upper else None)
+            if not any(_of(test, column) for test in self.plan.where):
+                yield from self._days(column, [by for by in listed if isinstance(by, ByDate)], grouped=grouped)
+
+    def _days(self, column: str, listed: Iterable[ByDate], *, grouped: bool) -> Iterator[Test]:
+        """The test that leaves a date column the days of its labels."""
+        spans = [
+            (period(by.part, by.labels[0])[0], period(by.part, by.labels[-1])[1])
+            for by in listed
+            if by.column == column and by.part.startswith("year")
+        ]
+        held = self.plan.clipped[column]
+        first = max((low for low, _ in spans), default=held.lower)
+        last = min((high for _, high in spans), default=held.upper)
+        if first > held.lower or last < held.upper:
+            yield Between(Value(column), first if first > held.lower else None, last if last < held.upper else None)
+        elif grouped:
+            yield Not(Missing(column))
 
     # -- tests and terms -------------------------------------------------------------------------------------------
 
