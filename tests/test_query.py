@@ -765,6 +765,9 @@ def test_only_figures_and_labels_order_and_limit(tail):
         "woe_iv(overdue >= 3, income)",
         "woe_iv(defaulted, defaulted)",
         "woe_iv(overdue >= 0, region)",
+        "woe_iv(defaulted, region) FROM loans WHERE defaulted = 'yes' --",
+        "crosstab(region, grade) FROM loans WHERE grade = 'a' --",
+        "psi(region, defaulted) FROM loans WHERE defaulted <> 'yes' --",
         "auc(defaulted, region)",
         "auc(defaulted, rate, 1)",
         "auc(defaulted, rate, 1000)",
@@ -860,6 +863,11 @@ G = "SELECT region, COUNT(*) FROM loans GROUP BY region"
             "SELECT SUM(CASE WHEN income IS NOT NULL THEN income ELSE 0 END) FROM loans",
         ),
         ("SELECT SUM(balance::INT) FROM loans", "SELECT SUM(balance) FROM loans"),
+        (
+            "SELECT COALESCE(SUM(balance), 0) / NULLIF(COUNT(*), 0) AS x FROM loans",
+            "SELECT SUM(balance) / COUNT(*) AS x FROM loans",
+        ),
+        ("SELECT ROUND(AVG(balance), 2) FROM loans", "SELECT AVG(balance) FROM loans"),
         ("SELECT SUM(balnce) FROM loans", "SELECT SUM(balance) FROM loans"),
         ("SELECT * FROM loans", "SELECT COUNT(*) FROM loans"),
         ("SELECT region, COUNT(*) FROM loans", G),
@@ -898,11 +906,7 @@ G = "SELECT region, COUNT(*) FROM loans GROUP BY region"
     ],
 )
 def test_rewrites_are_what_an_analyst_would_have_written(sql, rewrite):
-    told = refused(sql).rewrite
-    assert ask(told).plan == ask(rewrite).plan
-    assert told.replace("IS NOT NULL", "IS NULL").replace("NOT (", "") == told.replace(
-        "IS NOT NULL", "IS NULL"
-    ).replace("NOT (", "")
+    assert ask(refused(sql).rewrite).plan == ask(rewrite).plan
 
 
 def test_a_refusal_repeats_no_text_that_is_not_public():

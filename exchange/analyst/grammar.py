@@ -142,6 +142,9 @@ class _Grammar:
         if sheet is not None and sheet.dimensions:
             sheet = replace(sheet, dimensions=tuple(map(self._restricted, sheet.dimensions)))
             self.groups = [(node, by) for by in sheet.dimensions]
+            compared = sheet.dimensions if sheet.name == "crosstab" else sheet.dimensions[1:]
+            if any(len(by.labels) < 2 for by in compared):
+                raise Fault("WHERE leaves one value of what is compared", node, fix="compare two values at least")
         return sheet
 
     def _group(self) -> None:
