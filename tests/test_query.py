@@ -82,7 +82,10 @@ def test_worked_example_becomes_the_exact_plan():
     assert (plan.purpose, plan.parties, plan.rho) == (PURPOSE, PARTIES, RHO)
     assert (plan.rows_per_unit, plan.institutions_per_unit) == (8, 2)
     # the values that WHERE leaves of a grouped category are its labels: no test is needed, nor its grant
-    assert set(plan.groups) == {ByCategory("grade", ("a", "b")), ByCategory("region", (*LOANS.column("region").domain, UNKNOWN))}
+    assert set(plan.groups) == {
+        ByCategory("grade", ("a", "b")),
+        ByCategory("region", (*LOANS.column("region").domain, UNKNOWN)),
+    }
     assert set(plan.where) == {Between(BALANCE, 1050, 199_999), Between(Value("rate"), 5001, None)}
     assert set(plan.measures) == {
         CountRows(),
@@ -358,7 +361,11 @@ def test_bands_carry_their_edges_in_the_columns_unit():
     assert dimension("BIN(rate, 2, 20, 4.5)") == ByBand(
         "rate", (2000, 6500, 11_000, 15_500, 20_000), ("2 to 6.5", "6.5 to 11", "11 to 15.5", "15.5 to 20", UNKNOWN)
     )
-    assert dimension("BIN(balance)", " WHERE balance >= 0").labels == ("0 to 1000", "1000 to 5000", "5000 to 10000")
+    assert dimension("BIN(balance)", " WHERE balance IS NOT NULL").labels == (
+        "0 to 1000",
+        "1000 to 5000",
+        "5000 to 10000",
+    )
     assert dimension("BIN(closed)").labels[0] == "2020-01-01 to 2021-01-01"
     assert dimension("COALESCE(BIN(balance), '(unknown)')").labels[-1] == UNKNOWN
 
