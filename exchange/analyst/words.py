@@ -70,6 +70,9 @@ def foreign(node: Node) -> Fault | None:
         case Call(_, "COALESCE" | "IFNULL" | "NVL", (Name() as column, other)):
             told = f"CASE WHEN {show(column)} IS NOT NULL THEN {show(column)} ELSE {show(other)} END"
             return Fault("COALESCE is written as CASE", node, fix="say what to take where it is NULL", instead=told)
+        case Call(_, "COALESCE" | "IFNULL" | "NVL" | "NULLIF", (one, *_)):
+            fix = "a sum over no rows is 0, and a division by 0 has no value"
+            return Fault("this is not needed", node, fix=fix, instead=show(one))
         case Call(_, "GREATEST" | "LEAST", (Name() as column, Number() as bound)):
             return Fault(
                 "GREATEST and LEAST are written as CASE, or as CLIP for both ends",
@@ -125,7 +128,9 @@ def _construct(node: Foreign, kind: str, parts: tuple[Node, ...]) -> Fault:
     if kind == "WITHINGROUP" and len(parts) == 2 and isinstance(parts[0], Call) and parts[0].args:
         column = next((one for one in _names(parts[1])), None)
         quantile = f"QUANTILE_CONT({show(column)}, {show(parts[0].args[0])})" if column is not None else None
-        return Fault("quantiles name their column first", node, fix="write QUANTILE_CONT(column, share)", instead=quantile)
+        return Fault(
+            "quantiles name their column first", node, fix="write QUANTILE_CONT(column, share)", instead=quantile
+        )
     if kind == "//" and len(parts) == 2:
         return Fault(_KINDS[kind][0], node, fix=_KINDS[kind][1], instead=show(parts[0]))
     why, fix = _KINDS.get(kind, (f"{kind.lower()} is not in the language", "docs/sql.md lists what is"))
