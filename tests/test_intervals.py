@@ -152,7 +152,7 @@ def averages(question, *, sigmas, balance=40_000):
 @pytest.mark.parametrize(
     ("sigmas", "balance"), [(8, 100), (8, 100_000), (20, 40_000), (300, 40_000), (2, 100_000), (1, 0)]
 )
-def test_intervals_of_averages_cover_whether_or_not_the_count_stands_out(sigmas, balance):
+def test_intervals_of_averages_cover_at_any_count(sigmas, balance):
     assert averages(asking("AVG(balance)"), sigmas=sigmas, balance=balance) >= LEAST
 
 
