@@ -22,7 +22,7 @@ from privacy.noise import add_noise
 from privacy.plan import CountFilled, CountRows, CountValid, Plan, Sum
 from privacy.release import Estimate, Release
 from privacy.sensitivity import Clipped, calibrate
-from privacy.terms import NANO, Bounds, Column, Kind, Standard
+from privacy.terms import NANO, UNKNOWN, Bounds, Column, Kind, Standard
 from tests.reference import cells
 from valuation.evidence import Measured
 from valuation.quality import LEAST_SIGMAS, quality
@@ -92,7 +92,7 @@ def figures(question, row, count):
     """The figure of every group as the analyst sees it, over twenty releases."""
     for _ in range(TIMES):
         told = rows(question, cells_of(released(question.plan, row, count)), min_group=-inf)
-        yield from (shown.figures["figure"] for shown in told.shown)
+        yield from (shown.figures["figure"] for shown in told.shown if shown.group != (UNKNOWN,))
 
 
 def coverage(question, row, count, exact):
