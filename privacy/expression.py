@@ -524,7 +524,7 @@ def read_dimension(document: Any) -> Dimension:
         case {"case": [_, *_] as cases, "else": otherwise, **rest} if not rest and len(cases) <= MAX_LIST:
             branches = tuple((read_test(test), _text(label)) for test, label in cases)
             chosen = ByCase(branches, None if otherwise is None else _text(otherwise))
-            if any(label == UNKNOWN for _, label in branches) or len(chosen.labels) > MAX_LIST:
+            if any(label == UNKNOWN for _, label in branches) or len(known(chosen)) > MAX_LIST:
                 raise ValueError
             return chosen
         case _:
@@ -540,9 +540,10 @@ def labels_of(listed: Any) -> tuple[str, ...]:
 
 
 def _labels(listed: Any) -> tuple[str, ...]:
-    """Parse the labels of a dimension: ``UNKNOWN`` only as the last, after another."""
-    read = labels_of(listed)
-    if UNKNOWN in read[: max(1, len(read) - 1)]:
+    """Parse the labels of a dimension: as many as a list may have, and ``UNKNOWN`` after them, nowhere else."""
+    read = tuple(_text(item) for item in listed)
+    last = read[-1:] if read[-1:] == (UNKNOWN,) else ()
+    if UNKNOWN in labels_of(read[: len(read) - len(last)]):
         raise ValueError
     return read
 

@@ -184,14 +184,14 @@ class Asked:
 
 
 def label_sql(draw):
-    """A dimension: how the language and how DuckDB spells its labels, and the test that a row has one."""
+    """A dimension: how the language and how DuckDB spells its labels, and the test that a row has one of them."""
     kind = draw.choose.choice(
         ["category", "category", "bin", "customary", "year", "quarter", "month", "weekday", "trunc", "case", "unknown"]
     )
     date = draw.choose.choice(DATES).name
     if kind == "category":
         name = draw.choose.choice(CATEGORIES).name
-        return name, f"coalesce({name}, '(unknown)')", "TRUE"
+        return name, name, f"{name} IS NOT NULL"
     if kind == "unknown":
         name = draw.choose.choice(CATEGORIES).name
         return f"COALESCE({name}, '(unknown)')", f"coalesce({name}, '(unknown)')", "TRUE"
@@ -201,11 +201,12 @@ def label_sql(draw):
         )
         band = f"least(floor(({column} - ({low})) / {width}), {(high - low) // width - 1})"
         told = f"printf('%d to %d', ({low} + {band} * {width})::BIGINT, ({low} + {band} * {width} + {width})::BIGINT)"
-        told = f"CASE WHEN {column} BETWEEN {low} AND {high} THEN {told} ELSE '(unknown)' END"
-        return f"BIN({column}, {low}, {high}, {width})", told, "TRUE"
+        return f"BIN({column}, {low}, {high}, {width})", told, f"{column} BETWEEN {low} AND {high}"
     if kind == "customary":
-        told = "CASE WHEN balance < 1000 THEN '0 to 1000' WHEN balance < 5000 THEN '1000 to 5000' WHEN balance >= 5000 THEN '5000 to 10000' ELSE '(unknown)' END"
-        return "BIN(balance)", told, "TRUE"
+        told = (
+            "CASE WHEN balance < 1000 THEN '0 to 1000' WHEN balance < 5000 THEN '1000 to 5000' ELSE '5000 to 10000' END"
+        )
+        return "BIN(balance)", told, "balance IS NOT NULL"
     if kind == "case":
         first, second = draw.test(1), draw.test(1)
         ending = draw.pick("", " ELSE 'rest'")
@@ -222,7 +223,7 @@ def label_sql(draw):
             (f"DATE_TRUNC('month', {date})", f"strftime({date}, '%Y-%m')"),
         ),
     }[kind]
-    return spelled[0], f"coalesce({spelled[1]}, '(unknown)')", "TRUE"
+    return *spelled, f"{date} IS NOT NULL"
 
 
 def figure_sql(draw):
@@ -295,6 +296,10 @@ def statement(choose):
     """Draw one statement; most are accepted, some are refused because a test says nothing."""
     draw = Draw(choose)
     dimensions = [label_sql(draw) for _ in range(choose.choice([0, 0, 1, 1, 1, 2]))]
+    dimensions = [
+        (spelled, f"CASE WHEN {held} THEN {told} ELSE '(unknown)' END")
+        for spelled, told, held in dict.fromkeys(dimensions)
+    ]
     dimensions = list({told[0]: told for told in dimensions}.values())
     figures = [figure_sql(draw) for _ in range(choose.randint(1, 4))]
     names = [f"g{index}" for index in range(len(dimensions))] + [f"f{index}" for index in range(len(figures))]
@@ -303,7 +308,7 @@ def statement(choose):
     sql = f"SELECT {', '.join(shown)} FROM loans"
     sql += f" WHERE {where}" if where else ""
     plain = ", ".join(f"{told[1]} AS {name}" for told, name in zip([*dimensions, *figures], names, strict=True))
-    tests = ["person IS NOT NULL", *(f"({told[2]})" for told in dimensions), *([f"({where})"] if where else [])]
+    tests = ["person IS NOT NULL", *([f"({where})"] if where else [])]
     plain = f"SELECT {plain} FROM loans WHERE {' AND '.join(tests)}"
     if dimensions:
         spelled = [told[0] for told in dimensions]

@@ -460,6 +460,23 @@ def test_what_the_language_does_not_have_is_no_plan(change):
     assert "bounds" not in told.value.reason
 
 
+def test_all_values_of_a_domain_and_the_unknown_are_labels_and_no_more():
+    """A list has 1,000 items at most; a label for all other rows comes on top."""
+    domain = tuple(f"v{index}" for index in range(1_000))
+    for labels in (domain, (*domain, UNKNOWN)):
+        assert counting(groups=(ByCategory("region", labels),)).groups_count == len(labels)
+    cases = tuple((Missing("age"), label) for label in domain)
+    assert counting(groups=(ByCase(cases, UNKNOWN),)).groups_count == 1_001
+    for by in (
+        ByCategory("region", (*domain, "one more")),
+        ByCategory("region", (*domain, "one more", UNKNOWN)),
+        ByCategory("region", (*domain[:5], UNKNOWN, UNKNOWN)),
+        ByCase(cases, "one more"),
+    ):
+        with pytest.raises(Malformed, match="language"):
+            counting(groups=(by,))
+
+
 def test_bounds_are_for_the_columns_that_are_computed_with_and_no_others():
     for bounds in (PLAN.bounds[1:], (*PLAN.bounds, ("region", Bounds(0, 1))), (*PLAN.bounds, PLAN.bounds[0])):
         with pytest.raises(Malformed, match="bounds"):

@@ -359,6 +359,10 @@ def test_a_sum_that_could_outgrow_61_bits_is_counted_in_the_finest_grain_that_fi
     assert (weight(plan, measure) * 2**32 + 14 * sigma) / (scale.grain / 2) > (1 << 61) * 0.99
     # counting in grains loses next to nothing: the noise is far larger than one of them
     assert scale.sigma > 1 << 20
+    # and what each cell that a person touches may move by rounding is priced: two cells at most here
+    assert math.isqrt(scale.reach_squared) >= Fraction(reach, scale.grain) + Fraction(
+        math.isqrt(min(rows, 2) << 40), 1 << 20
+    )
     assert 1 <= Fraction(scale.reach_squared * scale.grain**2, reach_squared(plan, measure)) < 1 + Fraction(1, 1 << 10)
 
 

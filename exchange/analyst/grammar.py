@@ -8,15 +8,7 @@ from itertools import count
 from exchange.analyst import sql
 from exchange.analyst.aggregating import SHEETS, Figures
 from exchange.analyst.conditions import conjuncts
-from exchange.analyst.labels import (
-    dimension,
-    is_dimension,
-    labelled,
-    passing,
-    span_of,
-    with_unknown,
-    without_unknown,
-)
+from exchange.analyst.labels import dimension, is_dimension, period, with_unknown, without_unknown
 from exchange.analyst.planning import Planner, Recipe, uses
 from exchange.analyst.question import (
     Aggregate,
@@ -42,6 +34,7 @@ from privacy.expression import (
     ByBand,
     ByCase,
     ByCategory,
+    ByDate,
     Dimension,
     Missing,
     Not,
@@ -178,9 +171,24 @@ class _Grammar:
         return node
 
     def _dimension(self, node: Node) -> Dimension:
-        """A dimension of GROUP BY: as in SQL, rows without a label are a group, if WHERE lets them pass."""
+        """Read a dimension; as in SQL, rows without a label make a group of their own unless WHERE leaves them out."""
         by = self._restricted(without_unknown(dimension(node, self.reader, self._days)))
-        return by if labelled(by, self.where, self.reader.bounds) else with_unknown(by)
+        return by if self._labelled(by) else with_unknown(by)
+
+    def _labelled(self, by: Dimension) -> bool:
+        """Whether every row that passes WHERE has a label."""
+        if isinstance(by, ByCase):
+            return by.otherwise is not None
+        of = by.column
+        if isinstance(by, ByCategory):
+            return any(
+                test == Not(Missing(of)) or (isinstance(test, OneOf) and test.column == of) for test in self.where
+            )
+        spans = [test for test in self.where if isinstance(test, Between) and test.term == Value(of)]
+        if not spans and Not(Missing(of)) not in self.where:
+            return False
+        passing = self._days(of)
+        return isinstance(by, ByDate) or (by.edges[0] <= passing.lower and passing.upper <= by.edges[-1])
 
     def _outputs(self) -> tuple[Output, ...]:
         if len(self.statement.items) > MAX_COLUMNS:
@@ -257,7 +265,14 @@ class _Grammar:
 
     def _days(self, column: str) -> Bounds:
         """The days of a date column that pass WHERE."""
-        return passing(column, self.where, self.reader.bounds[column])
+        low, high = self.reader.bounds[column].lower, self.reader.bounds[column].upper
+        for test in self.where:
+            match test:
+                case Between(Value(name), lower, upper) if name == column:
+                    low, high = max(low, low if lower is None else lower), min(high, high if upper is None else upper)
+                case _:
+                    pass
+        return Bounds(low, high)
 
     def _restricted(self, by: Dimension) -> Dimension:
         """A category without the values that WHERE leaves out."""
@@ -278,10 +293,13 @@ class _Grammar:
                 return column == by.column
             case OneOf(column, listed):
                 return isinstance(by, ByCategory) and column == by.column and set(by.labels) <= set(listed)
-            case Between(Value(column)) if column == by.column:
-                held, all_of = passing(column, [test], self.reader.bounds[column]), self.reader.bounds[column]
-                ends = span_of(by)
-                return ends is not None and held.covers(Bounds(max(ends[0], all_of.lower), min(ends[1], all_of.upper)))
+            case Between(Value(column), lower, upper) if (
+                isinstance(by, ByDate) and column == by.column and by.part.startswith("year")
+            ):
+                first, last = period(by.part, by.labels[0])[0], period(by.part, by.labels[-1])[1]
+                return lower in (None, first) and upper in (None, last)
+            case Between(Value(column), lower, upper) if isinstance(by, ByBand) and column == by.column:
+                return lower in (None, by.edges[0]) and upper in (None, by.edges[-1])
             case _:
                 return False
 

@@ -1,10 +1,10 @@
 """Reading what rows are grouped by: from the tree of a statement to dimensions with all their public labels."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 
-from exchange.analyst.conditions import present
 from exchange.analyst.constants import EPOCH, span_text, spell_units
 from exchange.analyst.rows import Reader
 from exchange.analyst.syntax import Call, Case, Fault, Name, Node, Text
@@ -12,15 +12,11 @@ from exchange.analyst.words import foreign
 from exchange.analyst.writing import show
 from privacy.expression import (
     MAX_LIST,
-    Between,
     ByBand,
     ByCase,
     ByCategory,
     ByDate,
     Dimension,
-    OneOf,
-    Test,
-    Value,
     date_code,
     date_label,
     known,
@@ -67,8 +63,7 @@ def dimension(node: Node, reader: Reader, days: Days) -> Dimension:
                 raise Fault(
                     "the label of rows without one is fixed", args[1], fix=f"write '{UNKNOWN}'", instead=f"'{UNKNOWN}'"
                 )
-            found = dimension(inner, reader, days)
-            return ByCase(found.cases, found.otherwise or UNKNOWN) if isinstance(found, ByCase) else with_unknown(found)
+            return with_unknown(dimension(inner, reader, days))
         case Name():
             column = reader.column(node)
             if column.kind is Kind.CATEGORY:
@@ -159,71 +154,6 @@ def fine_bands(column: Column, bounds: Bounds, count: int) -> ByBand:
     return banded(column, tuple(bounds.lower + reach * step // count for step in range(count + 1)))
 
 
-def labelled(by: Dimension, where: Sequence[Test], bounds: Mapping[str, Bounds]) -> bool:
-    """Return whether every row that passes all tests of WHERE has a label of its own, so that none is left unknown."""
-    if isinstance(by, ByCase):
-        return True
-    column = by.column
-    if not any(column in present(test) for test in where):
-        return False
-    if isinstance(by, ByCategory):
-        listed = [set(test.values) for test in where if isinstance(test, OneOf) and test.column == column]
-        return set(known(by)) >= set.intersection(*listed) if listed else True
-    if isinstance(by, ByBand):
-        held = passing(column, where, bounds[column])
-        return by.edges[0] <= held.lower and held.upper <= by.edges[-1]
-    return True
-
-
-def passing(column: str, where: Iterable[Test], bounds: Bounds) -> Bounds:
-    """Return between which values of a measure or date rows pass WHERE."""
-    low, high = bounds.lower, bounds.upper
-    for test in where:
-        match test:
-            case Between(Value(name), lower, upper) if name == column:
-                low, high = max(low, low if lower is None else lower), min(high, high if upper is None else upper)
-            case _:
-                pass
-    return Bounds(low, high)
-
-
-def with_unknown(of: Dimension) -> Dimension:
-    """Return a dimension with a label for the rows without one; a CASE says so itself."""
-    match of:
-        case ByCategory(column, labels) if UNKNOWN not in labels:
-            return ByCategory(column, (*labels, UNKNOWN))
-        case ByBand(column, edges, labels) if UNKNOWN not in labels:
-            return ByBand(column, edges, (*labels, UNKNOWN))
-        case ByDate(column, part, labels) if UNKNOWN not in labels:
-            return ByDate(column, part, (*labels, UNKNOWN))
-        case _:
-            return of
-
-
-def without_unknown(of: Dimension) -> Dimension:
-    """Return a dimension without the label for the rows without one; a CASE as it is."""
-    match of:
-        case ByCategory(column):
-            return ByCategory(column, known(of))
-        case ByBand(column, edges):
-            return ByBand(column, edges, known(of))
-        case ByDate(column, part):
-            return ByDate(column, part, known(of))
-        case _:
-            return of
-
-
-def span_of(by: Dimension) -> tuple[int, int] | None:
-    """Return from which to which value a dimension's labels reach without a gap, ``None`` if they do not."""
-    match by:
-        case ByBand(_, edges):
-            return edges[0], edges[-1]
-        case ByDate(_, part) if part in TRUNCATED.values():
-            return period(part, known(by)[0])[0], period(part, known(by)[-1])[1]
-        case _:
-            return None
-
-
 def period(part: str, label: str) -> tuple[int, int]:
     """Return the first and last day (since 1970-01-01) of a year, or of a year's quarter or month, by its label."""
     code = date_code(part, label)
@@ -254,6 +184,26 @@ def _dated(node: Node, part: str, reader: Reader, days: Days) -> ByDate:
         fix = f"ask for fewer in WHERE, for example {column.name} >= DATE '{last.year}-01-01'"
         raise Fault(f"more than {MAX_LIST} labels", node, fix=fix)
     return ByDate(column.name, part, tuple(date_label(part, code) for code in range(codes[0], codes[1] + 1)))
+
+
+def without_unknown(of: Dimension) -> Dimension:
+    """Return a dimension without the label for rows that have no other."""
+    if isinstance(of, ByCase):
+        return replace(of, otherwise=None) if of.otherwise == UNKNOWN else of
+    return replace(of, labels=known(of))
+
+
+def with_unknown(of: Dimension) -> Dimension:
+    """Return a dimension with a label for the rows that have none."""
+    match of:
+        case ByCategory(column, labels):
+            return ByCategory(column, (*labels, UNKNOWN))
+        case ByBand(column, edges, labels):
+            return ByBand(column, edges, (*labels, UNKNOWN))
+        case ByDate(column, part, labels):
+            return ByDate(column, part, (*labels, UNKNOWN))
+        case ByCase(cases, otherwise):
+            return ByCase(cases, UNKNOWN if otherwise is None else otherwise)
 
 
 def _label(node: Node) -> str:

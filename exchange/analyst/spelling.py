@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from exchange.analyst.constants import EPOCH, clipped_name, spell_units
-from exchange.analyst.labels import PARTS, TRUNCATED, labelled, passing, span_of
+from exchange.analyst.labels import PARTS, TRUNCATED, period
 from exchange.analyst.polynomial import Polynomial, Product, of_term, spell_number
 from exchange.analyst.question import (
     Aggregate,
@@ -71,8 +71,10 @@ class _Speller:
             shown = [self._sheet(question.sheet)]
         parts = [f"SELECT {', '.join(shown)} FROM {quoted_name(self.standard.name)}"]  # noqa: S608  shown, run by nobody
         dimensions = question.sheet.dimensions if question.sheet is not None else question.plan.groups
-        left = self._restrictions(dimensions, grouped=question.sheet is None)
-        where = [self._operand(test) for test in (*question.plan.where, *left)]
+        where = [
+            self._operand(test)
+            for test in (*question.plan.where, *self._restrictions(dimensions, grouped=question.sheet is None))
+        ]
         parts += [f"WHERE {' AND '.join(where)}"] if where else []
         if question.plan.groups and question.sheet is None:
             parts.append(f"GROUP BY {', '.join(self.dimension(by) for by in question.plan.groups)}")
@@ -124,7 +126,7 @@ class _Speller:
         if sheet.terms:
             told = [spell_number(sheet.ridge)] if sheet.name == "ridge_regression" else []
             return f"{sheet.name}({', '.join([*told, *map(self.number, sheet.terms)])})"
-        one, other = (self._compared(by) for by in sheet.dimensions)
+        one, other = (self.dimension(by) for by in sheet.dimensions)
         label = sheet.dimensions[1]
         if isinstance(label, ByCase) and [told for _, told in label.cases] == ["false", "true"]:
             other = self.test(label.cases[1][0])
@@ -150,7 +152,8 @@ class _Speller:
         match by:
             case ByCase(cases, otherwise):
                 told = " ".join(f"WHEN {self.test(test)} THEN {quoted(label)}" for test, label in cases)
-                return f"CASE {told}{'' if otherwise is None else f' ELSE {quoted(otherwise)}'} END"
+                ending = "" if otherwise in (None, UNKNOWN) else f" ELSE {quoted(str(otherwise))}"
+                return f"CASE {told}{ending} END"
             case ByCategory(column):
                 told = quoted_name(column)
             case ByBand():
@@ -162,11 +165,6 @@ class _Speller:
                 told = f"{name}({self._column(column)})"
         return told
 
-    def _compared(self, by: Dimension) -> str:
-        """A dimension of a table function, in which rows without a label are left out unless it says otherwise."""
-        told = self.dimension(by)
-        return f"COALESCE({told}, '{UNKNOWN}')" if UNKNOWN in by.labels and not isinstance(by, ByCase) else told
-
     def _banded(self, name: str, band: ByBand) -> str:
         column = self.standard.column(band.column)
         if column.edges == band.edges:
@@ -175,39 +173,43 @@ class _Speller:
         wide = spell_number(Fraction(step, 10**column.decimals))
         return f"{name}({self._column(band.column)}, {spell_units(column, low)}, {spell_units(column, high)}, {wide})"
 
+    def _spans(self, by: ByBand) -> bool:
+        """Whether bands hold every value that the plan lets a column have."""
+        held = self.plan.clipped[by.column]
+        return by.edges[0] <= held.lower and held.upper <= by.edges[-1]
+
     def _restrictions(self, dimensions: Iterable[Dimension], *, grouped: bool) -> Iterator[Test]:
-        """Tests that leave each dimension the labels that it has, where the rest of WHERE does not.
+        """Tests that leave each dimension the labels that it has, where they are not all that the standard knows.
 
-        Of the dimensions of GROUP BY (``grouped``) also those that leave no row unknown.
+        Where it is ``grouped`` by, a dimension has a label for rows without one unless a test leaves them out.
         """
-        where = list(self.plan.where)
-        bounds = {column.name: column.bounds for column in self.standard.columns if column.bounds is not None}
-        bounds |= self.plan.clipped
-        listed = [by for by in dimensions if not isinstance(by, ByCase) and UNKNOWN not in by.labels]
-        categories = [by for by in listed if isinstance(by, ByCategory)]
-        domains = {by.column: set(self.standard.column(by.column).domain) for by in categories}
-        where += [OneOf(by.column, by.labels) for by in categories if set(by.labels) < domains[by.column]]
-        for column in dict.fromkeys(by.column for by in listed):
-            ends = [span for by in listed if by.column == column and (span := span_of(by)) is not None]
-            if column in bounds and ends and (grouped or isinstance(listed[0], ByDate)):
-                held = passing(column, self.plan.where, bounds[column])
-                low, high = max(low for low, _ in ends), min(high for _, high in ends)
-                tight = low > held.lower or high < held.upper
-                if tight and not (any(_of(test, column) for test in self.plan.where) and self._dated(column)):
-                    where.append(
-                        Between(
-                            Value(column),
-                            low if low > bounds[column].lower else None,
-                            high if high < bounds[column].upper else None,
-                        )
-                    )
+        listed = [by for by in dimensions if UNKNOWN not in by.labels and not isinstance(by, ByCase)]
         for by in listed:
-            if grouped and not labelled(by, where, bounds):
-                where.append(Not(Missing(by.column)))
-        yield from where[len(self.plan.where) :]
+            of_column = any(_of(test, by.column) for test in self.plan.where)
+            if isinstance(by, ByCategory) and set(by.labels) < set(self.standard.column(by.column).domain):
+                yield OneOf(by.column, by.labels)
+            elif isinstance(by, ByBand) and grouped and not self._spans(by):
+                yield Between(Value(by.column), by.edges[0], by.edges[-1])
+            elif grouped and not isinstance(by, ByDate) and not of_column:
+                yield Not(Missing(by.column))
+        for column in dict.fromkeys(by.column for by in listed if isinstance(by, ByDate)):
+            if not any(_of(test, column) for test in self.plan.where):
+                yield from self._days(column, [by for by in listed if isinstance(by, ByDate)], grouped=grouped)
 
-    def _dated(self, column: str) -> bool:
-        return self.standard.column(column).kind is Kind.DATE
+    def _days(self, column: str, listed: Iterable[ByDate], *, grouped: bool) -> Iterator[Test]:
+        """The test that leaves a date column the days of its labels."""
+        spans = [
+            (period(by.part, by.labels[0])[0], period(by.part, by.labels[-1])[1])
+            for by in listed
+            if by.column == column and by.part.startswith("year")
+        ]
+        held = self.plan.clipped[column]
+        first = max((low for low, _ in spans), default=held.lower)
+        last = min((high for _, high in spans), default=held.upper)
+        if first > held.lower or last < held.upper:
+            yield Between(Value(column), first if first > held.lower else None, last if last < held.upper else None)
+        elif grouped:
+            yield Not(Missing(column))
 
     # -- tests and terms -------------------------------------------------------------------------------------------
 
