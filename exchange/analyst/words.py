@@ -125,7 +125,9 @@ def _construct(node: Foreign, kind: str, parts: tuple[Node, ...]) -> Fault:
     if kind == "WITHINGROUP" and len(parts) == 2 and isinstance(parts[0], Call) and parts[0].args:
         column = next((one for one in _names(parts[1])), None)
         quantile = f"QUANTILE_CONT({show(column)}, {show(parts[0].args[0])})" if column is not None else None
-        return Fault("quantiles name their column first", node, fix="write QUANTILE_CONT(column, share)", instead=quantile)
+        return Fault(
+            "quantiles name their column first", node, fix="write QUANTILE_CONT(column, share)", instead=quantile
+        )
     if kind == "//" and len(parts) == 2:
         return Fault(_KINDS[kind][0], node, fix=_KINDS[kind][1], instead=show(parts[0]))
     why, fix = _KINDS.get(kind, (f"{kind.lower()} is not in the language", "docs/sql.md lists what is"))
