@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exchange.analyst.syntax import QueryFault
 from rich.console import Console
 from rich.table import Table
 
 from exchange.analyst.client import Client
 from exchange.analyst.inquiry import Inquiry, Preview
 from exchange.analyst.result import Result, shown
+from exchange.analyst.syntax import QueryFault
 from exchange.protocol.errors import Overreach
 from privacy.errors import Malformed
 from privacy.terms import NANO

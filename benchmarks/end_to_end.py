@@ -17,11 +17,11 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from api import asking
 from api.demo import people, town
 from api.demo.lending import pledge, value
+from exchange import connect
+from exchange.analyst.client import Client
 from exchange.analyst.desk import Desk
-from privacy.terms import NANO
 
 T = TypeVar("T")
 
@@ -59,15 +59,14 @@ def main() -> None:
             timed("start_exchange", running.start_exchange)
             for one in institutions:
                 timed(f"start_{one.party}", lambda party=one.party: running.start_node(party))
-            desk = asking.open_desk(home / "lender-x", running.url)
-            with desk.line:
-                timed("make_paillier_key", lambda: desk.key)
-                timed("first_joint_answer", lambda: ask(desk))
+            with connect(home / "lender-x", running.url) as client:
+                timed("make_paillier_key", lambda: client.desk.key)
+                timed("first_joint_answer", lambda: ask(client))
                 seconds["start_to_first_answer"] = round(time.perf_counter() - started, 3)
-                again = [timed(f"repeated_answer_{count + 1}", lambda: ask(desk)) for count in range(REPEATS)]
+                again = [timed(f"repeated_answer_{count + 1}", lambda: ask(client)) for count in range(REPEATS)]
                 if any(any(charged.values()) for charged in again):
                     sys.exit("a repeated answer was charged")
-                lend(desk, institutions[0], home, watch)
+                lend(client.desk, institutions[0], home, watch)
             cpu = {party: processor_seconds(pid) for party, pid in running.running().items()}
     repeated = [seconds.pop(f"repeated_answer_{count + 1}") for count in range(REPEATS)]
     cpu["lender-x"] = round(time.process_time(), 2)
@@ -82,12 +81,10 @@ def main() -> None:
     print(json.dumps(told))
 
 
-def ask(desk: Desk) -> dict[str, int]:
-    """Ask the demonstration's question and return what each institution charged (1e-9 rho)."""
-    answered = asking.put(
-        desk, sql=SQL, purpose=town.PURPOSE, rho=NANO // 10, standard=town.STANDARD, tell=lambda _: None
-    )
-    return dict(answered.answer.receipt["charged"])
+def ask(client: Client) -> dict[str, int]:
+    """Ask the demonstration's question of the institutions and return what each charged (1e-9 rho)."""
+    inquiry = client.query(SQL, purpose=town.PURPOSE, budget=0.1, fresh=True)
+    return dict(inquiry.run().receipt["charged"])
 
 
 def lend(desk: Desk, one: people.Institution, home: Path, watch: Stopwatch) -> None:

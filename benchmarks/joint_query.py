@@ -81,9 +81,9 @@ def lay_out(home: Path, *, rows: int) -> list[people.Institution]:
             engine.execute("SET threads = 2")
             engine.execute(
                 f"""COPY (SELECT 'P' || lpad(CAST(hash(i // 3, {index}) % {rows} AS VARCHAR), 9, '0') AS person,
-                ['north', 'east', 'south', 'west', 'central'][1 + hash(i, 1) % 5] AS region,
-                ['card', 'mortgage', 'car', 'cash'][1 + hash(i, 2) % 4] AS product,
-                ['graduate', 'university', 'school', 'other', 'unknown'][1 + hash(i, 3) % 5] AS education,
+                ['north', 'east', 'south', 'west', 'central'][CAST(1 + hash(i, 1) % 5 AS INTEGER)] AS region,
+                ['card', 'mortgage', 'car', 'cash'][CAST(1 + hash(i, 2) % 4 AS INTEGER)] AS product,
+                ['graduate', 'university', 'school', 'other', 'unknown'][CAST(1 + hash(i, 3) % 5 AS INTEGER)] AS education,
                 lpad(CAST(1 + hash(i, 4) % 12 AS VARCHAR), 2, '0') AS month,
                 CAST((hash(i, 5) % 18000000) / 100 AS DECIMAL(12, 2)) AS balance,
                 CAST((hash(i, 6) % 90000000) / 100 AS DECIMAL(12, 2)) AS credit_limit,

@@ -20,11 +20,12 @@ from typing import Any, TypeVar
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from exchange.hub.fold import fold as fold_at_the_exchange
+from privacy.expression import ByCategory, Value
 from privacy.ledger import Caps, Receipt, Spent, charge
 from privacy.masks import Context, Masked, Peer, mask
 from privacy.noise import add_noise
 from privacy.packing import layout_of, pack, unpack
-from privacy.plan import CountRows, GroupBy, Plan, Sum
+from privacy.plan import CountRows, Plan, Sum
 from privacy.seal import Sealed, fold, seal
 from privacy.sensitivity import Clipped
 from privacy.terms import NANO, Bounds
@@ -65,17 +66,18 @@ def plan_of(*, cells: int, nodes: int) -> Plan:
         institutions_per_unit=3,
         groups=groups_of(cells // 2),
         where=(),
-        measures=(CountRows(), Sum("balance", Bounds(0, 10**8))),
+        measures=(CountRows(), Sum(Value("balance"))),
+        bounds=(("balance", Bounds(0, 10**8)),),
         rho=NANO // 100,
     )
 
 
-def groups_of(count: int) -> tuple[GroupBy, ...]:
+def groups_of(count: int) -> tuple[ByCategory, ...]:
     """One grouping column, or two where one list would be too long."""
     if count <= 1_000:
-        return (GroupBy("region", tuple(f"r{index}" for index in range(count))),)
+        return (ByCategory("region", tuple(f"r{index}" for index in range(count))),)
     outer = tuple(f"c{index}" for index in range(count // 500))
-    return (GroupBy("city", outer), GroupBy("region", tuple(f"r{index}" for index in range(500))))
+    return (ByCategory("city", outer), ByCategory("region", tuple(f"r{index}" for index in range(500))))
 
 
 def receipt_of(plan: Plan) -> Receipt:

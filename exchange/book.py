@@ -21,11 +21,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import duckdb
 
 from exchange.journal import Entry, Event, Head, Held, Journal, NoSpace, RolledBack
+from exchange.recall import Recall
 from privacy import canonical
 from privacy.errors import Malformed, PrivacyError
 
@@ -42,6 +43,7 @@ _BATCH_BYTES = 16 << 20  # a batch ends with the command that passes this
 _COMMAND_BYTES = 32 << 20  # with the line above, always within one frame of the journal
 _REPLAY = 2000  # entries in one transaction of a replay
 _META = "CREATE TABLE meta (one INTEGER PRIMARY KEY, applied_seq BIGINT, head VARCHAR, schema_version VARCHAR)"
+_TABLE = re.compile(r"CREATE TABLE (\w+)")
 _HOLDER = re.compile(r"Conflicting lock is held.*?PID (\d+)", re.DOTALL)
 
 _log = logging.getLogger(__name__)
@@ -88,6 +90,20 @@ class Projection:
         return f"{self.version}-{canonical.digest(list(self.tables))[:16]}"
 
 
+class _Noting:
+    """A cursor that notes which tables the statements of an event mention."""
+
+    def __init__(self, cursor: Cursor, recall: Recall, touched: set[str]) -> None:
+        self._cursor = cursor
+        self._recall = recall
+        self._touched = touched
+
+    def execute(self, sql: str, params: object = None) -> Cursor:
+        """Note the tables, then execute."""
+        self._touched.update(self._recall.mentioned(sql))
+        return self._cursor.execute(sql, params)
+
+
 @dataclass(slots=True)
 class _Command:
     """A caller's wish: to be decided, applied, written and answered."""
@@ -119,6 +135,8 @@ class Book:
         self._memory = memory
         self._root: Cursor | None = None
         self._cursor: Cursor | None = None  # the writer's
+        self._recall = Recall(_TABLE.findall(" ".join([_META, *projection.tables])))
+        self._touched: set[str] = set()  # tables that the open transaction has changed
         self._notes: list[str] = []
         self._suspect = ""  # why the catalogue must be made again before it is used
         self._behind = False  # the journal has entries that the catalogue could not take
@@ -256,6 +274,11 @@ class Book:
 
     def _rows(self, sql: str, params: Sequence[Any] | Mapping[str, Any]) -> list[dict[str, Any]]:
         with self._reading() as root:
+            asked = [*params.items()] if isinstance(params, Mapping) else params
+            known = self._recall.find(sql, asked)
+            if known is not None:
+                return known
+            stamp = self._recall.stamp(sql)
             try:
                 with root.cursor() as cursor:
                     cursor.execute("BEGIN TRANSACTION READ ONLY")
@@ -268,7 +291,9 @@ class Book:
                 raise Mended from error
         if len(set(names)) < len(names):
             raise ValueError(f"two columns of a query have the same name: {names}")
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        found = [dict(zip(names, row, strict=True)) for row in rows]
+        self._recall.keep(sql, asked, stamp, found)
+        return found
 
     # --- the writer's thread -------------------------------------------------------------------------------------
 
@@ -368,6 +393,8 @@ class Book:
         """Commit what the journal has already made durable; a catalogue that cannot follow now follows later."""
         try:
             cursor.commit()
+            self._recall.changed({"meta", *self._touched})
+            self._touched.clear()
         except duckdb.Error as error:
             _log.warning("the catalogue could not take a batch that the journal holds: %s", error)
             _roll_back(cursor)
@@ -510,13 +537,14 @@ class Book:
             cursor.commit()
             count += len(chunk)
         self._behind = False
+        self._recall.forget()
         return count
 
     def _apply(self, cursor: Cursor, entry: Entry) -> None:
         apply = self._projection.apply.get(entry.kind)
         if apply is None:
             raise Unknown(entry.kind)
-        apply(cursor, entry)
+        apply(cast("Cursor", _Noting(cursor, self._recall, self._touched)), entry)
 
     def _writer(self) -> Cursor:
         if self._cursor is None:

@@ -19,6 +19,9 @@ from exchange.protocol.request import token
 from privacy import canonical
 from privacy.errors import PrivacyError
 
+seconds = time.time
+"""The default clock: seconds since 1970."""
+
 monotonic = time.monotonic
 """The default clock for durations: seconds from an arbitrary start, never set back."""
 

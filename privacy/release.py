@@ -14,6 +14,9 @@ from privacy import canonical
 from privacy.errors import Malformed
 from privacy.plan import Plan
 
+MAX_DECIMALS = 1_000
+"""More decimals than any term has: 34 factors are the most that nest, of 18 decimals each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
@@ -27,7 +30,7 @@ class Estimate:
         return NormalDist().inv_cdf((1 + level) / 2) * sqrt(self.variance)
 
     def over(self, other: "Estimate") -> "Estimate | None":
-        """Ratio of two estimates with independent noise, variance by the delta method; ``None`` if ``other`` is not positive."""
+        """Ratio of two estimates with independent noise, by the delta method; ``None`` if ``other`` is not positive."""
         if other.value <= 0:
             return None
         ratio = self.value / other.value
@@ -93,9 +96,21 @@ class Release:
                 },
                 decimals=dict(document["decimals"]),
             )
-            whole = len(release.totals) == release.plan.cells_count and release.to_json() == document
+            whole = release._fits() and release.to_json() == document
         except (KeyError, TypeError, ValueError, ZeroDivisionError, AttributeError):
             whole = False
         if not whole:
             raise Malformed("the document is not a release", fix="take the file that the desk stored")
         return release
+
+    def _fits(self) -> bool:
+        """Whether every cell has its total, its variance and a scale that can be shown."""
+        keys = {measure.key for measure in self.plan.measures}
+        return (
+            isinstance(self.session, str)
+            and len(self.totals) == self.plan.cells_count
+            and self.variances.keys() == keys
+            and all(variance > 0 for variance in self.variances.values())
+            and self.decimals.keys() <= keys
+            and all(type(places) is int and 0 <= places <= MAX_DECIMALS for places in self.decimals.values())
+        )

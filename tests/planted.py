@@ -51,9 +51,14 @@ def bug(name, file, *changes, tests):
 NOISE, SENSITIVITY, LEDGER = "privacy/noise.py", "privacy/sensitivity.py", "privacy/ledger.py"
 PACKING, MASKS, SEAL, UNSEAL = "privacy/packing.py", "privacy/masks.py", "privacy/seal.py", "privacy/unseal.py"
 SOURCE, VAULT, AGENT = "exchange/node/source.py", "exchange/node/vault.py", "exchange/node/agent.py"
+PRINTER, EXPRESSION, PLAN = "exchange/node/printer.py", "privacy/expression.py", "privacy/plan.py"
 DESK, ENVELOPE, NECESSITY = "exchange/analyst/desk.py", "exchange/protocol/envelope.py", "privacy/necessity.py"
 
 DRAWN = "_mechanism(scale)(within)"
+COMPARED = "if price > Fraction(reach * reach) / (2 * scale.sigma**2) * (1 + Fraction(1, 1 << 40)):"
+THOUSAND = "test_differential.py::test_a_thousand_plans_of_the_whole_language_say_what_plain_python_says"
+EVERYBODY = "test_sensitivity.py::test_reach_is_the_farthest_of_all_neighbours"
+COSTS = "test_sensitivity.py::test_the_measures_cost_no_more_than_the_plan_exactly"
 CHARGE = """        receipt, charged = self._vault.charge(
             plan, session=standing.session, partner=standing.ask.signer, dataset=dataset, versions=versions
         )
@@ -65,14 +70,14 @@ BUGS = (
     bug(
         "half of the noise, priced in full",
         SENSITIVITY,
-        ("_least_grains(distance, share)", "_least_grains(distance, 4 * share)"),
-        tests="test_sensitivity.py::test_the_measures_cost_no_more_than_the_plan_exactly",
+        ("_least_grains(lattice, share)", "_least_grains(lattice, 4 * share)"),
+        tests=COSTS,
     ),
     bug(
         "half of the noise at the sampler",
         NOISE,
         ("scale=float(scale.sigma)", "scale=float(scale.sigma) / 2"),
-        ("if price > scale.rho", "if price > 4 * scale.rho"),
+        (COMPARED, COMPARED.replace("price >", "price > 4 *")),
         tests="test_audit.py::test_each_mechanism_loses_what_is_claimed_and_no_more",
     ),
     bug(
@@ -93,29 +98,89 @@ BUGS = (
     bug(
         "the library's price is not compared",
         NOISE,
-        ("if price > scale.rho * (1 + Fraction(1, 1 << 40)):", "if price < 0:"),
+        (COMPARED, "if price < 0:"),
         tests="test_noise.py::test_a_price_that_opendp_does_not_confirm_is_refused",
     ),
     bug(
         "reach of a row instead of a person",
         SENSITIVITY,
-        (
-            "return plan.rows_per_unit * plan.institutions_per_unit * weight",
-            "return plan.institutions_per_unit * weight",
-        ),
-        tests="test_sensitivity.py::test_reach_is_the_farthest_of_all_neighbours",
+        ("return (plan.rows_per_unit * weight(plan, measure)) ** 2", "return weight(plan, measure) ** 2"),
+        tests=EVERYBODY,
     ),
     bug(
-        "reach at one institution only",
+        "a person's other institutions forgotten",
         SENSITIVITY,
-        ("return plan.rows_per_unit * plan.institutions_per_unit * weight", "return plan.rows_per_unit * weight"),
-        tests="test_sensitivity.py::test_reach_is_the_farthest_of_all_neighbours",
+        ("return Fraction(most * most, max(most, plan.counted))", "return Fraction(1, plan.counted)"),
+        tests=COSTS,
+    ),
+    bug(
+        "noise on a small roster for that roster alone",
+        SENSITIVITY,
+        ("    most = plan.institutions_per_unit\n", "    most = min(plan.institutions_per_unit, len(plan.parties))\n"),
+        tests="test_proofs.py::test_institutions_that_answer_alone_cost_a_person_one_cap_together",
+    ),
+    bug(
+        "rows at more parties than are honest",
+        SENSITIVITY,
+        ("Fraction(min(most, honest) ** 2, honest)", "Fraction(most**2, honest)"),
+        tests="test_shared_noise.py::test_the_receipt_prices_every_coalition",
+    ),
+    bug(
+        "a histogram's rows in bands of their own",
+        SENSITIVITY,
+        ("if isinstance(measure, CountUnits):", "if isinstance(measure, CountUnits) or width(measure) > 1:"),
+        tests=EVERYBODY,
+    ),
+    bug(
+        "people in one group each",
+        SENSITIVITY,
+        ("return min(plan.rows_per_unit, plan.groups_count)", "return 1"),
+        tests=f"{EVERYBODY} test_audit.py::test_a_person_in_several_groups_loses_what_is_claimed_and_no_more",
+    ),
+    bug(
+        "rounding to grains forgotten",
+        SENSITIVITY,
+        (" + _root_up(Fraction(touched))) ** 2", ") ** 2"),
+        tests="test_sensitivity.py::test_a_sum_that_could_outgrow_61_bits_is_counted_in_the_finest_grain_that_fits",
+    ),
+    bug(
+        "totals not rounded to grains",
+        NOISE,
+        ("total // scale.grain", "total"),
+        tests="test_noise.py::test_huge_sums_are_noised_in_grains",
+    ),
+    bug(
+        "grains not multiplied back",
+        DESK,
+        ("    grains = {scale.measure.key: scale.grain for", "    grains = {scale.measure.key: 1 for"),
+        tests="test_caught.py::test_the_asker_brings_huge_sums_back_from_their_grains",
+    ),
+    bug(
+        "a product priced as its first factor",
+        EXPRESSION,
+        ("found = min(corners), max(corners)", "found = extent(left, bounds)"),
+        tests=f"{EVERYBODY} test_sensitivity.py::test_no_row_takes_a_term_or_a_step_to_it_out_of_its_range",
+    ),
+    bug(
+        "a CASE priced as its first branch",
+        EXPRESSION,
+        ("found = min(low for low, _ in ranges), max(high for _, high in ranges)", "found = ranges[0]"),
+        tests="test_sensitivity.py::test_no_row_takes_a_term_or_a_step_to_it_out_of_its_range",
+    ),
+    bug(
+        "partial sums without room",
+        EXPRESSION,
+        ("_check_room(sum(max(abs(low), abs(high)) for low, high in parts))", "_check_room(0)"),
+        tests="test_plan.py::test_nothing_on_the_way_to_a_cell_may_need_more_than_62_bits",
     ),
     bug(
         "reach of the bounds' width instead of the larger bound",
-        "privacy/terms.py",
-        ("return max(abs(self.lower), abs(self.upper))", "return self.upper - self.lower"),
-        tests="test_sensitivity.py::test_reach_is_the_farthest_of_all_neighbours",
+        SENSITIVITY,
+        (
+            "max(map(abs, extent(measure.term, plan.clipped)))",
+            "(lambda low, high: high - low)(*extent(measure.term, plan.clipped))",
+        ),
+        tests=EVERYBODY,
     ),
     bug(
         "shared noise divided by n instead of n - t",
@@ -126,54 +191,105 @@ BUGS = (
     bug(
         "each measure priced as if it were alone",
         SENSITIVITY,
-        (" / len(plan.measures)", " / 1"),
-        tests="test_sensitivity.py::test_the_measures_cost_no_more_than_the_plan_exactly",
+        ("share=Fraction(price - aside, NANO)", "share=Fraction(plan.rho - aside, NANO)"),
+        tests=COSTS,
+    ),
+    bug(
+        "nothing set aside for sums of discrete Gaussians",
+        SENSITIVITY,
+        ("aside = 0 if plan.shared is None else 1", "aside = 0"),
+        tests="test_shared_noise.py::test_the_noise_of_all_but_t_parties_keeps_the_price",
+    ),
+    bug(
+        "prices of measures above the plan's",
+        PLAN,
+        ("sum(self.prices) == self.rho", "sum(self.prices) >= self.rho"),
+        tests="test_plan.py::test_prices_that_do_not_add_up_are_malformed",
+    ),
+    # -- what a question says
+    bug(
+        "one year in two spellings",
+        EXPRESSION,
+        ('"year": "([0-9]{4})"', '"year": r"(\\d{4})"'),
+        tests="test_plan.py::test_a_date_has_one_spelling",
+    ),
+    bug(
+        "AND and OR of one name",
+        EXPRESSION,
+        ('" OR ".join', '" AND ".join'),
+        tests="test_plan.py::test_every_expression_has_its_own_name",
+    ),
+    bug(
+        "a product counted as a sum",
+        EXPRESSION,
+        ('both = "product" if _contents(left) and _contents(right) else use', "both = use"),
+        tests="test_necessity.py::test_products_are_granted_apart_from_sums",
+    ),
+    bug(
+        "what decides a CASE not counted as used",
+        EXPRESSION,
+        ("if isinstance(found, OneOf | Missing)}", "if isinstance(found, Missing)}"),
+        tests="test_necessity.py::test_atoms_are_what_the_plan_says",
     ),
     # -- reading rows
     bug(
-        "clipped after the sum",
+        "values not clipped to the standard's bounds",
         SOURCE,
-        (
-            'return f"sum(CASE WHEN {name} IS NULL THEN 0 ELSE {clipped} END)"',
-            'return f"greatest(least(sum({name}), 1000 * {bounds.upper}), 1000 * {bounds.lower})"',
-        ),
-        tests="test_source.py::test_values_out_of_bounds_are_clipped_in_sums_and_filtered_as_they_are",
+        ('f"CASE WHEN {name} < {low} THEN {low} WHEN {name} > {high} THEN {high} ELSE {name} END"', "name"),
+        tests=THOUSAND,
+    ),
+    bug(
+        "values not clipped to the plan's bounds",
+        PRINTER,
+        ('return f"CASE{cases} ELSE {name} END" if cases else name', "return name"),
+        tests=THOUSAND,
     ),
     bug(
         "NULL counted as a bound",
-        SOURCE,
-        ("CASE WHEN {name} IS NULL THEN 0 ELSE {clipped} END", "{clipped}"),
-        tests="test_source.py::test_a_measure_is_read_exactly_or_counts_as_missing",
+        PRINTER,
+        (
+            'return f"CASE{cases} ELSE {name} END" if cases else name',
+            'return f"greatest(least({name}, {asked.upper}), {asked.lower})"',
+        ),
+        tests=THOUSAND,
+    ),
+    bug(
+        "NOT of unknown taken for true",
+        PRINTER,
+        ('f"(NOT {self.test(inner)})"', 'f"(NOT coalesce({self.test(inner)}, FALSE))"'),
+        tests=THOUSAND,
+    ),
+    bug(
+        "people counted as rows",
+        PRINTER,
+        ('f"count(DISTINCT {self._unit})"', 'f"count({self._unit})"'),
+        tests=THOUSAND,
     ),
     bug(
         "one row too many a person",
         SOURCE,
-        ('"rank of row" <= {plan.rows_per_unit}', '"rank of row" <= {plan.rows_per_unit + 1}'),
+        ('"rank of row" <= {dataset.standard.rows_per_unit}', '"rank of row" <= {dataset.standard.rows_per_unit + 1}'),
         tests="test_source.py::test_at_most_so_many_rows_of_a_person_count",
     ),
     bug(
         "rows bounded per group instead of per person",
         SOURCE,
-        ("PARTITION BY {unit} ORDER BY", "PARTITION BY {', '.join([unit, *groups])} ORDER BY"),
+        ("PARTITION BY told.{unit} ORDER BY", "PARTITION BY told.{unit}, told.{names[-2]} ORDER BY"),
         tests="test_caught.py::test_rows_in_several_groups_are_bounded_together",
     ),
     bug(
-        "groups of the data instead of the public domain",
+        "a category outside its domain counted as the first",
         SOURCE,
         (
-            "(*plan.where, *(OneOf(group.column, group.domain) for group in plan.groups))",
-            "plan.where",
+            'f"nullif(list_position({_mark(parameters, list(column.domain))}, {_text(raw)}), 0) AS {name}"',
+            'f"greatest(list_position({_mark(parameters, list(column.domain))}, {_text(raw)}), 1) AS {name}"',
         ),
-        (
-            "for measure, values in plan.cells():",
-            "for measure, values in [(m, v) for m in plan.measures for v in sorted(found, key=str)]:",
-        ),
-        tests="test_source.py::test_categories_outside_the_domain_fall_into_no_group",
+        tests="test_source.py::test_categories_outside_the_domain_are_unknown",
     ),
     bug(
         "rows without a person counted",
         SOURCE,
-        (" WHERE {unit} IS NOT NULL", ""),
+        (" FROM ({rows}) WHERE {quote(unit)} IS NOT NULL", " FROM ({rows})"),
         tests="test_source.py::test_rows_without_a_person_are_left_out_and_identifiers_stay_texts",
     ),
     # -- the ledger and the order of an answer
@@ -204,7 +320,7 @@ BUGS = (
     bug(
         "a coalition is shown the public's epsilon",
         LEDGER,
-        ("plan.rho * plan.counted // honest", "plan.rho * plan.counted // count"),
+        ("plan.rho * exposure(plan, honest)", "plan.rho * exposure(plan, count)"),
         tests="test_shared_noise.py::test_the_receipt_prices_every_coalition",
     ),
     bug(
@@ -440,7 +556,7 @@ BUGS = (
     bug(
         "wider bounds than the owner declares",
         NECESSITY,
-        ("if allowed is None or not allowed.covers(measure.bounds):", "if allowed is None:"),
+        ("(allowed is None or not allowed.covers(plan.clipped[column]))", "allowed is None"),
         tests="test_necessity.py::test_sums_keep_within_the_declared_bounds",
     ),
     bug(

@@ -6,10 +6,10 @@ their bounds, categories public, or NULL; what the language leaves out (rows of 
 
 import random
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 
 from privacy.terms import Bounds, Column, Kind, Standard
 
-DAY = 86_400
 LOANS = Standard(
     name="loans",
     version=1,
@@ -23,8 +23,12 @@ LOANS = Standard(
         Column("grade", Kind.CATEGORY, "how good", domain=("a", "b", "c")),
         Column("defaulted", Kind.CATEGORY, "whether it failed", domain=("no", "yes")),
         Column("opened", Kind.DATE, "when", bounds=Bounds(18_262, 20_088)),  # 2020-01-01 to 2024-12-31
-        Column("closed", Kind.DATE, "until when", bounds=Bounds(18_262, 20_453), edges=(18_262, 18_628, 18_993, 20_453)),
-        Column("balance", Kind.MEASURE, "owed", "yuan", 2, Bounds(0, 1_000_000), edges=(0, 100_000, 500_000, 1_000_000)),
+        Column(
+            "closed", Kind.DATE, "until when", bounds=Bounds(18_262, 20_453), edges=(18_262, 18_628, 18_993, 20_453)
+        ),
+        Column(
+            "balance", Kind.MEASURE, "owed", "yuan", 2, Bounds(0, 1_000_000), edges=(0, 100_000, 500_000, 1_000_000)
+        ),
         Column("income", Kind.MEASURE, "earned", "yuan", 2, Bounds(-50_000, 400_000)),
         Column("overdue", Kind.MEASURE, "months late", "months", 0, Bounds(0, 9)),
         Column("rate", Kind.MEASURE, "interest", "percent", 3, Bounds(1_000, 24_000)),
@@ -74,7 +78,9 @@ def table_of(engine, rows):
     for start in range(0, len(rows), 100):
         chunk = rows[start : start + 100]
         values = ", ".join(f"({', '.join(told)})" for _ in chunk)
-        engine.execute(f"INSERT INTO loans VALUES {values}", [row[column.name] for row in chunk for column in LOANS.columns])
+        engine.execute(
+            f"INSERT INTO loans VALUES {values}", [row[column.name] for row in chunk for column in LOANS.columns]
+        )
 
 
 @dataclass
@@ -95,8 +101,6 @@ class Draw:
         return f"-{text}" if units < 0 else text
 
     def day(self, column):
-        from datetime import date, timedelta
-
         day = date(1970, 1, 1) + timedelta(days=self.choose.randint(column.bounds.lower + 1, column.bounds.upper - 1))
         return self.pick(f"DATE '{day}'", f"'{day}'")
 
@@ -105,8 +109,7 @@ class Draw:
     def test(self, depth=0):
         kind = self.choose.random()
         if depth < 2 and kind < 0.3:
-            joined = self.pick(" AND ", " OR ").join(f"({self.test(depth + 1)})" for _ in range(self.pick(2, 2, 3)))
-            return joined
+            return self.pick(" AND ", " OR ").join(f"({self.test(depth + 1)})" for _ in range(self.pick(2, 2, 3)))
         if depth < 2 and kind < 0.4:
             return f"NOT ({self.test(depth + 1)})"
         return self.leaf()
@@ -133,7 +136,10 @@ class Draw:
         if column.kind is Kind.DATE:
             other = self.choose.choice(DATES)
             if other is not column and self.choose.random() < 0.3:
-                return self.pick(f"{column.name} {sign} {other.name}", f"{column.name} - {other.name} > {self.choose.randint(-500, 500)}")
+                return self.pick(
+                    f"{column.name} {sign} {other.name}",
+                    f"{column.name} - {other.name} > {self.choose.randint(-500, 500)}",
+                )
             return f"{column.name} {sign} {value}"
         if self.choose.random() < 0.25:
             return f"{self.term(plain=True)} {self.pick('<', '<=', '>', '>=')} {self.pick(value, self.choose.choice(MEASURES).name)}"
@@ -146,7 +152,7 @@ class Draw:
 
     # -- terms
 
-    def term(self, plain=False, depth=0):
+    def term(self, *, plain=False, depth=0):
         kind = self.choose.random()
         column = self.choose.choice(MEASURES).name
         if depth >= 2 or kind < 0.45:
@@ -177,9 +183,11 @@ class Asked:
     kinds: tuple[str, ...]
 
 
-def label_sql(dimension, draw):
-    """A dimension: how the language and how DuckDB spells its labels, and the test that a row has one."""
-    kind = draw.choose.choice(["category", "category", "bin", "customary", "year", "quarter", "month", "weekday", "trunc", "case", "unknown"])
+def label_sql(draw):
+    """A dimension: how the language and how DuckDB spells its labels, and the test that a row has one of them."""
+    kind = draw.choose.choice(
+        ["category", "category", "bin", "customary", "year", "quarter", "month", "weekday", "trunc", "case", "unknown"]
+    )
     date = draw.choose.choice(DATES).name
     if kind == "category":
         name = draw.choose.choice(CATEGORIES).name
@@ -188,12 +196,16 @@ def label_sql(dimension, draw):
         name = draw.choose.choice(CATEGORIES).name
         return f"COALESCE({name}, '(unknown)')", f"coalesce({name}, '(unknown)')", "TRUE"
     if kind == "bin":
-        column, low, high, width = draw.pick(("balance", 0, 10_000, 2_500), ("income", -500, 4_000, 500), ("overdue", 0, 9, 3), ("rate", 2, 20, 6))
+        column, low, high, width = draw.pick(
+            ("balance", 0, 10_000, 2_500), ("income", -500, 4_000, 500), ("overdue", 0, 9, 3), ("rate", 2, 20, 6)
+        )
         band = f"least(floor(({column} - ({low})) / {width}), {(high - low) // width - 1})"
         told = f"printf('%d to %d', ({low} + {band} * {width})::BIGINT, ({low} + {band} * {width} + {width})::BIGINT)"
         return f"BIN({column}, {low}, {high}, {width})", told, f"{column} BETWEEN {low} AND {high}"
     if kind == "customary":
-        told = "CASE WHEN balance < 1000 THEN '0 to 1000' WHEN balance < 5000 THEN '1000 to 5000' ELSE '5000 to 10000' END"
+        told = (
+            "CASE WHEN balance < 1000 THEN '0 to 1000' WHEN balance < 5000 THEN '1000 to 5000' ELSE '5000 to 10000' END"
+        )
         return "BIN(balance)", told, "balance IS NOT NULL"
     if kind == "case":
         first, second = draw.test(1), draw.test(1)
@@ -217,7 +229,21 @@ def label_sql(dimension, draw):
 def figure_sql(draw):
     """A figure: how both spell it, and how it is compared. NULL of a sum over no rows is 0 in the language."""
     kind = draw.choose.choice(
-        ["rows", "rows", "people", "known", "count", "sum", "sum", "avg", "avg", "var", "joint", "arithmetic", "indicator"]
+        [
+            "rows",
+            "rows",
+            "people",
+            "known",
+            "count",
+            "sum",
+            "sum",
+            "avg",
+            "avg",
+            "var",
+            "joint",
+            "arithmetic",
+            "indicator",
+        ]
     )
     filtered = f" FILTER (WHERE {draw.test(1)})" if draw.choose.random() < 0.35 else ""
     if kind == "rows":
@@ -243,7 +269,11 @@ def figure_sql(draw):
     if kind == "joint":
         name = draw.pick("COVAR_POP", "COVAR_SAMP", "CORR")
         one, other = draw.term(plain=True, depth=1), draw.term(plain=True, depth=1)
-        return f"{name}({one}, {other}){filtered}", f"{name.lower()}(({one})::DOUBLE, ({other})::DOUBLE){filtered}", "spread"
+        return (
+            f"{name}({one}, {other}){filtered}",
+            f"{name.lower()}(({one})::DOUBLE, ({other})::DOUBLE){filtered}",
+            "spread",
+        )
     if kind == "indicator":
         test = draw.test(1)
         name = draw.pick("SUM", "AVG")
@@ -265,7 +295,11 @@ def exactly(term):
 def statement(choose):
     """Draw one statement; most are accepted, some are refused because a test says nothing."""
     draw = Draw(choose)
-    dimensions = [label_sql(None, draw) for _ in range(choose.choice([0, 0, 1, 1, 1, 2]))]
+    dimensions = [label_sql(draw) for _ in range(choose.choice([0, 0, 1, 1, 1, 2]))]
+    dimensions = [
+        (spelled, f"CASE WHEN {held} THEN {told} ELSE '(unknown)' END")
+        for spelled, told, held in dict.fromkeys(dimensions)
+    ]
     dimensions = list({told[0]: told for told in dimensions}.values())
     figures = [figure_sql(draw) for _ in range(choose.randint(1, 4))]
     names = [f"g{index}" for index in range(len(dimensions))] + [f"f{index}" for index in range(len(figures))]
@@ -274,11 +308,19 @@ def statement(choose):
     sql = f"SELECT {', '.join(shown)} FROM loans"
     sql += f" WHERE {where}" if where else ""
     plain = ", ".join(f"{told[1]} AS {name}" for told, name in zip([*dimensions, *figures], names, strict=True))
-    tests = ["person IS NOT NULL", *(f"({told[2]})" for told in dimensions), *([f"({where})"] if where else [])]
+    tests = ["person IS NOT NULL", *([f"({where})"] if where else [])]
     plain = f"SELECT {plain} FROM loans WHERE {' AND '.join(tests)}"
     if dimensions:
         spelled = [told[0] for told in dimensions]
-        listed = choose.choice([names[: len(dimensions)], [str(place + 1) for place in range(len(dimensions))], spelled, ["ALL"]])
+        listed = choose.choice(
+            [names[: len(dimensions)], [str(place + 1) for place in range(len(dimensions))], spelled, ["ALL"]]
+        )
         sql += f" GROUP BY {', '.join(listed)}"
         plain += f" GROUP BY {', '.join(str(place + 1) for place in range(len(dimensions)))}"
+        if choose.random() < 0.3:
+            least = choose.choice(
+                ["COUNT(*) > 2", "COUNT(*) >= 3 AND SUM(balance) > 0", "NOT (COUNT(*) <= 4)", "AVG(rate) < 12"]
+            )
+            sql += f" HAVING {least}"
+            plain += f" HAVING {least}"
     return Asked(sql, plain, tuple(names), ("label",) * len(dimensions) + tuple(told[2] for told in figures))

@@ -6,7 +6,7 @@ calls. Nothing is random that decides a test.
 
 import json
 from dataclasses import replace
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 
 import pytest
@@ -28,10 +28,12 @@ from exchange.protocol.messages import Appraisal, Ask, Commit, Consent, Key, Off
 from exchange.protocol.request import Caller
 from privacy import seal
 from privacy.errors import Mismatch
+from privacy.expression import ByCategory, Times, Value
 from privacy.masks import Masked
 from privacy.modulus import PublicKey
 from privacy.necessity import Grant, Policy
-from privacy.plan import CountRows, GroupBy, Plan, Sum
+from privacy.plan import CountRows, Plan, Sum
+from privacy.sensitivity import calibrate
 from privacy.terms import NANO, Bounds, Column, Kind, Standard
 from privacy.unseal import SecretKey
 
@@ -66,7 +68,7 @@ def proof(party):
     return secret_key().prove(context=party).to_json(secret_key().public)
 
 
-def plan_of(*measures, parties=PARTIES, rho=RHO, groups=()):
+def plan_of(*measures, parties=PARTIES, rho=RHO, groups=(), bounds=()):
     return Plan(
         standard=STANDARD.id,
         standard_digest=STANDARD.digest,
@@ -77,6 +79,7 @@ def plan_of(*measures, parties=PARTIES, rho=RHO, groups=()):
         groups=groups,
         where=(),
         measures=measures or (CountRows(),),
+        bounds=bounds,
         rho=rho,
     )
 
@@ -142,7 +145,7 @@ class Town:
                 {column.name: Field(source=column.name) for column in STANDARD.columns}, "2026-01-01",
             )  # fmt: skip
             grant = Grant(
-                "credit-risk-statistics", LENDERS, {"*": ("count",), "region": ("group",), "balance": ("sum",)},
+                "credit-risk-statistics", LENDERS, {"*": ("count",), "region": ("group",), "balance": ("sum", "product")},
                 min_parties=2, min_group=0, rho_per_query=RHO, budget=10 * RHO,
             )  # fmt: skip
             policy = Policy(
@@ -246,7 +249,11 @@ def test_the_charge_is_on_disk_when_rows_are_read(town, monkeypatch):
 
 def test_a_refusal_is_decided_without_reading_a_row(town, steps):
     # more than the owners grant: the exchange would refuse it, so the tasks are handed out by hand
-    for plan in (plan_of(rho=RHO + 1), plan_of(Sum("person", Bounds(0, 1))), plan_of(parties=("bank-a",))):
+    for plan in (
+        plan_of(rho=RHO + 1),
+        plan_of(Sum(Value("person")), bounds=(("person", Bounds(0, 1)),)),
+        plan_of(parties=("bank-a",)),
+    ):
         ask = Ask(plan=plan.to_json(), key=secret_key().public.fingerprint, nonce="00" * 32, expires=NOW + 60)
         envelope = ask.sealed_by("lender-x", town.signing["lender-x"])
         town.nodes["bank-a"].perform({"task": "judge", "ask": envelope.to_json(), "key": town.registered.to_json()})
@@ -277,7 +284,7 @@ def test_noise_is_drawn_once_for_one_question_and_anew_for_another(town, steps):
     assert steps.count("add_noise") == 3
     assert again.release.totals == first.release.totals
     assert set(again.receipt["charged"].values()) == {0}
-    fewer = plan_of(parties=("bank-a", "bank-b", "bank-c")[:3], groups=(GroupBy("region", REGIONS),))
+    fewer = plan_of(parties=("bank-a", "bank-b", "bank-c")[:3], groups=(ByCategory("region", REGIONS),))
     other = town.desk.open(town.run(fewer), fewer)
     assert steps.count("add_noise") == 6
     assert set(other.receipt["charged"].values()) == {RHO}
@@ -310,7 +317,7 @@ def test_rows_in_several_groups_are_bounded_together(tmp_path):
     path.write_text("person,region,balance\n" + "p,north,5\np,east,5\n" * 4)
     fields = {column.name: Field(source=column.name) for column in standard.columns}
     dataset = Dataset("accounts", "Accounts", standard, "people", Location("csv", str(path)), fields, "2026-01-01")
-    cells = agent_room.clip(plan_of(groups=(GroupBy("region", REGIONS),)), dataset, sampling_key=b"k" * 32).totals
+    cells = agent_room.clip(plan_of(groups=(ByCategory("region", REGIONS),)), dataset, sampling_key=b"k" * 32).totals
     assert sum(cells) == standard.rows_per_unit
 
 
@@ -446,11 +453,33 @@ def test_the_asker_takes_each_partys_own_word_only(town, box):
             town.desk.open(record | {box: listed}, plan)
 
 
+def test_the_asker_brings_huge_sums_back_from_their_grains(town):
+    """Sums of sixth powers are counted in grains: their noise is as large as the release says, in the term's own units.
+
+    Noise of six answers that is below a hundredth of its deviation in all: with probability 3e-13.
+    """
+    balance = Value("balance")
+    term = reduce(Times, [balance] * 6)
+    loudest = 0.0
+    for rho in (RHO, RHO - 1, RHO - 2):
+        plan = plan_of(
+            Sum(term), rho=rho, groups=(ByCategory("region", REGIONS),), bounds=(("balance", Bounds(0, 1000)),)
+        )
+        (scale,) = calibrate(plan)
+        release = town.desk.open(town.run(plan), plan).release
+        assert scale.grain > 1
+        assert all(total % scale.grain == 0 for total in release.totals)
+        assert release.variances == {Sum(term).key: 3 * (scale.sigma * scale.grain) ** 2}
+        deviation = float(release.variances[Sum(term).key]) ** 0.5
+        loudest = max(loudest, *(abs(total) / deviation for total in release.totals))
+    assert 0.01 < loudest < 100
+
+
 def test_the_asker_opens_its_own_question_only(town):
     plan = plan_of()
     record = town.run(plan)
     with pytest.raises(Mismatch):
-        town.desk.open(record, replace(plan, rho=RHO - 1))
+        town.desk.open(record, plan_of(rho=RHO - 1))
 
 
 def test_a_signature_is_its_signers_alone():

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from api import asking
 from api.demo import people, town
 from exchange.node.vault import Vault
 from privacy.errors import PrivacyError
 from privacy.terms import NANO
+from tests.asked import Asked, open_desk, put
 
 CRASHING = Path(__file__).with_name("crashing.py")
 PRICE = NANO // 1000
@@ -97,12 +97,10 @@ class Fragile:
         """A plan that was never asked before."""
         return f"SELECT COUNT(*) FROM consumer_credit WHERE balance >= {next(self.plans)}"
 
-    def ask(self, sql: str) -> asking.Answered:
-        desk = asking.open_desk(self.home / "lender-x", self.url)
+    def ask(self, sql: str) -> Asked:
+        desk = open_desk(self.home / "lender-x", self.url)
         with desk.line:
-            return asking.put(
-                desk, sql=sql, purpose=town.PURPOSE, rho=PRICE, standard=town.STANDARD, tell=lambda _: None
-            )
+            return put(desk, sql, rho=PRICE)
 
     def ask_elsewhere(self, sql: str) -> "subprocess.Popen[bytes]":
         """Ask in a process of its own, as a user does, and go on."""
@@ -116,7 +114,7 @@ class Fragile:
             env={**os.environ, "NO_COLOR": "1"},
         )  # fmt: skip
 
-    def ask_until_answered(self, sql: str) -> asking.Answered:
+    def ask_until_answered(self, sql: str) -> Asked:
         for _ in range(5):
             try:
                 return self.ask(sql)

@@ -1,7 +1,7 @@
 """Charges fit every cap or leave no trace; epsilon is checked against Google's accountant and the Gaussian itself."""
 
 import math
-from dataclasses import replace
+from fractions import Fraction
 
 import dp_accounting
 import pytest
@@ -196,25 +196,53 @@ def test_deltas_lie_between_zero_and_one(delta):
 # -- coalitions --------------------------------------------------------------------------------------------------------
 
 
-@given(st.integers(1, 9), st.integers(1, 10**9))
-def test_whoever_takes_noise_away_faces_the_rest(count, rho):
-    plan = plan_of(CountRows(), rho=rho, parties=tuple(f"bank-{i}" for i in range(count)))
+def parties_of(count):
+    return tuple(f"bank-{index}" for index in range(count))
+
+
+@given(st.integers(1, 9), st.integers(1, 4), st.integers(1, 10**9))
+def test_whoever_takes_noise_away_faces_the_rest(count, institutions, rho):
+    """Standalone: h honest parties leave min(k, h) times a person's rows against h times the noise; the price is k."""
+    plan = plan_of(CountRows(), rho=rho, institutions=institutions, parties=parties_of(count))
     table = coalitions(plan)
     assert [viewer for viewer, _ in table[:3]] == ["public", "analyst", "analyst and exchange"]
-    assert {cost for _, cost in table[:3]} == {-(-rho // count)}
+    assert len({cost for _, cost in table[:3]}) == 1
     assert len(table) == 3 + count - 1
-    for colluding, (viewer, cost) in enumerate(table[3:], start=1):
-        assert viewer == f"analyst, exchange and {colluding} of {count} parties"
-        assert (cost - 1) * (count - colluding) < rho <= cost * (count - colluding)
+    for colluding, (viewer, cost) in enumerate(table[2:]):
+        honest = count - colluding
+        assert viewer == (
+            f"analyst, exchange and {colluding} of {count} parties" if colluding else "analyst and exchange"
+        )
+        true = Fraction(rho * min(institutions, honest) ** 2, honest * institutions)
+        assert cost - 1 < true <= cost
     assert max(cost for _, cost in table) <= rho
+    # as many as a person may be at: the whole price, whatever the others tell
+    assert max(cost for _, cost in table) == rho or count < institutions
 
 
-@given(st.integers(2, 9), st.integers(2, 10**9), st.data())
-def test_shared_noise_costs_the_plans_price_at_the_coalition_agreed_on(count, rho, data):
-    colluding = data.draw(st.integers(0, count - 2))
-    plan = replace(plan_of(CountRows(), rho=rho, parties=tuple(f"bank-{i}" for i in range(count))), shared=colluding)
+@given(st.integers(2, 9), st.integers(1, 4), st.integers(2, 10**9), st.data())
+def test_shared_noise_costs_at_most_the_plans_price_up_to_the_coalition_agreed_on(count, institutions, rho, data):
+    agreed = data.draw(st.integers(0, count - 2))
+    plan = plan_of(CountRows(), rho=rho, institutions=institutions, parties=parties_of(count), shared=agreed)
     costs = [cost for _, cost in coalitions(plan)[2:]]
-    assert costs[colluding] == rho
-    assert costs == sorted(costs)
-    for taken, cost in enumerate(costs):
-        assert (cost - 1) * (count - taken) < rho * (count - colluding) <= cost * (count - taken)
+    price = Fraction(institutions**2, max(institutions, count - agreed))
+    for colluding, cost in enumerate(costs):
+        honest = count - colluding
+        true = rho * Fraction(min(institutions, honest) ** 2, honest) / price
+        assert cost - 1 < true <= cost
+    assert max(costs[: agreed + 1]) <= rho
+    if count - agreed >= institutions:
+        assert costs[agreed] == rho
+
+
+@given(st.integers(2, 9), st.integers(1, 4), st.none() | st.just(0))
+def test_an_asker_among_the_parties_is_told_what_it_sees_itself(count, institutions, shared):
+    plan = plan_of(CountRows(), institutions=institutions, parties=parties_of(count), shared=shared)
+    stranger, own = coalitions(plan), coalitions(plan, asker="bank-1")
+    assert own[0] == stranger[0]
+    # its own noise hides nothing from it: it stands where a stranger stands who works with one party
+    assert {cost for _, cost in own[1:3]} == {stranger[3][1]}
+    assert [cost for _, cost in own[2:]] == [cost for _, cost in stranger[3:]]
+    assert [viewer for viewer, _ in own[3:]] == [
+        f"analyst, exchange and {taken} of {count - 1} other parties" for taken in range(1, count - 1)
+    ]

@@ -14,6 +14,7 @@ from exchange.analyst.noisy import (
     Noisy,
     Redraws,
     TooNoisy,
+    _crossing,
     deviations,
     divergence,
     quantile_of,
@@ -246,7 +247,7 @@ def squared(values):
     return sum(value * value for value in values)
 
 
-def length(cells, *, draws=199, seed="x", level=0.95):
+def length(cells, *, draws=79, seed="x", level=0.95):
     """Squared length of a vector of cells: the statistic for which ``divergence`` is exact."""
     observed = [float(cell.value) for cell in cells]
     redraws = Redraws(cells, seed=seed, draws=draws)
@@ -280,12 +281,29 @@ def test_a_level_needs_its_number_of_redraws():
     length([Noisy.cell(0, 3, 1)], draws=50, level=0.9)
 
 
+def test_crossings_are_where_a_parabola_leaves_the_values_up_to_one_for_good():
+    for parabola, stays, dipping in (
+        ((0, 0, 1), 1, 1),
+        ((0, 1, 0), 1, 1),
+        ((0, -1, 2), 1, 1),
+        ((0, 0, 0), inf, inf),
+        ((0, -1, -1), inf, inf),
+        ((0, 1, -1), inf, inf),  # turns round at 1/4
+        ((2, -3, 1), 0, (3 + sqrt(5)) / 2),
+        ((2, -1, 1), 0, 0),  # does not come down as far
+        ((2, 1, 1), 0, 0),
+        ((2, -1, -1), 0, 0),
+    ):
+        assert isclose(_crossing(parabola, 1, dips=False), stays)
+        assert isclose(_crossing(parabola, 1, dips=True), dipping)
+
+
 @pytest.mark.parametrize("shift", [0, 1, 2.5, 6])
 @pytest.mark.parametrize("size", [1, 6])
 def test_intervals_of_a_squared_length_hold_at_any_length(size, shift):
-    random, runs, held = Random(size), 1_000, 0
+    random, runs, held = Random(size), 600, 0
     for run in range(runs):
         cells = [Noisy.cell(i, random.gauss(shift if i == 0 else 0, 1), 1) for i in range(size)]
         told = length(cells, seed=str(run))
         held += told.low <= shift * shift <= told.high
-    assert held / runs >= 0.935  # 1,000 runs: a coverage of 95 % falls below once in 70, and the seed is fixed
+    assert held / runs >= 0.93  # 600 runs: a coverage of 95 % falls below once in 60, and the seed is fixed

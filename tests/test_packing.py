@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from test_sensitivity import plan_of
 
 from privacy.errors import Mismatch, Overflow
+from privacy.expression import ByBand, Value
 from privacy.noise import Noised
 from privacy.packing import Layout, Packed, lay_out, layout_of, pack, unpack
-from privacy.plan import CountRows, Sum
+from privacy.plan import CountRows, Histogram, Sum
 from privacy.sensitivity import magnitude
 from privacy.terms import Bounds
 
@@ -69,10 +70,11 @@ def test_layouts_waste_no_whole_slot_and_cover_all_cells(drawn):
 
 
 def test_the_layout_of_a_plan_holds_what_its_noise_may_be():
-    plan = plan_of(CountRows(), Sum("v", Bounds(-9_999, 5)))
+    bands = Histogram(ByBand("v", (0, 1, 2, 3), ("a", "b", "c")))
+    plan = plan_of(CountRows(), Sum(Value("v")), bands, bounds={"v": Bounds(-9_999, 5)})
     layout = layout_of(plan, modulus_bits=3072)
     assert layout == Layout(
-        cells=4, parties=4, magnitude=magnitude(plan), width=magnitude(plan) + 4, slots=3070 // (magnitude(plan) + 4)
+        cells=10, parties=4, magnitude=magnitude(plan), width=magnitude(plan) + 4, slots=3070 // (magnitude(plan) + 4)
     )
 
 

@@ -2,17 +2,70 @@
 
 import itertools
 from dataclasses import replace
+from datetime import date, timedelta
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from strategies import MEASURES, STANDARD, mutations, plans, standards, wild
+from strategies import (
+    COLUMNS,
+    DATES,
+    MEASURES,
+    STANDARD,
+    computed_by,
+    conditions,
+    mutations,
+    plans,
+    standards,
+    terms,
+    wild,
+)  # fmt: skip
 
-from privacy import canonical
+from privacy import canonical, expression
 from privacy.errors import Malformed
-from privacy.plan import MAX_CELLS, Between, CountPresent, CountRows, CountValid, GroupBy, OneOf, Plan, Sum
-from privacy.terms import NANO, Bounds, Column, Kind, Standard
+from privacy.expression import (
+    MAX_DEPTH,
+    PARTS,
+    Added,
+    AllOf,
+    AnyOf,
+    Between,
+    ByBand,
+    ByCase,
+    ByCategory,
+    ByDate,
+    Choice,
+    Constant,
+    Missing,
+    Not,
+    OneOf,
+    Times,
+    Value,
+    date_code,
+    date_label,
+    summed,
+    values,
+)
+from privacy.plan import (
+    MAX_CELLS,
+    MAX_FILTERS,
+    MAX_SIZE,
+    CountFilled,
+    CountKnown,
+    CountPresent,
+    CountRows,
+    CountUnits,
+    CountValid,
+    Histogram,
+    Plan,
+    Sum,
+    split_evenly,
+    width,
+)
+from privacy.terms import NANO, UNKNOWN, Bounds, Column, Kind, Standard
 
+AGES = ByBand("age", (0, 18, 65, 120), ("minor", "adult", "old"))
+BALANCE, AGE, INCOME = Value("balance"), Value("age"), Value("income")
 PLAN = Plan(
     standard=STANDARD.id,
     standard_digest=STANDARD.digest,
@@ -20,10 +73,12 @@ PLAN = Plan(
     parties=("bank-b", "bank-a", "insurer-c"),
     rows_per_unit=3,
     institutions_per_unit=2,
-    groups=(GroupBy("region", ("north", "east")), GroupBy("grade", ("b", "a"))),
-    where=(OneOf("product", ("car", "card")), Between("age", Bounds(18, 80))),
-    measures=(Sum("balance", Bounds(0, 500)), CountRows(), CountValid("age"), CountPresent("age")),
+    groups=(ByCategory("region", ("north", "east")), ByCategory("grade", ("b", "a"))),
+    where=(OneOf("product", ("car", "card")), Between(AGE, 18, 80)),
+    measures=(Sum(BALANCE), CountRows(), CountValid("age"), Sum(Times(INCOME, BALANCE)), Histogram(AGES)),
     rho=50_000_000,
+    bounds=(("balance", Bounds(0, 500)), ("age", Bounds(0, 120)), ("income", Bounds(0, 99))),
+    prices=(10_000_000, 9_000_000, 11_000_000, 12_000_000, 8_000_000),
 )
 
 
@@ -34,28 +89,108 @@ def test_a_plan_survives_its_canonical_form(plan):
     assert told.hash == plan.hash
 
 
+def turned(item, shuffled):
+    """The same item, with everything that has no order in another one."""
+    match item:
+        case Sum(inner) | CountPresent(inner) | Not(inner):
+            return type(item)(turned(inner, shuffled))
+        case Added(parts) | AllOf(parts) | AnyOf(parts):
+            return type(item)(shuffled([turned(part, shuffled) for part in parts]))
+        case Choice(cases, otherwise):
+            branches = tuple((turned(test, shuffled), turned(part, shuffled)) for test, part in cases)
+            return Choice(branches, turned(otherwise, shuffled))
+        case ByCase(cases, otherwise):
+            return ByCase(tuple((turned(test, shuffled), label) for test, label in cases), otherwise)
+        case Times(left, right):
+            return Times(*shuffled([turned(left, shuffled), turned(right, shuffled)]))
+        case Between(term, lower, upper):
+            return Between(turned(term, shuffled), lower, upper)
+        case OneOf(column, listed):
+            return OneOf(column, shuffled(listed))
+        case _:
+            return item
+
+
 @given(plans(), st.data())
 def test_the_order_in_which_a_question_is_put_changes_nothing(plan, data):
     def shuffled(items):
         return tuple(data.draw(st.permutations(items)))
 
-    where = tuple(
-        replace(test, values=shuffled(test.values)) if isinstance(test, OneOf) else test for test in plan.where
-    )
-    turned = replace(
+    pairs = shuffled(list(zip(plan.measures, plan.prices, strict=True)))
+    other = replace(
         plan,
         parties=shuffled(plan.parties),
-        groups=shuffled(plan.groups),
-        where=shuffled(where),
-        measures=shuffled(plan.measures),
+        groups=shuffled([turned(by, shuffled) for by in plan.groups]),
+        where=shuffled([turned(test, shuffled) for test in plan.where]),
+        measures=tuple(turned(measure, shuffled) for measure, _ in pairs),
+        prices=tuple(price for _, price in pairs),
+        bounds=shuffled(plan.bounds),
     )
-    assert turned == plan
-    assert turned.hash == plan.hash
+    assert other == plan
+    assert other.hash == plan.hash
 
 
 @given(plans(), plans())
 def test_other_questions_have_other_hashes(one, other):
     assert (one == other) == (one.hash == other.hash)
+
+
+@given(st.lists(st.sampled_from([BALANCE, AGE, INCOME, Constant(3)]), min_size=3, max_size=5), st.data())
+def test_sums_and_products_are_the_same_however_they_are_nested(parts, data):
+    def nested(items, join):
+        if len(items) == 1:
+            return items[0]
+        cut = data.draw(st.integers(1, len(items) - 1))
+        return join(nested(items[:cut], join), nested(items[cut:], join))
+
+    for join in (lambda one, other: Added((one, other)), Times):
+        first, second = (nested(data.draw(st.permutations(parts)), join) for _ in range(2))
+        assert first == second
+        assert Sum(first).key == Sum(second).key
+
+
+def test_conditions_are_the_same_however_they_are_nested():
+    one, two, three = Missing("age"), OneOf("region", ("north",)), Between(AGE, 1, 2)
+    for junction, other in ((AllOf, AnyOf), (AnyOf, AllOf)):
+        flat = junction((one, two, three))
+        assert junction((three, junction((two, one)))) == junction((junction((three, one)), two)) == flat
+        assert junction((other((one, two)), three)) != flat
+    assert AllOf((one, two)) != AnyOf((one, two))
+
+
+def test_tests_that_must_all_be_true_stand_once_and_apart():
+    one, two, three = Missing("age"), OneOf("region", ("north",)), Between(AGE, 1, 2)
+    apart = replace(PLAN, where=(one, two, three))
+    for where in (
+        (AllOf((one, two)), three),
+        (AllOf((AllOf((two, three)), one)),),
+        (one, one, three, two, AllOf((one, two))),
+    ):
+        assert replace(PLAN, where=where) == apart
+        assert replace(PLAN, where=where).hash == apart.hash
+    assert replace(PLAN, where=(AnyOf((one, two)), three)) != apart
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(terms(2), min_size=2, max_size=6, unique=True),
+    st.lists(conditions(2), min_size=2, max_size=6, unique=True),
+)
+def test_every_expression_has_its_own_name(told, tests):
+    assert len({str(term) for term in told}) == len(told)
+    assert len({str(test) for test in tests}) == len(tests)
+
+
+@given(st.lists(terms(1), min_size=1, max_size=3), st.lists(st.sampled_from(COLUMNS), min_size=1, max_size=3))
+def test_every_measure_has_its_own_name_but_for_counts_of_a_column(told, columns):
+    held = {CountRows(), CountUnits(), Histogram(AGES), Histogram(ByBand("age", (0, 18, 64, 120), AGES.labels))}
+    held |= {made(term) for term in told for made in (Sum, CountPresent)}
+    held |= {made(column) for column in columns for made in (CountFilled, CountValid)}
+    assert len({measure.key for measure in held}) == len(held)
+    # one name for the count of a column: known values of a category, present values of a measure, never both in one plan
+    assert CountKnown("age").key == CountPresent(AGE).key
+    with pytest.raises(Malformed, match="measure twice"):
+        replace(PLAN, measures=(CountKnown("age"), CountPresent(AGE)), prices=(), bounds=(("age", Bounds(0, 9)),))
 
 
 OTHERS = {
@@ -65,10 +200,12 @@ OTHERS = {
     "parties": ("bank-a", "bank-b"),
     "rows_per_unit": 4,
     "institutions_per_unit": 1,
-    "groups": (GroupBy("region", ("east", "north")), GroupBy("grade", ("b", "a"))),
-    "where": (OneOf("product", ("car",)), Between("age", Bounds(18, 80))),
-    "measures": (Sum("balance", Bounds(0, 501)), CountRows(), CountValid("age"), CountPresent("age")),
+    "groups": (ByCategory("region", ("east", "north")), ByCategory("grade", ("b", "a"))),
+    "where": (OneOf("product", ("car",)), Between(AGE, 18, 80)),
+    "measures": (Sum(BALANCE), CountRows(), CountValid("age"), Sum(Times(INCOME, INCOME)), Histogram(AGES)),
+    "bounds": (("balance", Bounds(0, 501)), ("age", Bounds(0, 120)), ("income", Bounds(0, 99))),
     "rho": 50_000_001,
+    "prices": (9_000_000, 10_000_000, 11_000_000, 12_000_000, 8_000_000),
     "shared": 0,
 }
 
@@ -76,22 +213,279 @@ OTHERS = {
 @pytest.mark.parametrize("field", OTHERS)
 def test_every_field_enters_the_hash(field):
     assert set(OTHERS) == set(PLAN.to_json())
-    assert replace(PLAN, **{field: OTHERS[field]}).hash != PLAN.hash
+    change = {field: OTHERS[field]}
+    if field == "rho":
+        change["prices"] = (*PLAN.prices[:4], PLAN.prices[4] + 1)
+    assert replace(PLAN, **change).hash != PLAN.hash
 
 
-def test_cells_come_by_measure_and_then_by_group():
-    found = [(measure.key, values) for measure, values in PLAN.cells()]
-    keys = ["count(*)", "count(age)", "sum(balance)", "valid(age)"]
-    values = [("b", "north"), ("b", "east"), ("a", "north"), ("a", "east")]
-    assert found == list(itertools.product(keys, values))
-    assert PLAN.columns == ("age", "balance", "grade", "product", "region")
+def test_cells_come_by_measure_then_by_group_then_by_band():
+    found = [(measure.key, labels, slot) for measure, labels, slot in PLAN.cells()]
+    bands = Histogram(AGES).key
+    keys = ["count(*)", bands, "sum(balance * income)", "sum(balance)", "valid(age)"]
+    groups = [("b", "north"), ("b", "east"), ("a", "north"), ("a", "east")]
+    slots = {bands: range(3)}
+    expected = [(key, *cell) for key in keys for cell in itertools.product(groups, slots.get(key, [0]))]
+    assert found == expected
+    assert PLAN.columns == ("age", "balance", "grade", "income", "product", "region")
 
 
 @given(plans())
 def test_the_number_of_cells_is_counted_without_listing_them(plan):
     cells = list(plan.cells())
-    assert len(cells) == plan.cells_count == plan.groups_count * len(plan.measures)
+    assert len(cells) == plan.cells_count == plan.groups_count * sum(map(width, plan.measures))
     assert len(set(cells)) == len(cells)
+
+
+@given(plans())
+def test_every_cell_is_found_where_it_stands_and_no_other_is(plan):
+    for place, (measure, labels, slot) in enumerate(plan.cells()):
+        assert plan.place(measure.key, labels, slot) == place
+        for key, group, band in (
+            ("sum(nothing)", labels, slot),
+            (measure.key, (*labels, "north"), slot),
+            (measure.key, labels[:-1] if labels else ("north",), slot),
+            (measure.key, ("nowhere", *labels[1:]) if labels else ("nowhere",), slot),
+            (measure.key, labels, width(measure)),
+            (measure.key, labels, -1),
+        ):
+            with pytest.raises(KeyError):
+                plan.place(key, group, band)
+
+
+@given(plans())
+def test_the_columns_of_a_plan_are_all_that_its_document_names(plan):
+    bounded = {"value", "band", "date"}
+
+    def named(document, fields):
+        if isinstance(document, dict):
+            yield from (document[field] for field in fields & document.keys())
+        if isinstance(document, dict | list):
+            for inner in document.values() if isinstance(document, dict) else document:
+                yield from named(inner, fields)
+
+    told = plan.to_json()
+    assert set(plan.columns) == set(
+        named(told, bounded | {"column", "missing", "category", "known", "filled", "valid"})
+    )
+    assert set(plan.clipped) == set(told["bounds"]) == set(named(told, bounded))
+
+
+# -- prices ------------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 100 * NANO), st.integers(1, 50))
+def test_an_even_split_gives_everything_away_in_parts_that_differ_by_one(rho, count):
+    parts = split_evenly(rho, count)
+    assert (len(parts), sum(parts)) == (count, rho)
+    assert max(parts) - min(parts) <= 1
+
+
+@given(plans(), st.integers(1, 200_000_000))
+def test_another_price_is_split_as_before_and_never_exceeded(plan, rho):
+    try:
+        cheaper = plan.priced(rho)
+    except Malformed:
+        assert min(price * rho // plan.rho for price in plan.prices) < (1 if plan.shared is None else 2)
+        return
+    assert rho - len(plan.measures) < cheaper.rho == sum(cheaper.prices) <= rho
+    assert cheaper.prices == tuple(price * rho // plan.rho for price in plan.prices)
+    assert replace(cheaper, rho=plan.rho, prices=plan.prices) == plan
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [
+        (1,) * 4,
+        (1,) * 6,
+        (10_000_000,) * 4 + (9_999_999,),
+        (0, *PLAN.prices[1:-1], 20_000_000),
+        (-1, 0, 0, 0, 50_000_001),
+    ],
+    ids=str,
+)
+def test_prices_that_do_not_add_up_are_malformed(prices):
+    with pytest.raises(Malformed):
+        replace(PLAN, prices=prices)
+    with pytest.raises(Malformed):
+        Plan.from_json({**PLAN.to_json(), "prices": list(prices)})
+
+
+def test_a_price_goes_with_its_measure():
+    held = dict(zip(PLAN.measures, PLAN.prices, strict=True))
+    assert held[CountRows()] == 9_000_000
+    assert held[Sum(BALANCE)] == 10_000_000
+    with pytest.raises(Malformed):
+        Plan.from_json({**PLAN.to_json(), "prices": []})
+
+
+# -- what expressions say ----------------------------------------------------------------------------------------------
+
+
+def test_a_column_counts_as_multiplied_only_with_another_column():
+    uses = {
+        Times(BALANCE, Constant(2)): {("balance", "sum")},
+        Times(BALANCE, BALANCE): {("balance", "product")},
+        Times(Added((BALANCE, Constant(1))), AGE): {("balance", "product"), ("age", "product")},
+        Added((Times(BALANCE, AGE), INCOME)): {("balance", "product"), ("age", "product"), ("income", "sum")},
+        Choice(((Between(AGE, 1, 2), BALANCE),)): {("balance", "sum")},
+        Times(Choice(((Missing("age"), Constant(1)),)), BALANCE): {("balance", "sum")},
+        Times(Choice(((Missing("age"), INCOME),)), BALANCE): {("income", "product"), ("balance", "product")},
+        Constant(5): set(),
+    }
+    for term, expected in uses.items():
+        assert set(summed(term)) == expected
+
+
+def test_what_decides_a_case_counts_as_tested_at_any_depth():
+    deep = Choice(((Between(Choice(((OneOf("grade", ("a",)), INCOME),)), 1, None), BALANCE),), Times(AGE, Constant(2)))
+    assert expression.tested(deep) == {"grade", "income"}
+    assert values(deep) == {"income", "balance", "age"}
+    assert expression.tested(Not(AnyOf((Missing("region"), Between(Added((AGE, BALANCE)), 0, 9))))) == {
+        "region",
+        "age",
+        "balance",
+    }
+
+
+@given(st.sampled_from(PARTS), st.integers(18_000, 20_000))
+def test_a_date_label_and_its_code_say_the_same(part, day):
+    on = date(1970, 1, 1) + timedelta(days=day)
+    quarter = (on.month - 1) // 3
+    codes = {"year": on.year, "quarter": quarter + 1, "month": on.month, "weekday": on.isoweekday()}
+    codes |= {"year-quarter": 4 * on.year + quarter, "year-month": 12 * on.year + on.month - 1}
+    label = date_label(part, codes[part])
+    assert date_code(part, label) == codes[part]
+
+
+@pytest.mark.parametrize(
+    "year", ["\uff12\uff10\uff12\uff14", "\u0662\u0660\u0662\u0664", "02024", "2024 ", " 2024", "2024\n", "+202", "24"]
+)
+@pytest.mark.parametrize("spelling", ["{}", "{}-Q2", "{}-03"])
+def test_a_date_has_one_spelling(year, spelling):
+    """Two labels of one code would put a row into two cells, and a person twice as far."""
+    part = {"{}": "year", "{}-Q2": "year-quarter", "{}-03": "year-month"}[spelling]
+    good, bad = spelling.format("2024"), spelling.format(year)
+    assert date_code(part, good)
+    with pytest.raises(Malformed):
+        date_code(part, bad)
+    plan = replace(
+        PLAN,
+        where=(),
+        measures=(CountRows(),),
+        prices=(),
+        groups=(ByDate("opened", part, (good,)),),
+        bounds=tuple(DATES.items()),
+    )
+    with pytest.raises(Malformed):
+        replace(plan, groups=(ByDate("opened", part, (good, bad)),))
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+def counting(**change):
+    told = {"groups": (), "where": (), "measures": (CountRows(),), "prices": (), "bounds": ()}
+    return replace(PLAN, **(told | change))
+
+
+def nested_term(levels):
+    return BALANCE if levels == 1 else Choice(((Missing("age"), nested_term(levels - 1)),))
+
+
+def test_expressions_nest_as_deep_as_told_and_their_plan_still_has_a_hash():
+    balance = (("balance", Bounds(0, 9)),)
+    plan = counting(measures=(Sum(nested_term(MAX_DEPTH)),), bounds=balance)
+    assert (
+        Plan.from_json(canonical.decode(canonical.encode({"release": {"plan": plan.to_json()}}))["release"]["plan"])
+        == plan
+    )
+    for deeper in (
+        {"measures": (Sum(nested_term(MAX_DEPTH + 1)),)},
+        {"where": (Between(nested_term(MAX_DEPTH), 0, 1),)},
+    ):
+        with pytest.raises(Malformed, match="language"):
+            counting(bounds=balance, **deeper)
+
+
+def test_a_plan_does_not_outgrow_what_a_statement_can_hold():
+    values_of_one = tuple(f"v{index}" for index in range(999))
+    lists = [OneOf(f"c{index}", values_of_one) for index in range(MAX_SIZE // 1000)]
+    assert counting(where=tuple(lists)).where
+    with pytest.raises(Malformed, match="longer"):
+        counting(where=(*lists, Missing("age")))
+    with pytest.raises(Malformed, match="longer"):
+        counting(where=(AnyOf((*lists, Missing("age"))),))
+    several = [Missing(f"c{index}") for index in range(MAX_FILTERS + 1)]
+    assert counting(where=tuple(several[1:]))
+    with pytest.raises(Malformed, match="50 tests"):
+        counting(where=tuple(several))
+
+
+WRONG = {
+    "sum of one": {"measures": (Sum(Added((AGE,))),)},
+    "case without a case": {"measures": (Sum(Choice(())),)},
+    "constant of 2^62": {"measures": (Sum(Constant(1 << 62)),)},
+    "constant of many decimals": {"measures": (Sum(Constant(1, 19)),)},
+    "constant that is true": {"measures": (Sum(Constant(True)),)},
+    "constant that is a float": {"measures": (Sum(Constant(1.5)),)},
+    "interval without ends": {"where": (Between(AGE),)},
+    "interval to 2^62": {"where": (Between(AGE, 0, 1 << 62),)},
+    "no value": {"where": (OneOf("region", ()),)},
+    "value twice": {"where": (OneOf("region", ("a", "a")),)},
+    "all of one": {"where": (Not(AllOf((Missing("age"),))),)},
+    "band without labels": {"groups": (ByBand("age", (0,), ()),)},
+    "band of unknown values alone": {"groups": (ByBand("age", (0,), (UNKNOWN,)),)},
+    "bands that fall": {"groups": (ByBand("age", (0, 5, 5), ("a", "b")),)},
+    "bands beside their edges": {"groups": (ByBand("age", (0, 5), ("a", "b")),)},
+    "band to 2^62": {"groups": (ByBand("age", (0, 1 << 62), ("a",)),)},
+    "unknown values first": {"groups": (ByCategory("region", (UNKNOWN, "north")),)},
+    "unknown values alone": {"groups": (ByCategory("region", (UNKNOWN,)),)},
+    "label twice": {"groups": (ByCategory("region", ("north", "north")),)},
+    "empty label": {"groups": (ByCategory("region", ("",)),)},
+    "case that is unknown": {"groups": (ByCase(((Missing("age"), UNKNOWN),)),)},
+    "part that dates lack": {"groups": (ByDate("opened", "week", ("1",)),)},
+    "month without its zero": {"groups": (ByDate("opened", "month", ("3",)),)},
+    "weekday 8": {"groups": (ByDate("opened", "weekday", ("8",)),)},
+    "histogram of a band that falls": {"measures": (Histogram(ByBand("age", (5, 0), ("a",))),)},
+    "group twice": {"groups": (ByCategory("region", ("north",)), ByCategory("region", ("north",)))},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG.keys())
+def test_what_the_language_does_not_have_is_no_plan(change):
+    needed = computed_by(*(change.get(field, ()) for field in ("where", "groups", "measures")))
+    with pytest.raises(Malformed) as told:
+        counting(bounds=tuple((column, Bounds(0, 9)) for column in needed), **change)
+    assert "bounds" not in told.value.reason
+
+
+def test_bounds_are_for_the_columns_that_are_computed_with_and_no_others():
+    for bounds in (PLAN.bounds[1:], (*PLAN.bounds, ("region", Bounds(0, 1))), (*PLAN.bounds, PLAN.bounds[0])):
+        with pytest.raises(Malformed, match="bounds"):
+            replace(PLAN, bounds=bounds)
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        Times(Times(BALANCE, BALANCE), BALANCE),
+        Added((Times(BALANCE, BALANCE), Times(BALANCE, BALANCE))),
+        Added((Times(BALANCE, BALANCE), Times(Times(BALANCE, BALANCE), Constant(-1)))),
+        Choice(((Between(Times(Times(BALANCE, BALANCE), BALANCE), 0, 1), Constant(1)),)),
+    ],
+    ids=str,
+)
+def test_nothing_on_the_way_to_a_cell_may_need_more_than_62_bits(term):
+    """Bounds of 31 bits and a half: one product fits, two of them do not, not even if their difference would."""
+    fits = counting(measures=(Sum(Times(BALANCE, BALANCE)),), bounds=(("balance", Bounds(-1, 2**31 - 1)),))
+    assert fits.measures
+    with pytest.raises(Malformed, match="62 bits"):
+        counting(measures=(Sum(term),), bounds=fits.bounds)
+    with pytest.raises(Malformed, match="62 bits"):
+        counting(where=(Between(term, 0, 1),), bounds=fits.bounds)
+    with pytest.raises(Malformed, match="62 bits"):
+        counting(groups=(ByCase(((Between(term, 0, 1), "x"),)),), bounds=fits.bounds)
 
 
 # -- documents from strangers ------------------------------------------------------------------------------------------
@@ -148,32 +542,64 @@ HOSTILE = {
     "extra field": (("note",), "x"),
     "extra field of a group": (("groups", 0, "note"), "x"),
     "extra field of a measure": (("measures", 0, "note"), "x"),
-    "two measures in one": (("measures", 0), {"count": "*", "valid": "age"}),
-    "two filters in one": (("where", 1), {"column": "product", "one_of": ["car"], "between": [0, 1]}),
-    "values of a filter out of order": (("where", 1, "one_of"), ["card", "car"]),
+    "extra field of a term": (("measures", 3, "sum", "note"), "x"),
+    "extra field of a test": (("where", 0, "note"), "x"),
+    "two measures in one": (("measures", 0), {"count": "rows", "valid": "age"}),
+    "two tests in one": (("where", 1), {"column": "product", "one_of": ["car"], "between": [0, 1]}),
+    "two terms in one": (("measures", 3, "sum"), {"value": "balance", "constant": 1, "decimals": 0}),
+    "values of a test out of order": (("where", 1, "one_of"), ["card", "car"]),
     "value twice": (("where", 1, "one_of"), ["car", "car"]),
     "no value": (("where", 1, "one_of"), []),
     "value that is a number": (("where", 1, "one_of"), [1]),
-    "float bound": (("where", 0, "between"), [18.0, 80]),
-    "boolean bound": (("where", 0, "between"), [False, True]),
-    "bounds crossed": (("where", 0, "between"), [80, 18]),
-    "three bounds": (("where", 0, "between"), [18, 80, 81]),
-    "bound of 2^53": (("where", 0, "between"), [0, 1 << 53]),
-    "sum without bounds": (("measures", 2), {"sum": "balance"}),
-    "sum of everything": (("measures", 2), {"sum": "*", "bounds": [0, 1]}),
-    "valid of everything": (("measures", 3), {"valid": "*"}),
+    "values as text": (("where", 1, "one_of"), "ca"),
+    "float end": (("where", 0, "between"), [18.0, 80]),
+    "boolean end": (("where", 0, "between"), [False, True]),
+    "no end": (("where", 0, "between"), [None, None]),
+    "three ends": (("where", 0, "between"), [18, 80, 81]),
+    "end of 2^62": (("where", 0, "between"), [0, 1 << 62]),
+    "test of nothing": (("where", 0, "term"), None),
+    "test of a column's name": (("where", 0, "term"), "age"),
+    "unknown test": (("where", 0), {"like": "a%", "column": "product"}),
+    "not of nothing": (("where", 0), {"not": None}),
+    "any of one": (("where", 0), {"any": [{"missing": "age"}]}),
+    "any in any": (("where", 0), {"any": [{"missing": "age"}, {"any": [{"missing": "age"}, {"missing": "grade"}]}]}),
+    "all at the top": (("where", 0), {"all": [{"missing": "age"}, {"missing": "grade"}]}),
+    "sum of a column's name": (("measures", 3), {"sum": "balance"}),
+    "sum of everything": (("measures", 3), {"sum": {"value": "*"}}),
+    "sum of one": (("measures", 3), {"sum": {"add": [{"value": "balance"}]}}),
+    "sum in a sum": (("measures", 3), {"sum": {"add": [{"add": [{"value": "age"}] * 2}, {"value": "balance"}]}}),
+    "product out of order": (("measures", 2, "sum", "times"), [{"value": "income"}, {"value": "balance"}]),
+    "product of three": (("measures", 2, "sum", "times"), [{"value": "balance"}] * 3),
+    "quotient": (("measures", 3), {"sum": {"over": [{"value": "balance"}, {"value": "age"}]}}),
+    "case without a test": (("measures", 3), {"sum": {"case": [[None, {"value": "balance"}]], "else": None}}),
+    "case without else": (("measures", 3), {"sum": {"case": [[{"missing": "age"}, {"value": "balance"}]]}}),
+    "float constant": (("measures", 3), {"sum": {"constant": 1.0, "decimals": 0}}),
+    "boolean decimals": (("measures", 3), {"sum": {"constant": 1, "decimals": True}}),
+    "negative decimals": (("measures", 3), {"sum": {"constant": 1, "decimals": -1}}),
+    "valid of everything": (("measures", 4), {"valid": "*"}),
     "unknown measure": (("measures", 0), {"median": "age"}),
+    "count of what": (("measures", 0), {"count": "*"}),
     "measure as text": (("measures", 0), "count"),
-    "sum as text": (("measures", 0), "sum"),
-    "measure twice": (("measures",), [{"count": "*"}, {"count": "*"}]),
-    "group without values": (("groups", 0, "domain"), []),
-    "group value twice": (("groups", 0, "domain"), ["a", "a"]),
-    "group values as text": (("groups", 0, "domain"), "ab"),
-    "group with 1001 values": (("groups", 0, "domain"), [str(i) for i in range(1001)]),
-    "column with a quote": (("groups", 0, "column"), 'grade"'),
-    "column in capitals": (("groups", 0, "column"), "Grade"),
-    "column in Cyrillic": (("groups", 0, "column"), "gr\u0430de"),
-    "column with a newline": (("groups", 0, "column"), "grade\n"),
+    "measure twice": (("measures",), [{"count": "rows"}, {"count": "rows"}]),
+    "histogram of a category": (("measures", 1), {"histogram": {"category": "region", "labels": ["north"]}}),
+    "histogram whose edges fall": (("measures", 1, "histogram", "edges"), [0, 65, 18, 120]),
+    "histogram with an edge too few": (("measures", 1, "histogram", "edges"), [0, 18, 65]),
+    "histogram with a float edge": (("measures", 1, "histogram", "edges"), [0, 18.0, 65, 120]),
+    "group without labels": (("groups", 0, "labels"), []),
+    "label twice": (("groups", 0, "labels"), ["a", "a"]),
+    "labels as text": (("groups", 0, "labels"), "ab"),
+    "group with 1001 labels": (("groups", 0, "labels"), [str(i) for i in range(1001)]),
+    "column with a quote": (("groups", 0, "category"), 'grade"'),
+    "column in capitals": (("groups", 0, "category"), "Grade"),
+    "column in Cyrillic": (("groups", 0, "category"), "gr\u0430de"),
+    "column with a newline": (("groups", 0, "category"), "grade\n"),
+    "column of a term with a quote": (("where", 0, "term", "value"), 'age"'),
+    "bounds of a column that nothing computes with": (("bounds", "region"), [0, 1]),
+    "float bound": (("bounds", "age"), [0, 120.0]),
+    "boolean bound": (("bounds", "age"), [False, True]),
+    "bounds crossed": (("bounds", "age"), [80, 18]),
+    "three bounds": (("bounds", "age"), [18, 80, 81]),
+    "bound of 2^53": (("bounds", "age"), [0, 1 << 53]),
     "party with a newline": (("parties", 0), "bank-a\n"),
     "party twice": (("parties",), ["bank-a", "bank-a"]),
     "no party": (("parties",), []),
@@ -183,6 +609,10 @@ HOSTILE = {
     "boolean price": (("rho",), True),
     "float price": (("rho",), 1.0),
     "price over 100 rho": (("rho",), 100 * NANO + 1),
+    "price of a measure as a float": (("prices", 0), 9_000_000.0),
+    "prices that are not there": (("prices",), None),
+    "shared noise that is true": (("shared",), True),
+    "noise shared with all but one": (("shared",), 2),
     "no rows": (("rows_per_unit",), 0),
     "10001 rows": (("rows_per_unit",), 10_001),
     "no institution": (("institutions_per_unit",), 0),
@@ -200,19 +630,22 @@ def test_hostile_documents_are_malformed(path, value):
 
 def test_the_document_that_the_hostile_ones_change_is_a_plan():
     assert Plan.from_json(_with(("rho",), 50_000_000)) == PLAN
+    kinds = [[next(iter(item)) for item in PLAN.to_json()[field]] for field in ("groups", "where", "measures")]
+    assert kinds == [["category", "category"], ["between", "one_of"], ["count", "histogram", "sum", "sum", "valid"]]
 
 
 def test_the_number_of_cells_is_limited():
     hundred = tuple(f"v{i}" for i in range(100))
-    largest = replace(PLAN, groups=(GroupBy("grade", hundred), GroupBy("region", hundred)), measures=(CountRows(),))
+    largest = counting(groups=(ByCategory("grade", hundred), ByCategory("region", hundred)))
     assert largest.cells_count == MAX_CELLS
-    with pytest.raises(Malformed, match="10000 cells"):
-        replace(largest, measures=(CountRows(), CountPresent("age")))
-
-
-def test_sums_over_two_bounds_of_one_column_are_one_measure_twice():
-    with pytest.raises(Malformed, match="measure twice"):
-        replace(PLAN, measures=(Sum("age", Bounds(0, 1)), Sum("age", Bounds(0, 2))))
+    for more in (CountUnits(), Histogram(AGES)):
+        with pytest.raises(Malformed, match="10000 cells"):
+            replace(
+                largest,
+                measures=(CountRows(), more),
+                prices=(),
+                bounds=(("age", Bounds(0, 9)),) if more != CountUnits() else (),
+            )
 
 
 # -- standards ---------------------------------------------------------------------------------------------------------
@@ -261,6 +694,10 @@ def test_no_measure_without_bounds_and_no_category_without_a_domain():
         Column(name="region", kind=Kind.CATEGORY, meaning="region")
     with pytest.raises(Malformed):
         Column(name="region", kind=Kind.CATEGORY, meaning="region", domain=("a", "a"))
+    with pytest.raises(Malformed):
+        Column(name="region", kind=Kind.CATEGORY, meaning="region", domain=("a", UNKNOWN))
+    with pytest.raises(Malformed):
+        Column(name="opened", kind=Kind.DATE, meaning="opened")
 
 
 @given(st.integers(-1000, 1000), st.integers(-1000, 1000), st.integers(-1000, 1000), st.integers(-1000, 1000))

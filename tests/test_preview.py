@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from api import asking
 from api.demo import people, town
 from exchange.analyst import desk as desk_room
 from exchange.analyst.desk import Desk
@@ -40,6 +39,7 @@ from exchange.standards import shipped
 from privacy.errors import Exhausted, Malformed, Mismatch, PrivacyError
 from privacy.plan import CountPresent, Plan
 from privacy.terms import NANO
+from tests.asked import open_desk, put
 
 BANKS = ("bank-a", "bank-b", "bank-c")
 PRICE = NANO // 10
@@ -75,7 +75,7 @@ def running(tmp_path_factory):
 
 @pytest.fixture
 def desk(running):
-    opened = asking.open_desk(running.home / "lender-x", running.url)
+    opened = open_desk(running.home / "lender-x", running.url)
     with opened.line:
         yield opened
 
@@ -95,7 +95,7 @@ def journals(home):
 
 
 def ask(desk, sql):
-    return asking.put(desk, sql=sql, purpose=town.PURPOSE, rho=PRICE, standard=town.STANDARD, tell=lambda _: None)
+    return put(desk, sql, rho=PRICE)
 
 
 def test_a_preview_tells_the_price_while_nothing_is_written_and_no_row_read(running, desk):

@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from privacy.expression import ByCategory, Value
 from privacy.ledger import coalitions
 from privacy.masks import Masked
 from privacy.noise import Noised
 from privacy.packing import layout_of, pack
-from privacy.plan import CountRows, GroupBy, Plan, Sum
+from privacy.plan import CountRows, Plan, Sum
 from privacy.seal import seal
-from privacy.sensitivity import LEAST_SIGMA, NOISE_SIGMAS, calibrate, reach
+from privacy.sensitivity import LEAST_SIGMA, NOISE_SIGMAS, calibrate, exposure
 from privacy.terms import NANO, Bounds
 from privacy.unseal import SecretKey
 
@@ -121,7 +122,8 @@ def plan_of(parties=("a", "b", "c"), *, rho=NANO // 10, shared=None, institution
         institutions_per_unit=institutions,
         groups=groups,
         where=(),
-        measures=(CountRows(), Sum("balance", Bounds(-20, 1000))),
+        measures=(CountRows(), Sum(Value("balance"))),
+        bounds=(("balance", Bounds(-20, 1000)),),
         rho=rho,
         shared=shared,
     )
@@ -133,6 +135,7 @@ def test_worked_figures():
     tail = math.log2(2 * math.exp(-(NOISE_SIGMAS**2) / 2))
     assert tail < -140
     assert tail + math.log2(10_000) < -126
+    assert tail + math.log2(10_000 * 1_000) < -116
     assert 10 * 8 * math.exp(-9 * math.pi**2) == pytest.approx(2.2e-37, rel=0.05)
     assert 10 * (10**6 - 1) * math.exp(-9 * math.pi**2) < 2.8e-32
 
@@ -214,31 +217,59 @@ def solve(matrix: list[list[Fraction]], right: list[Fraction]) -> list[Fraction]
 
 
 def loss(plan: Plan, *, institutions: int, facing: int) -> Fraction:
-    """What a plan costs a person at so many of its institutions, against the noise of ``facing`` parties."""
+    """What a plan costs a person at so many of the honest parties, against the noise of ``facing`` honest ones."""
+    weights = {"count(*)": 1, "sum(balance)": 1000}
     cost = Fraction(0)
     for scale in calibrate(plan):
-        weight = scale.measure.bounds.weight if isinstance(scale.measure, Sum) else 1
-        moved = plan.rows_per_unit * institutions * weight
+        moved = plan.rows_per_unit * institutions * weights[scale.measure.key]
         cost += Fraction(moved * moved) / (2 * facing * scale.sigma * scale.sigma)
     return cost
 
 
-@given(st.integers(1, 4), st.integers(1, 9), st.integers(1, NANO))
-def test_a_person_at_more_institutions_than_declared_costs_the_square(declared, actual, rho):
-    """PROOFS 1.4."""
-    plan = plan_of(tuple("abcdefghi"), institutions=declared, rho=rho)
-    assert loss(plan, institutions=actual, facing=1) <= Fraction(rho * actual**2, NANO * declared**2)
-    assert reach(plan, CountRows()) == plan.rows_per_unit * declared
+def worst(plan: Plan, *, institutions: int) -> Fraction:
+    """The cost to a person at so many of a plan's parties, whichever parties the price promises to hold against collude."""
+    counts = range(plan.counted, len(plan.parties) + 1)
+    return max(loss(plan, institutions=min(institutions, honest), facing=honest) for honest in counts)
+
+
+@given(st.integers(1, 9), st.integers(1, 12), st.data())
+def test_a_price_covers_every_honest_set(parties, institutions, data):
+    """PROOFS 2.4 and 2.5: whoever is honest, and even if each part of standalone noise is seen by itself."""
+    shared = data.draw(st.sampled_from([None, *range(parties - 1)]))
+    plan = plan_of(tuple(f"p{index}" for index in range(parties)), shared=shared, institutions=institutions)
+    assert worst(plan, institutions=institutions) <= Fraction(plan.rho, NANO)
+    if shared is None:
+        apart = min(institutions, parties) * loss(plan, institutions=1, facing=1)
+        assert worst(plan, institutions=institutions) <= apart <= Fraction(plan.rho, NANO)
+
+
+@given(st.integers(1, 4), st.integers(1, 9), st.integers(4, NANO), st.data())
+def test_a_person_at_more_institutions_than_declared_costs_the_square(declared, actual, rho, data):
+    """PROOFS 1.4: the square at most, with shared noise; with standalone noise in proportion."""
+    shared = data.draw(st.none() | st.integers(0, 7))
+    plan = plan_of(tuple("abcdefghi"), institutions=declared, rho=rho, shared=shared)
+    ratio = Fraction(actual, declared)
+    most = max(ratio, Fraction(1)) ** (1 if shared is None else 2)
+    assert worst(plan, institutions=actual) <= most * Fraction(rho, NANO)
+    if shared is None:
+        assert actual * loss(plan, institutions=1, facing=1) <= ratio * Fraction(rho, NANO)
+
+
+def test_the_square_is_reached_by_shared_noise_alone():
+    plans = {shared: plan_of(tuple("abcdefghi"), institutions=2, shared=shared) for shared in (None, 1)}
+    costs = {shared: worst(plan, institutions=4) * NANO / plan.rho for shared, plan in plans.items()}
+    assert costs[None] == pytest.approx(2, rel=0.01)
+    assert costs[1] == pytest.approx(4, rel=0.01)
 
 
 @given(
     st.integers(1, 4),
-    st.lists(st.tuples(st.sets(st.sampled_from("abcdef"), min_size=1), st.integers(2, NANO)), max_size=6),
+    st.lists(st.tuples(st.sets(st.sampled_from("abcdef"), min_size=1), st.integers(4, NANO)), max_size=6),
     st.sets(st.sampled_from("abcdef"), min_size=1),
     st.data(),
 )
 def test_a_person_at_k_institutions_loses_no_more_than_the_largest_charge(declared, asked, homes, data):
-    """PROOFS 3.4, against the sums (standalone and shared) and against every part apart."""
+    """PROOFS 3.4, against the sums (standalone and shared, whoever is honest) and against every standalone part apart."""
     homes = set(sorted(homes)[:declared])
     sums = parts = Fraction(0)
     charged = dict.fromkeys("abcdef", 0)
@@ -248,7 +279,7 @@ def test_a_person_at_k_institutions_loses_no_more_than_the_largest_charge(declar
         for party in roster:
             charged[party] += rho
         met = len(homes & roster)
-        sums += loss(plan, institutions=met, facing=plan.counted)
+        sums += worst(plan, institutions=met)
         if shared is None:
             parts += met * loss(plan, institutions=1, facing=1)
     largest = Fraction(max(charged[party] for party in homes), NANO)
@@ -256,24 +287,32 @@ def test_a_person_at_k_institutions_loses_no_more_than_the_largest_charge(declar
     assert parts <= largest
 
 
-@given(st.integers(2, 9), st.data())
-def test_an_asker_on_the_roster_reads_the_row_below(parties, data):
-    """PROOFS 2.6: who takes its own part away faces one party less; with standalone noise never less than one."""
+def test_institutions_that_answer_alone_cost_a_person_one_cap_together():
+    """PROOFS 3.4: why a roster smaller than k is priced as one of k. Each of three answers alone, at its whole cap."""
+    alone = [plan_of((party,), rho=NANO, institutions=3) for party in "abc"]
+    together = sum(loss(plan, institutions=1, facing=1) for plan in alone)
+    assert Fraction(99, 100) < together <= 1
+    assert [exposure(plan) for plan in alone] == [3, 3, 3]
+
+
+@given(st.integers(2, 9), st.integers(1, 4), st.data())
+def test_an_asker_on_the_roster_reads_the_row_below(parties, institutions, data):
+    """PROOFS 2.6: who takes its own part away faces one party less; with standalone noise never more than the price."""
     shared = data.draw(st.sampled_from([None, *range(parties - 1)]))
-    plan = plan_of(tuple(f"p{index}" for index in range(parties)), shared=shared)
+    plan = plan_of(tuple(f"p{index}" for index in range(parties)), shared=shared, institutions=institutions)
     told = dict(coalitions(plan))
     own = told[f"analyst, exchange and 1 of {parties} parties"]
-    assert own >= told["analyst"]
+    assert own == dict(coalitions(plan, asker="p0"))["analyst"]
     if shared is None:
         assert own <= plan.rho
-    if shared == 0:
+    if shared == 0 and institutions < parties:
         assert own > plan.rho, "shared noise against nobody does not withstand an asker who is one of the parties"
 
 
 def test_the_size_of_an_answer_depends_on_the_plan_alone():
     """PROOFS 9.2: as many ciphertexts as the layout says, each of one length, whatever the cells hold."""
     key = SecretKey.generate().public
-    plan = plan_of(("a",), groups=(GroupBy("region", tuple(f"r{index}" for index in range(60))),))
+    plan = plan_of(("a",), groups=(ByCategory("region", tuple(f"r{index}" for index in range(60))),))
     layout = layout_of(plan, modulus_bits=key.bits)
     most = (1 << layout.magnitude) - 1
     for value in (-most, 0, most):

@@ -1,36 +1,59 @@
-"""The language: what it accepts becomes one exact plan, everything else is refused where it stands."""
+"""The language: what it accepts becomes one exact plan, everything else is refused where it stands, with a way forward."""
 
 import random
-import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchange.analyst.query import Output, QueryFault, Question, narrow, parse, quality_plan, spell
-from exchange.standards import shipped
-from privacy.necessity import Grant, Policy, decide
-from privacy.plan import Between, CountPresent, CountRows, CountValid, GroupBy, OneOf, Sum
+from exchange.analyst.narrowing import narrow
+from exchange.analyst.question import Aggregate, Output, Question
+from exchange.analyst.reading import QueryFault, parse, quality_plan, table_of
+from exchange.analyst.spelling import spell
+from privacy.expression import (
+    UNKNOWN,
+    Added,
+    AllOf,
+    AnyOf,
+    Between,
+    ByBand,
+    ByCase,
+    ByCategory,
+    ByDate,
+    Choice,
+    Constant,
+    Missing,
+    Not,
+    OneOf,
+    Times,
+    Value,
+)
+from privacy.necessity import USES, Grant, Policy, atoms, decide
+from privacy.plan import CountFilled, CountKnown, CountPresent, CountRows, CountUnits, CountValid, Sum
 from privacy.terms import Bounds, Column, Kind, Standard
+from tests.statements import CATEGORIES, LOANS, statement
 
-CREDIT = shipped("consumer_credit/1")
 PARTIES = ("bank-a", "bank-b", "bank-c")
 PURPOSE = "credit-risk-statistics"
 RHO = 20_000_000
-FROM = " FROM consumer_credit"
-WIDEST = 1 << 52
+FROM = " FROM loans"
 
 
-def ask(sql, standard=CREDIT, rho=RHO):
+def ask(sql, standard=LOANS, rho=RHO):
     return parse(sql, standard=standard, purpose=PURPOSE, parties=PARTIES, rho=rho)
 
 
-def refused(sql, standard=CREDIT):
+def refused(sql, standard=LOANS):
+    """A refusal; its rewrite is a statement that is answered."""
     with pytest.raises(QueryFault) as caught:
         ask(sql, standard)
     assert caught.value.reason
     assert caught.value.fix
+    assert caught.value.line >= 1 <= caught.value.column
+    ask(caught.value.rewrite, standard)
     return caught.value
 
 
@@ -38,8 +61,12 @@ def where(test):
     return ask(f"SELECT COUNT(*){FROM} WHERE {test}").plan.where
 
 
-def domain(name):
-    return CREDIT.column(name).domain
+def measures(figures, tail=""):
+    return ask(f"SELECT {figures}{FROM}{tail}").plan.measures
+
+
+BALANCE, INCOME, OVERDUE = Value("balance"), Value("income"), Value("overdue")
+MIDDLE = Constant(-500_000, 2)
 
 
 # -- what is accepted ------------------------------------------------------------------------------------------------
@@ -47,36 +74,35 @@ def domain(name):
 
 def test_worked_example_becomes_the_exact_plan():
     question = ask(
-        "SELECT region, product AS kind, COUNT(*), SUM(balance) AS owed, AVG(months_overdue) FROM consumer_credit "
-        "WHERE product IN ('card', 'car') AND balance >= 10.5 AND balance < 2000 GROUP BY region, product"
+        "SELECT region, grade AS kind, COUNT(*), SUM(balance) AS owed, AVG(overdue) FROM loans "
+        "WHERE grade IN ('a', 'b') AND balance >= 10.5 AND balance < 2000 AND rate > 5 GROUP BY region, grade"
     )
     plan = question.plan
-    assert (plan.standard, plan.standard_digest) == ("consumer_credit/1", CREDIT.digest)
+    assert (plan.standard, plan.standard_digest) == ("loans/1", LOANS.digest)
     assert (plan.purpose, plan.parties, plan.rho) == (PURPOSE, PARTIES, RHO)
-    assert (plan.rows_per_unit, plan.institutions_per_unit) == (6, 2)
-    assert plan.groups == (GroupBy("product", domain("product")), GroupBy("region", domain("region")))
-    assert plan.where == (Between("balance", Bounds(1050, 199_999)), OneOf("product", ("car", "card")))
-    assert plan.measures == (
+    assert (plan.rows_per_unit, plan.institutions_per_unit) == (8, 2)
+    # the values that WHERE leaves of a grouped category are its labels: no test is needed, nor its grant
+    assert set(plan.groups) == {
+        ByCategory("grade", ("a", "b")),
+        ByCategory("region", (*LOANS.column("region").domain, UNKNOWN)),
+    }
+    assert set(plan.where) == {Between(BALANCE, 1050, 199_999), Between(Value("rate"), 5001, None)}
+    assert set(plan.measures) == {
         CountRows(),
-        CountPresent("months_overdue"),
-        Sum("balance", Bounds(0, 20_000_000)),
-        Sum("months_overdue", Bounds(0, 9)),
-    )
-    assert question.outputs == (
-        Output("region", "group", "region"),
-        Output("kind", "group", "product"),
-        Output("count", "count", "*"),
-        Output("owed", "sum", "balance"),
-        Output("avg_months_overdue", "avg", "months_overdue"),
-    )
+        CountPresent(OVERDUE),
+        Sum(BALANCE),
+        Sum(Added((Times(Constant(10, 1), OVERDUE), Constant(-45, 1)))),
+    }
+    assert dict(plan.bounds) == {name: LOANS.column(name).bounds for name in ("balance", "overdue", "rate")}
+    assert [output.name for output in question.outputs] == ["region", "kind", "count", "owed", "avg_overdue"]
 
 
 def test_places_point_at_the_items_in_the_text():
-    sql = "SELECT region,\n  AVG(balance), COUNT(*)\nFROM consumer_credit\n WHERE income > 3\nGROUP BY region"
+    sql = "SELECT region,\n  AVG(balance), COUNT(*)\nFROM loans\n WHERE income > 3\nGROUP BY region"
     assert ask(sql).places == {
-        "region as group": (1, 8),
-        "balance as count": (2, 3),
-        "balance as sum": (2, 3),
+        "region as group": (5, 10),
+        "balance as count": (2, 7),
+        "balance as sum": (2, 7),
         "rows as count": (2, 17),
         "income as filter": (4, 8),
     }
@@ -85,67 +111,129 @@ def test_places_point_at_the_items_in_the_text():
 @pytest.mark.parametrize(
     ("test", "expected"),
     [
-        ("balance > 5", (501, WIDEST)),
-        ("balance >= 5", (500, WIDEST)),
-        ("balance < 5", (-WIDEST, 499)),
-        ("balance <= 5", (-WIDEST, 500)),
+        ("balance > 5", (501, None)),
+        ("balance >= 5", (500, None)),
+        ("balance < 5", (None, 499)),
+        ("balance <= 5", (None, 500)),
         ("balance = 5", (500, 500)),
-        ("balance = -5", (-500, -500)),
+        ("income = -5", (-500, -500)),
         ("balance BETWEEN 1 AND 2.5", (100, 250)),
-        ("balance > 5.001", (501, WIDEST)),
-        ("balance >= 5.001", (501, WIDEST)),
-        ("balance < 5.001", (-WIDEST, 500)),
-        ("balance <= 5.001", (-WIDEST, 500)),
-        ("balance > -5", (-499, WIDEST)),
-        ("balance < -5.001", (-WIDEST, -501)),
+        ("balance BETWEEN 0 AND 2.5", (None, 250)),
+        ("balance > 5.001", (501, None)),
+        ("balance >= 5.001", (501, None)),
+        ("balance < 5.001", (None, 500)),
+        ("balance <= 5.001", (None, 500)),
+        ("income > -5", (-499, None)),
+        ("income < -5.001", (None, -501)),
         # the difference to a whole unit is real, however small
-        ("balance < 5.00000000000000001", (-WIDEST, 500)),
-        ("balance > 4.99999999999999999", (500, WIDEST)),
-        ("months_overdue > 2", (3, WIDEST)),
-        ("balance > 1e3", (100_001, WIDEST)),
-        ("months_overdue <= 4503599627370496", (-WIDEST, WIDEST)),
-        ("months_overdue > 4503599627370495", (WIDEST, WIDEST)),
+        ("balance < 5.00000000000000001", (None, 500)),
+        ("balance > 4.99999999999999999", (500, None)),
+        ("overdue > 2", (3, None)),
+        ("balance > 1e3", (100_001, None)),
+        ("5 < balance", (501, None)),
+        ("NOT balance <= 5", (501, None)),
+        ("balance + 1 > 6", (501, None)),
+        ("2 * balance > 10", (501, None)),
+        ("-2 * balance < -10", (501, None)),
+        ("balance / 4 >= 1.25", (500, None)),
+        ("balance > 2 + 3", (501, None)),
+        ("overdue IN (3, 4, 5)", (3, 5)),
+        ("opened >= '2024-02-29'", (19_782, None)),
+        ("opened < DATE '2024-02-29'", (None, 19_781)),
+        ("DATE '2024-02-29' = opened", (19_782, 19_782)),
+        ("opened - DATE '2024-02-29' > 3", (19_786, None)),
     ],
 )
 def test_comparisons_become_exact_closed_intervals(test, expected):
-    column = test.split()[0]
-    assert where(test) == (Between(column, Bounds(*expected)),)
+    column = next(column.name for column in LOANS.columns if column.name in test)
+    assert where(test) == (Between(Value(column), *expected),)
+
+
+NORTH = OneOf("region", ("north",))
 
 
 @pytest.mark.parametrize(
     ("tests", "merged"),
     [
-        ("balance >= 1 AND balance <= 2 AND balance >= 1.5", Between("balance", Bounds(150, 200))),
-        ("region IN ('east', 'north') AND region IN ('north', 'west')", OneOf("region", ("north",))),
-        ("region = 'north' AND region IN ('west', 'north')", OneOf("region", ("north",))),
+        ("balance >= 1 AND balance <= 2 AND balance >= 1.5", Between(BALANCE, 150, 200)),
+        ("region IN ('east', 'north') AND region IN ('north', 'south')", NORTH),
+        ("region = 'north' AND region IN ('south', 'north')", NORTH),
+        ("region <> 'east' AND region NOT IN ('south', '中部', 'o''brien')", NORTH),
+        ("balance < 1 OR balance BETWEEN 1 AND 2 OR balance = 1.5", Between(BALANCE, None, 200)),
+        ("balance <> 5 AND balance > 4.98", AnyOf((Between(BALANCE, 499, 499), Between(BALANCE, 501, None)))),
+        ("NOT (balance > 5 OR region <> 'north')", AllOf((Between(BALANCE, None, 500), NORTH))),
+        (
+            "NOT (balance <= 5 AND region = 'north')",
+            AnyOf((Between(BALANCE, 501, None), OneOf("region", ("east", "o'brien", "south", "中部")))),
+        ),
+        ("NOT (income IS NOT NULL AND income > 5)", AnyOf((Missing("income"), Between(INCOME, None, 500)))),
+        ("income IS NOT NULL AND income > 5", Between(INCOME, 501, None)),
+        ("income > 5 OR income IS NOT NULL", Not(Missing("income"))),
+        ("region IN ('north', 'east', 'south', 'o''brien', '中部')", Not(Missing("region"))),
+        ("balance > 5 AND (balance > 5 OR region = 'north')", Between(BALANCE, 501, None)),
+        ("region = 'north' OR (region = 'north' AND balance > 5)", NORTH),
+        ("balance > income", Between(Added((BALANCE, Times(Constant(-1), INCOME))), 1, None)),
+        ("income < balance", Between(Added((BALANCE, Times(Constant(-1), INCOME))), 1, None)),
+        ("3 * balance - 3 * income > 0", Between(Added((BALANCE, Times(Constant(-1), INCOME))), 1, None)),
+        ("balance > overdue", Between(Added((BALANCE, Times(Constant(-100, 2), OVERDUE))), 1, None)),
     ],
 )
-def test_tests_on_one_column_are_merged(tests, merged):
-    assert where(tests) == (merged,)
+def test_tests_are_merged_into_one_form(tests, merged):
+    found = where(tests)
+    assert (found[0] if len(found) == 1 else AllOf(found)) == merged
 
 
 SAME = [
     [
-        "SELECT region, COUNT(*), SUM(balance) FROM consumer_credit WHERE product = 'card' AND income >= 5 GROUP BY region",
-        "select region, count(*), sum(balance) from consumer_credit where product = 'card' and income >= 5 group by region",
-        "SELECT Region, Count(*), Sum(BALANCE) FROM Consumer_Credit WHERE Product = 'card' AND INCOME >= 5 GROUP BY REGION",
-        'SELECT "region", COUNT( * ),SUM("balance")FROM"consumer_credit"WHERE"product"=\'card\'AND income>=5 GROUP BY"region";',
-        "SELECT\n\tregion r ,\n COUNT(*) AS n,\r\n SUM(balance) AS x FROM consumer_credit\nWHERE income >= 5.00 AND product IN ('card') GROUP BY region",
-        "SELECT SUM(balance), COUNT(*), region FROM consumer_credit WHERE (product = 'card') AND ((income >= 5)) GROUP BY region",
-        "SELECT region, COUNT(*), SUM(balance) /* why */ FROM consumer_credit -- or\n WHERE ((product IN ('card','card') AND income >= 5)) GROUP BY region",
-        "SELECT region, COUNT(*), SUM(balance) FROM consumer_credit WHERE product = 'card' AND income > 4.99 GROUP BY region",
-        "FROM consumer_credit SELECT region, COUNT(*), SUM(balance) WHERE product = 'card' AND income >= 5e0 GROUP BY region",
+        "SELECT region, COUNT(*), SUM(balance) FROM loans WHERE grade = 'a' AND income >= 5 GROUP BY region",
+        "select region, count(*), sum(balance) from loans where grade = 'a' and income >= 5 group by region",
+        "SELECT Region, Count(*), Sum(BALANCE) FROM LOANS WHERE Grade = 'a' AND INCOME >= 5 GROUP BY REGION",
+        'SELECT "region", COUNT( * ),SUM("balance")FROM"loans"WHERE"grade"=\'a\'AND income>=5 GROUP BY"region";',
+        "SELECT\n\tregion r ,\n COUNT(*) AS n,\r\n SUM(balance) AS x FROM loans\nWHERE income >= 5.00 AND grade IN ('a') GROUP BY r",
+        "SELECT SUM(balance), COUNT(*), region FROM loans WHERE (grade = 'a') AND ((income >= 5)) GROUP BY 3",
+        "SELECT region, COUNT(*), SUM(balance) /* why */ FROM loans -- or\n WHERE ((grade IN ('a','a') AND income >= 5)) GROUP BY ALL",
+        "SELECT region, COUNT(1), SUM(1 * balance + 0) FROM loans WHERE NOT grade IN ('b', 'c') AND income > 4.99 GROUP BY region",
+        "FROM loans SELECT region, COUNT(*), SUM(balance) WHERE NOT (grade <> 'a' OR income < 5e0) GROUP BY region",
+        "SELECT COALESCE(region, '(unknown)'), COUNT(*), SUM(balance) FROM loans WHERE grade = 'a' AND income >= 5 GROUP BY COALESCE(region, '(unknown)') ORDER BY 2 LIMIT 1",
     ],
     [
-        "SELECT AVG(balance) FROM consumer_credit WHERE balance BETWEEN 1 AND 2",
-        "SELECT AVG(balance) FROM consumer_credit WHERE balance >= 1 AND balance <= 2",
-        "SELECT SUM(balance), COUNT(balance) FROM consumer_credit WHERE balance <= 2 AND balance > 0.99",
-        "SELECT AVG(balance), SUM(balance) FROM consumer_credit WHERE balance >= 1 AND balance BETWEEN 0.5 AND 2 AND balance < 2.01",
+        "SELECT AVG(balance) FROM loans WHERE balance BETWEEN 1 AND 2",
+        "SELECT AVG(balance) FROM loans WHERE balance >= 1 AND balance <= 2",
+        "SELECT SUM(balance), COUNT(balance) FROM loans WHERE balance <= 2 AND balance > 0.99",
+        "SELECT AVG(balance), SUM(balance) FROM loans WHERE balance >= 1 AND balance BETWEEN 0.5 AND 2 AND balance < 2.01",
+        "SELECT AVG(balance + 7) FROM loans WHERE balance BETWEEN 1 AND 2",
+        "SELECT COUNT(balance) AS n FROM loans WHERE balance BETWEEN 1 AND 2 HAVING AVG(balance) > 5",
     ],
     [
-        "SELECT region, product, COUNT(*) FROM consumer_credit GROUP BY region, product",
-        "SELECT product, region, COUNT(*) FROM consumer_credit GROUP BY product, region",
-        "SELECT COUNT(*), product, region FROM consumer_credit GROUP BY region, product",
+        "SELECT region, grade, COUNT(*) FROM loans GROUP BY region, grade",
+        "SELECT grade, region, COUNT(*) FROM loans GROUP BY grade, region",
+        "SELECT COUNT(*), grade, region FROM loans GROUP BY region, grade",
+    ],
+    [
+        "SELECT SUM(balance) FILTER (WHERE overdue >= 3) FROM loans",
+        "SELECT SUM(CASE WHEN overdue > 2 THEN balance END) FROM loans",
+        "SELECT SUM(CASE WHEN overdue > 2 THEN balance ELSE 0 END) FROM loans",
+        "SELECT SUM(CASE WHEN overdue > 2 THEN balance END) FILTER (WHERE overdue > 1) FROM loans",
+    ],
+    [
+        "SELECT COUNT(*) FILTER (WHERE overdue >= 3) FROM loans",
+        "SELECT SUM(CASE WHEN overdue >= 3 THEN 1 ELSE 0 END) FROM loans",
+        "SELECT COUNT(CASE WHEN overdue >= 3 THEN 1 END) FROM loans",
+        "SELECT SUM(5) FILTER (WHERE NOT overdue < 3) FROM loans",
+    ],
+    [
+        "SELECT SUM(balance * income) FROM loans",
+        "SELECT SUM(income * balance) FROM loans",
+        "SELECT SUM(2 * income * 0.5 * balance) FROM loans",
+    ],
+    [
+        "SELECT YEAR(opened), COUNT(*) FROM loans WHERE opened BETWEEN '2021-01-01' AND '2022-12-31' GROUP BY 1",
+        "SELECT DATE_TRUNC('year', opened), COUNT(*) FROM loans WHERE opened >= '2021-01-01' AND opened < '2023-01-01' GROUP BY 1",
+    ],
+    [
+        "SELECT psi(balance, opened, DATE '2022-01-01') FROM loans",
+        "SELECT psi(BIN(balance), opened >= DATE '2022-01-01') FROM loans",
+        "SELECT psi(BIN(balance), NOT opened < '2022-01-01') FROM loans",
     ],
 ]
 
@@ -157,27 +245,182 @@ def test_spellings_of_one_question_are_one_plan(spellings):
 
 def test_other_questions_are_other_plans():
     others = [
-        "SELECT COUNT(*) FROM consumer_credit",
-        "SELECT COUNT(balance) FROM consumer_credit",
-        "SELECT SUM(balance) FROM consumer_credit",
-        "SELECT COUNT(*) FROM consumer_credit WHERE balance >= 5",
-        "SELECT COUNT(*) FROM consumer_credit WHERE balance > 5",
-        "SELECT COUNT(*) FROM consumer_credit WHERE income > 5",
-        "SELECT COUNT(*) FROM consumer_credit WHERE region = 'north'",
-        "SELECT COUNT(*) FROM consumer_credit WHERE region IN ('north', 'east')",
-        "SELECT region, COUNT(*) FROM consumer_credit GROUP BY region",
-        "SELECT product, COUNT(*) FROM consumer_credit GROUP BY product",
+        "SELECT COUNT(*) FROM loans",
+        "SELECT COUNT(balance) FROM loans",
+        "SELECT SUM(balance) FROM loans",
+        "SELECT SUM(balance) + COUNT(balance) FROM loans",
+        "SELECT COUNT(*) FROM loans WHERE balance >= 5",
+        "SELECT COUNT(*) FROM loans WHERE balance > 5",
+        "SELECT COUNT(*) FROM loans WHERE income > 5",
+        "SELECT COUNT(*) FROM loans WHERE income > 5 OR income IS NULL",
+        "SELECT COUNT(*) FROM loans WHERE region = 'north'",
+        "SELECT COUNT(*) FROM loans WHERE region IN ('north', 'east')",
+        "SELECT region, COUNT(*) FROM loans GROUP BY region",
+        "SELECT region, COUNT(*) FROM loans WHERE region IN ('north', 'east') GROUP BY region",
+        "SELECT region, COUNT(*) FROM loans WHERE region IS NOT NULL GROUP BY 1",
+        "SELECT COUNT(*) FILTER (WHERE balance > 5) FROM loans",
+        "SELECT SUM(CLIP(balance, 0, 100)) FROM loans",
+        "SELECT MEDIAN(balance) FROM loans",
+        "SELECT HISTOGRAM(balance) FROM loans",
+        "SELECT crosstab(region, grade) FROM loans",
     ]
     plans = [ask(sql).plan for sql in others] + [ask(others[0], rho=RHO + 1).plan]
-    plans.append(parse(others[0], standard=CREDIT, purpose="pledge-valuation", parties=PARTIES, rho=RHO).plan)
-    plans.append(parse(others[0], standard=CREDIT, purpose=PURPOSE, parties=PARTIES[:2], rho=RHO).plan)
+    plans.append(parse(others[0], standard=LOANS, purpose="pledge-valuation", parties=PARTIES, rho=RHO).plan)
+    plans.append(parse(others[0], standard=LOANS, purpose=PURPOSE, parties=PARTIES[:2], rho=RHO).plan)
     assert len({plan.hash for plan in plans}) == len(plans)
 
 
+# -- measures --------------------------------------------------------------------------------------------------------
+
+CENTRED = Added((BALANCE, MIDDLE))
+BOTH = Added((BALANCE, INCOME))
+LATE = Choice(((Between(OVERDUE, 3, None), Constant(1)),), Constant(0))
+
+
+@pytest.mark.parametrize(
+    ("figures", "expected"),
+    [
+        ("COUNT(DISTINCT person)", {CountUnits()}),
+        ("COUNT(region), COUNT(person)", {CountKnown("region"), CountKnown("person")}),
+        ("COUNT(balance + 1)", {CountPresent(BALANCE)}),
+        ("COUNT(balance * income), COUNT(income - balance)", {CountPresent(BOTH)}),
+        ("SUM(balance)", {Sum(BALANCE)}),
+        ("SUM(balance), COUNT(*)", {Sum(BALANCE), CountRows()}),
+        ("SUM(balance), COUNT(balance)", {Sum(CENTRED), CountPresent(BALANCE)}),
+        ("AVG(balance), SUM(balance), COUNT(balance)", {Sum(CENTRED), CountPresent(BALANCE)}),
+        (
+            "AVG(overdue * 1.5)",
+            {CountPresent(OVERDUE), Sum(Added((Times(Constant(150, 2), OVERDUE), Constant(-675, 2))))},
+        ),
+        ("SUM(balance + overdue)", {Sum(Added((BALANCE, Times(Constant(100, 2), OVERDUE))))}),
+        ("VAR_POP(balance), STDDEV(balance)", {CountPresent(BALANCE), Sum(CENTRED), Sum(Times(CENTRED, CENTRED))}),
+        (
+            "AVG(CASE WHEN overdue >= 3 THEN 1 ELSE 0 END)",
+            {CountRows(), Sum(Added((Times(Constant(10, 1), LATE), Constant(-5, 1))))},
+        ),
+        ("SUM(3)", {CountRows()}),
+    ],
+)
+def test_figures_are_measured_by_as_little_as_they_need(figures, expected):
+    assert set(measures(figures)) == expected
+
+
+def test_joint_moments_are_of_the_rows_that_have_both():
+    found = set(measures("COVAR_POP(balance, income)"))
+    moved = Added((INCOME, Constant(-175_000, 2)))
+    assert found == {
+        CountPresent(BOTH),
+        Sum(Added((BALANCE, MIDDLE, Times(Constant(0), INCOME)))),
+        Sum(Added((INCOME, Constant(-175_000, 2), Times(Constant(0), BALANCE)))),
+        Sum(Times(CENTRED, moved)),
+    }
+    assert len(measures("CORR(balance, income)")) == 6
+    assert found < set(measures("CORR(balance, income), COVAR_SAMP(income, balance)"))
+
+
+def test_a_regression_needs_all_second_moments():
+    assert len(measures("linear_regression(balance, income, rate)")) == 1 + 3 + 6
+    assert set(measures("ridge_regression(1, balance, income)")) == set(measures("linear_regression(balance, income)"))
+
+
+def test_clipping_narrows_the_bounds_of_the_plan():
+    plan = ask(f"SELECT AVG(CLIP(income, 0, 1000)), COUNT(income){FROM} WHERE CLIP(income, 0, 1000) > 5").plan
+    assert plan.bounds == (("income", Bounds(0, 100_000)),)
+    assert plan.where == (Between(INCOME, 501, None),)
+    assert Sum(Added((INCOME, Constant(-50_000, 2)))) in plan.measures
+    assert "clipped elsewhere" in refused(f"SELECT AVG(CLIP(income, 0, 1000)){FROM} WHERE income > 5").reason
+    assert "two ways" in refused(f"SELECT AVG(CLIP(income, 0, 1000)), SUM(CLIP(income, 0, 1)){FROM}").reason
+    assert ask(f"SELECT AVG(CLIP(balance, 0, 10000)){FROM}").plan == ask(f"SELECT AVG(balance){FROM}").plan
+
+
+def test_prices_can_be_given_by_measure():
+    question = ask(f"SELECT AVG(balance){FROM}")
+    keys = [measure.key for measure in question.plan.measures]
+    priced = question.priced({keys[0]: 7, keys[1]: 3})
+    assert (priced.plan.prices, priced.plan.rho) == ((7, 3), 10)
+    again = parse(
+        f"SELECT AVG(balance){FROM}",
+        standard=LOANS,
+        purpose=PURPOSE,
+        parties=PARTIES,
+        rho=RHO,
+        prices={keys[0]: 7, keys[1]: 3},
+    )
+    assert again.plan == priced.plan
+
+
+# -- dimensions ------------------------------------------------------------------------------------------------------
+
+
+def dimension(text, tail=""):
+    (found,) = ask(f"SELECT {text}, COUNT(*){FROM}{tail} GROUP BY 1").plan.groups
+    return found
+
+
+def test_bands_carry_their_edges_in_the_columns_unit():
+    assert dimension("BIN(rate, 2, 20, 4.5)") == ByBand(
+        "rate", (2000, 6500, 11_000, 15_500, 20_000), ("2 to 6.5", "6.5 to 11", "11 to 15.5", "15.5 to 20", UNKNOWN)
+    )
+    assert dimension("BIN(balance)", " WHERE balance IS NOT NULL").labels == (
+        "0 to 1000",
+        "1000 to 5000",
+        "5000 to 10000",
+    )
+    assert dimension("BIN(closed)").labels[0] == "2020-01-01 to 2021-01-01"
+    assert dimension("COALESCE(BIN(balance), '(unknown)')").labels[-1] == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("text", "tail", "expected"),
+    [
+        ("YEAR(opened)", "", ByDate("opened", "year", ("2020", "2021", "2022", "2023", "2024", UNKNOWN))),
+        ("QUARTER(opened)", "", ByDate("opened", "quarter", ("Q1", "Q2", "Q3", "Q4", UNKNOWN))),
+        ("WEEKDAY(opened)", "", ByDate("opened", "weekday", (*"1234567", UNKNOWN))),
+        (
+            "MONTH(opened)",
+            " WHERE opened < '2020-03-01'",
+            ByDate("opened", "month", tuple(f"{n:02d}" for n in range(1, 13))),
+        ),
+        (
+            "DATE_TRUNC('quarter', opened)",
+            " WHERE opened BETWEEN '2021-08-05' AND '2022-01-01'",
+            ByDate("opened", "year-quarter", ("2021-Q3", "2021-Q4", "2022-Q1")),
+        ),
+        (
+            "DATE_TRUNC('month', opened)",
+            " WHERE opened >= '2024-11-30'",
+            ByDate("opened", "year-month", ("2024-11", "2024-12")),
+        ),
+    ],
+)
+def test_parts_of_dates_have_the_labels_that_where_leaves(text, tail, expected):
+    assert dimension(text, tail) == expected
+
+
+def test_a_test_that_the_labels_make_already_is_dropped():
+    tail = " WHERE opened >= '2021-08-01' AND opened < '2021-10-01' AND region IS NOT NULL"
+    plan = ask(f"SELECT DATE_TRUNC('month', opened), region, COUNT(*){FROM}{tail} GROUP BY ALL").plan
+    assert plan.where == ()
+    part = ask(f"SELECT DATE_TRUNC('month', opened), COUNT(*){FROM} WHERE opened >= '2024-11-30' GROUP BY ALL").plan
+    assert part.where == (Between(Value("opened"), 20_057, None),)
+    kept = ask(f"SELECT COALESCE(region, '(unknown)'), COUNT(*){FROM} WHERE region = 'north' GROUP BY 1").plan
+    assert (kept.where, kept.groups) == ((), (ByCategory("region", ("north",)),))
+    bands = ask(f"SELECT BIN(rate, 2, 20, 6), COUNT(*){FROM} WHERE rate BETWEEN 2 AND 20 GROUP BY 1").plan
+    assert (bands.where, UNKNOWN in bands.groups[0].labels) == ((), False)
+
+
+def test_cases_label_by_the_first_test_that_holds():
+    found = dimension("CASE WHEN balance > 5 THEN 'big' WHEN region = 'north' THEN 'cold' ELSE 'rest' END")
+    assert found == ByCase(((Between(BALANCE, 501, None), "big"), (NORTH, "cold")), "rest")
+
+
 def test_quality_plan_counts_presence_and_validity_of_required_columns():
-    plan = quality_plan(CREDIT, party="bank-a", rho=7)
-    required = {"product", "month", "balance", "credit_limit"}
-    assert set(plan.measures) == {CountRows(), *map(CountPresent, required), *map(CountValid, required)}
+    required = replace(
+        LOANS, columns=tuple(replace(column, required=column.name in ("region", "balance")) for column in LOANS.columns)
+    )
+    plan = quality_plan(required, party="bank-a", rho=7)
+    names = {"region", "balance"}
+    assert set(plan.measures) == {CountRows(), *map(CountFilled, names), *map(CountValid, names)}
     assert (plan.parties, plan.purpose, plan.groups, plan.where, plan.rho) == (
         ("bank-a",),
         "pledge-valuation",
@@ -187,26 +430,29 @@ def test_quality_plan_counts_presence_and_validity_of_required_columns():
     )
 
 
+def test_the_table_of_a_statement_is_told_without_a_standard():
+    assert table_of('SELECT COUNT(*) FROM "Loans" WHERE x = 1') == "loans"
+    for sql in ("SELECT 1", "DROP TABLE x", "SELECT 1 FROM a.b", "SELECT 1 FROM read_csv('x')", ""):
+        with pytest.raises(QueryFault):
+            table_of(sql)
+
+
 # -- what is refused -------------------------------------------------------------------------------------------------
 
 C = "SELECT COUNT(*)"
 CLAUSES = {
-    f"{C}{FROM} HAVING COUNT(*) > 3": "HAVING",
-    f"{C}{FROM} ORDER BY 1": "ORDER",
-    f"{C}{FROM} LIMIT 3": "LIMIT",
-    f"{C}{FROM} OFFSET 3": "OFFSET",
     f"{C}{FROM} QUALIFY 1 = 1": "QUALIFY",
     f"{C}{FROM} WINDOW w AS ()": "WINDOWS",
     f"{C}{FROM} USING SAMPLE 3": "SAMPLE",
     f"{C}{FROM} FOR UPDATE": "LOCKS",
-    f"{C}{FROM}, consumer_credit": "JOINS",
-    f"{C}{FROM} JOIN consumer_credit b ON TRUE": "JOINS",
-    f"{C}{FROM} NATURAL JOIN consumer_credit": "JOINS",
+    f"{C}{FROM}, loans": "JOINS",
+    f"{C}{FROM} JOIN loans b ON TRUE": "JOINS",
+    f"{C}{FROM} NATURAL JOIN loans": "JOINS",
     f"{C}{FROM} CROSS JOIN range(5)": "JOINS",
     f"{C}{FROM}, LATERAL (SELECT 1)": "JOINS",
-    f"{C}{FROM} POSITIONAL JOIN consumer_credit": "JOINS",
+    f"{C}{FROM} POSITIONAL JOIN loans": "JOINS",
     f"{C} INTO t{FROM}": "INTO",
-    f"WITH consumer_credit AS (SELECT 1) {C}{FROM}": "WITH",
+    f"WITH loans AS (SELECT 1) {C}{FROM}": "WITH",
     f"SELECT DISTINCT COUNT(*){FROM}": "DISTINCT",
     f"SELECT AS STRUCT COUNT(*){FROM}": "KIND",
 }
@@ -228,35 +474,35 @@ def test_clauses_outside_the_language_are_named(sql, clause):
         "/* nothing */",
         "\x00",
         f"{C}{FROM}; {C}{FROM}",
-        f"{C}{FROM}; DROP TABLE consumer_credit",
+        f"{C}{FROM}; DROP TABLE loans",
         f"{C}{FROM} UNION ALL {C}{FROM}",
         f"{C}{FROM} EXCEPT {C}{FROM}",
         f"{C}{FROM} INTERSECT {C}{FROM}",
         f"({C}{FROM})",
         "VALUES (1)",
-        "TABLE consumer_credit",
-        "FROM consumer_credit",
-        "DROP TABLE consumer_credit",
-        "CREATE TABLE t AS SELECT COUNT(*) FROM consumer_credit",
+        "TABLE loans",
+        "FROM loans",
+        "DROP TABLE loans",
+        "CREATE TABLE t AS SELECT COUNT(*) FROM loans",
         "CREATE MACRO f() AS 1",
-        "INSERT INTO consumer_credit VALUES (1)",
-        "UPDATE consumer_credit SET balance = 1",
-        "DELETE FROM consumer_credit",
-        "COPY consumer_credit TO '/tmp/out.csv'",
+        "INSERT INTO loans VALUES (1)",
+        "UPDATE loans SET balance = 1",
+        "DELETE FROM loans",
+        "COPY loans TO '/tmp/out.csv'",
         "ATTACH '/tmp/x' AS x",
         "PRAGMA database_list",
         "SET enable_external_access = true",
         "RESET memory_limit",
-        "DESCRIBE consumer_credit",
+        "DESCRIBE loans",
         "SHOW TABLES",
-        "SUMMARIZE consumer_credit",
+        "SUMMARIZE loans",
         "USE main",
         "BEGIN",
         "CHECKPOINT",
         "VACUUM",
         "EXPORT DATABASE '/tmp/x'",
-        "PIVOT consumer_credit ON region USING COUNT(*)",
-        "MERGE INTO consumer_credit USING t ON TRUE WHEN MATCHED THEN DELETE",
+        "PIVOT loans ON region USING COUNT(*)",
+        "MERGE INTO loans USING t ON TRUE WHEN MATCHED THEN DELETE",
     ],
 )
 def test_only_one_select_is_answered(sql):
@@ -264,35 +510,35 @@ def test_only_one_select_is_answered(sql):
 
 
 @pytest.mark.parametrize("verb", ["EXPLAIN", "EXPLAIN ANALYZE", "CALL", "INSTALL", "LOAD", "EXECUTE", "PREPARE p AS"])
-def test_commands_are_refused(verb, caplog):
+def test_commands_are_refused(verb):
     refused(f"{verb} {C}{FROM}")
 
 
 @pytest.mark.parametrize(
     "table",
     [
-        "loans",
-        "main.consumer_credit",
-        "db.main.consumer_credit",
-        "consumer_credit c",
-        "consumer_credit AS consumer_credit",
-        "consumer_credit TABLESAMPLE 10%",
-        "consumer_credit('x')",
-        "(SELECT * FROM consumer_credit)",
-        "(consumer_credit)",
-        "ONLY consumer_credit",
+        "cards",
+        "main.loans",
+        "db.main.loans",
+        "loans c",
+        "loans AS loans",
+        "loans TABLESAMPLE 10%",
+        "loans('x')",
+        "(SELECT * FROM loans)",
+        "(loans)",
+        "ONLY loans",
         "read_csv('/etc/passwd')",
         "'/etc/passwd'",
         "range(10)",
         "duckdb_settings()",
         "information_schema.tables",
-        "consumer_credit AT (VERSION => 3)",
-        "consumer_credit PIVOT (SUM(balance) FOR region IN ('north'))",
-        "consumer_credit UNPIVOT (x FOR y IN (balance))",
-        "consumer_сredit",  # noqa: RUF001  a Cyrillic letter
-        "ｃonsumer_credit",  # noqa: RUF001  a full-width letter
-        "consumer_credit\u200b",
-        "(VALUES (1)) AS consumer_credit",
+        "loans AT (VERSION => 3)",
+        "loans PIVOT (SUM(balance) FOR region IN ('north'))",
+        "loans UNPIVOT (x FOR y IN (balance))",
+        "lоans",  # noqa: RUF001  a Cyrillic letter
+        "ｌoans",  # noqa: RUF001  a full-width letter
+        "loans\u200b",
+        "(VALUES (1)) AS loans",
         "unnest([1, 2])",
         "$1",
     ],
@@ -305,51 +551,38 @@ def test_only_the_standard_is_read(table):
     "term",
     [
         "*",
-        "consumer_credit.*",
+        "loans.*",
         "1",
         "'x'",
         "NULL",
         "balance",
         "balance + 1",
-        "COUNT(*) + 1",
-        "-COUNT(*)",
-        "COUNT()",
-        "COUNT(1)",
         "COUNT(NULL)",
-        "COUNT(DISTINCT person)",
         "COUNT(DISTINCT region)",
-        "COUNT(ALL region, product)",
-        "COUNT(region, product)",
+        "COUNT(ALL region, grade)",
+        "COUNT(region, grade)",
         "COUNT(* EXCLUDE (region))",
         "COUNT(* REPLACE (1 AS region))",
-        "COUNT(consumer_credit.*)",
+        "COUNT(loans.*)",
         "COUNT(*) OVER ()",
-        "COUNT(*) FILTER (WHERE balance > 3)",
         "SUM(*)",
         "AVG(*)",
         "SUM(region)",
         "AVG(region)",
         "SUM(DISTINCT balance)",
         "SUM(balance ORDER BY balance)",
-        "SUM(balance + 1)",
-        "SUM(CASE WHEN balance > 3 THEN 1 END)",
         "SUM(balance::INT)",
         "SUM(CAST(balance AS DOUBLE))",
         "SUM(TRY_CAST(balance AS DOUBLE))",
         "SUM(abs(balance))",
         "SUM((SELECT 1))",
-        "SUM((balance))",
         "AVG(DISTINCT balance)",
         "MAX(balance)",
         "MIN(balance)",
-        "MEDIAN(balance)",
-        "QUANTILE(balance, 0.5)",
-        "STDDEV(balance)",
         "MODE(region)",
         "ANY_VALUE(balance)",
         "LIST(balance)",
         "STRING_AGG(person, ',')",
-        "HISTOGRAM(balance)",
         "MIN_BY(person, balance)",
         "APPROX_COUNT_DISTINCT(person)",
         "SUMMARY(balance)",
@@ -358,11 +591,11 @@ def test_only_the_standard_is_read(table):
         "random()",
         "version()",
         "current_setting('threads')",
-        "(SELECT COUNT(*) FROM consumer_credit)",
+        "(SELECT COUNT(*) FROM loans)",
         "CASE WHEN COUNT(*) > 3 THEN 1 END",
         "COUNT(*)::INT",
-        "consumer_credit.balance",
-        "SUM(consumer_credit.balance)",
+        "loans.balance",
+        "SUM(loans.balance)",
         "SUM(nothing)",
         "SUM(bаlance)",  # noqa: RUF001  a Cyrillic letter
         "сount(*)",  # noqa: RUF001  a Cyrillic letter
@@ -385,11 +618,6 @@ def test_only_statistics_of_the_language_are_computed(term):
 
 
 TESTS = [
-    "region = 'north' OR region = 'east'",
-    "NOT region = 'north'",
-    "region <> 'north'",
-    "region != 'north'",
-    "region NOT IN ('north')",
     "region IN ()",
     "region IN (SELECT 'north')",
     "region IN (1)",
@@ -401,8 +629,6 @@ TESTS = [
     "region SIMILAR TO 'n.*'",
     "region GLOB 'n*'",
     "region ~ 'n.*'",
-    "region IS NULL",
-    "region IS NOT NULL",
     "region = NULL",
     "region IS NOT DISTINCT FROM 'north'",
     "region > 'a'",
@@ -418,24 +644,15 @@ TESTS = [
     "region || '' = 'north'",
     "lower(region) = 'north'",
     "region::VARCHAR = 'north'",
-    "(region) = 'north'",
-    "'north' = region",
     "region = E'north'",
     "region = x'00'",
     "region = '" + "a" * 201 + "'",
     "balance = 'a'",
     "balance = '5'",
     "balance > 'a'",
-    "balance IN (1, 2)",
-    "balance <> 5",
-    "balance NOT BETWEEN 1 AND 2",
     "balance BETWEEN 2 AND 1",
     "balance BETWEEN 1 AND 'x'",
-    "balance BETWEEN 1 AND income",
-    "balance = income",
     "balance = balance",
-    "balance > 1 + 1",
-    "balance > - - 5",
     "balance > 5::INT",
     "balance > (SELECT 1)",
     "balance >= ALL (SELECT 1)",
@@ -443,10 +660,7 @@ TESTS = [
     "balance > TRUE",
     "balance > DATE '2020-01-01'",
     "balance > INTERVAL 1 DAY",
-    "balance + 1 > 5",
     "abs(balance) > 5",
-    "5 < balance",
-    "balance IS NULL",
     "balance = 5.001",
     "balance > 45035996273704.97",
     "balance > 99999999999999999999",
@@ -459,7 +673,7 @@ TESTS = [
     "balance = $1",
     "balance = ?",
     "balance = :x",
-    "consumer_credit.balance > 5",
+    "loans.balance > 5",
     "TRUE",
     "1 = 1",
     "1",
@@ -487,72 +701,141 @@ def test_only_tests_of_the_language_filter(test):
 @pytest.mark.parametrize(
     ("columns", "groups"),
     [
-        ("region", "ALL"),
         ("region", "ROLLUP(region)"),
         ("region", "CUBE(region)"),
         ("region", "GROUPING SETS ((region), ())"),
-        ("region", "1"),
-        ("region", "(region)"),
+        ("region", "2"),
+        ("region", "0"),
+        ("region", "1.5"),
         ("region", "lower(region)"),
         ("region", "region, region"),
+        ("region", "region, 1"),
         ("region", "balance"),
         ("balance", "balance"),
+        ("opened", "opened"),
         ("person", "person"),
         ("nothing", "nothing"),
-        ("region AS r", "r"),
         ("region, region AS again", "region"),
-        ("region", "region, product"),
-        ("region, product", "region"),
+        ("region", "region, grade"),
+        ("region, grade", "region"),
         ("region", "()"),
-        ("consumer_credit.region", "region"),
-        ("region", "consumer_credit.region"),
-        ("region", "region HAVING COUNT(*) > 5"),
+        ("loans.region", "region"),
+        ("region", "loans.region"),
+        ("BIN(balance, 0, 10, 3)", "1"),
+        ("BIN(balance, 0, 10)", "1"),
+        ("BIN(balance, 10, 0, 1)", "1"),
+        ("BIN(balance, 20000, 20010, 1)", "1"),
+        ("BIN(balance, 0, 10000, 0.01)", "1"),
+        ("BIN(income)", "1"),
+        ("BIN(region)", "1"),
+        ("YEAR(balance)", "1"),
+        ("DATE_TRUNC('week', opened)", "1"),
+        ("COALESCE(region, 'none')", "1"),
+        ("CASE WHEN balance > 5 THEN 1 END", "1"),
+        ("CASE WHEN balance >= 0 THEN 'a' END", "1"),
+        ("CASE WHEN balance > 5 THEN '(unknown)' END", "1"),
     ],
 )
-def test_only_shown_categories_group(columns, groups):
+def test_only_public_labels_group(columns, groups):
     refused(f"SELECT {columns}, COUNT(*){FROM} GROUP BY {groups}")
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        "HAVING region = 'north'",
+        "HAVING balance > 5",
+        "HAVING COUNT(*)",
+        "HAVING COUNT(*) > 'x'",
+        "HAVING HISTOGRAM(balance) > 5",
+        "ORDER BY grade",
+        "ORDER BY balance",
+        "ORDER BY 9",
+        "ORDER BY 2 NULLS FIRST",
+        "ORDER BY HISTOGRAM(balance)",
+        "LIMIT 0",
+        "LIMIT 5%",
+        "LIMIT COUNT(*)",
+        "LIMIT 5 OFFSET -1",
+    ],
+)
+def test_only_figures_and_labels_order_and_limit(tail):
+    refused(f"SELECT region, COUNT(*){FROM} GROUP BY region {tail}")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "woe_iv(overdue, region)",
+        "woe_iv(region, grade)",
+        "woe_iv(overdue >= 3)",
+        "woe_iv(overdue >= 3, income)",
+        "woe_iv(defaulted, defaulted)",
+        "woe_iv(overdue >= 0, region)",
+        "woe_iv(defaulted, region) FROM loans WHERE defaulted = 'yes' --",
+        "crosstab(region, grade) FROM loans WHERE grade = 'a' --",
+        "psi(region, defaulted) FROM loans WHERE defaulted <> 'yes' --",
+        "auc(defaulted, region)",
+        "auc(defaulted, rate, 1)",
+        "auc(defaulted, rate, 1000)",
+        "psi(balance, opened)",
+        "psi(balance, opened, DATE '2030-01-01')",
+        "psi(balance, opened, 5)",
+        "crosstab(region)",
+        "crosstab(region, region)",
+        "linear_regression(balance)",
+        "linear_regression(balance, balance)",
+        "linear_regression(balance, region)",
+        "linear_regression(balance, 1)",
+        "ridge_regression(-1, balance, income)",
+        "ridge_regression(balance, income)",
+    ],
+)
+def test_only_tables_of_the_language_are_made(table):
+    refused(f"SELECT {table}{FROM}")
+    refused(f"SELECT region, crosstab(region, grade){FROM} GROUP BY region")
+    refused(f"SELECT crosstab(region, grade){FROM} LIMIT 3")
 
 
 def test_a_question_without_a_statistic_or_with_clashing_names_is_refused():
     assert "no statistic" in refused(f"SELECT region{FROM} GROUP BY region").reason
-    assert "one name" in refused(f"SELECT COUNT(*), COUNT(*){FROM}").reason
+    assert "one name" in refused(f"SELECT COUNT(*) AS n, SUM(balance) AS n{FROM}").reason
     assert "one name" in refused(f"SELECT region AS n, COUNT(*) AS n{FROM} GROUP BY region").reason
-    assert "10,000 characters" in refused(f"{C}{FROM} WHERE region = '{'a' * 10_000}'").reason
+    assert "20,000 characters" in refused(f"{C}{FROM} WHERE region = '{'a' * 20_000}'").reason
+    assert [output.name for output in ask(f"SELECT COUNT(*), COUNT(*){FROM}").outputs] == ["count", "count_2"]
 
 
 def test_more_cells_than_a_plan_may_have_are_refused():
-    wide = replace(
-        CREDIT,
-        columns=(
-            *CREDIT.columns,
-            Column("a", Kind.CATEGORY, "a", domain=tuple(map(str, range(200)))),
-            Column("b", Kind.CATEGORY, "b", domain=tuple(map(str, range(200)))),
-        ),
-    )
-    assert "cells" in refused(f"SELECT a, b, COUNT(*){FROM} GROUP BY a, b", wide).reason
+    text = f"SELECT DATE_TRUNC('month', opened), DATE_TRUNC('month', closed), region, COUNT(*){FROM} GROUP BY ALL"
+    assert "cells" in refused(text).reason
 
 
 @pytest.mark.parametrize(
     ("sql", "offender"),
     [
-        ("SELECT COUNT(*),\n   MEDIAN(balance) FROM consumer_credit", "MEDIAN"),
-        ("SELECT COUNT(*),\n\n  SUM(region) FROM consumer_credit", "SUM"),
-        ("SELECT region,\n  COUNT(*) FROM consumer_credit", "region"),
-        ("SELECT COUNT(*)\n FROM\n  loans", "loans"),
-        ("SELECT COUNT(*) FROM consumer_credit\n WHERE income > 3\n  AND region LIKE 'n%'", "region"),
-        ("SELECT COUNT(*) FROM consumer_credit\n WHERE income > 3\n  AND balance > 'x'", "'x'"),
-        ("SELECT COUNT(*) FROM consumer_credit WHERE income > 3 AND region = 5", "5"),
-        ("SELECT COUNT(*) FROM consumer_credit WHERE income > 3 AND region = 'mars'", "region"),
-        ("SELECT COUNT(*) FROM consumer_credit WHERE income > 3 AND nothing = 'mars'", "nothing"),
-        ("SELECT region, COUNT(*) FROM consumer_credit\nGROUP BY region,\n  balance", "balance"),
-        ("SELECT region, COUNT(*) FROM consumer_credit GROUP BY region,\n 2", "2"),
-        ("SELECT COUNT(*) FROM consumer_credit\nHAVING SUM(balance) > 3", "SUM"),
-        ("SELECT COUNT(*) FROM consumer_credit\nORDER BY region", "region"),
-        ("SELECT COUNT(*) FROM consumer_credit\nLIMIT 7", "7"),
-        ("SELECT COUNT(*) FROM consumer_credit\nJOIN loans ON TRUE", "loans"),
-        ("SELECT COUNT(*)\nFRM\n  consumer_credit", "consumer_credit"),
-        ("SELECT SUM(balance), '中文', '中文',\n   '中文', MAX(income) FROM consumer_credit", "'中文'"),
-        ('SELECT SUM(balance) AS "中文", MEDIAN(income) FROM consumer_credit', "MEDIAN"),
+        ("SELECT COUNT(*),\n   MODE(balance) FROM loans", "MODE"),
+        ("SELECT COUNT(*),\n   MIN(balance) FROM loans", "MIN"),
+        ("SELECT COUNT(*),\n\n  SUM(region) FROM loans", "region"),
+        ("SELECT region,\n  COUNT(*) FROM loans", "region"),
+        ("SELECT COUNT(*)\n FROM\n  cards", "cards"),
+        ("SELECT COUNT(*) FROM loans\n WHERE income > 3\n  AND region LIKE 'n%'", "region"),
+        ("SELECT COUNT(*) FROM loans\n WHERE income > 3\n  AND balance > 'x'", "'x'"),
+        ("SELECT COUNT(*) FROM loans WHERE income > 3 AND region = 5", "5"),
+        ("SELECT COUNT(*) FROM loans WHERE income > 3 AND region IN ('north', 'mars')", "'mars'"),
+        ("SELECT COUNT(*) FROM loans WHERE income > 3 AND nothing = 'mars'", "nothing"),
+        ("SELECT COUNT(*) FROM loans WHERE income > 3 AND\n NOT balance >= 0", "balance"),
+        ("SELECT region, COUNT(*) FROM loans\nGROUP BY region,\n  balance", "balance"),
+        ("SELECT region, COUNT(*) FROM loans GROUP BY region,\n 7", "7"),
+        ("SELECT COUNT(*) FROM loans\nHAVING region > 3", "region"),
+        ("SELECT COUNT(*) FROM loans\nORDER BY region", "region"),
+        ("SELECT COUNT(*) FROM loans\nLIMIT 7.5", "7.5"),
+        ("SELECT COUNT(*) FROM loans\nJOIN cards ON TRUE", "cards"),
+        ("SELECT COUNT(*)\nFRM\n  loans", "loans"),
+        ("SELECT SUM(balance), '中文', '中文',\n   '中文', MAX(income) FROM loans", "'中文'"),
+        ('SELECT SUM(balance) AS "中文", MODE(income) FROM loans', "MODE"),
+        ("SELECT SUM(balance / 3) FROM loans", "balance / 3"),
+        ("SELECT SUM(CASE WHEN region LIKE 'x' THEN 1 END) FROM loans", "region"),
+        ("SELECT COUNT(*) FILTER (WHERE balance > 5 AND region = 'mars') FROM loans", "'mars'"),
     ],
 )
 def test_a_refusal_points_at_the_offending_token(sql, offender):
@@ -561,167 +844,129 @@ def test_a_refusal_points_at_the_offending_token(sql, offender):
     assert line[fault.column - 1 :].startswith(offender), (fault.line, fault.column, fault.reason)
 
 
-def test_deep_or_long_statements_are_refused():
-    for sql in (
-        "(" * 10_000,
-        f"{C}{FROM} WHERE " + "(" * 4_900 + "income > 1" + ")" * 4_900,
-        f"{C}{FROM} WHERE " + "NOT " * 2_400 + "income > 1",
-        f"{C}{FROM} WHERE income > " + "- " * 4_900 + "1",
-        "SELECT " + "SUM(" * 2_400 + "balance" + ")" * 2_400 + FROM,
-        "SELECT " + "[" * 4_900 + "]" * 4_900 + FROM,
-        "SELECT CASE WHEN " * 550 + "1" + FROM,
-        "SELECT " + "(SELECT " * 1_200 + "1",
-        f"{C}{FROM} " + f"UNION {C}{FROM} " * 200,
-        "SELECT COUNT(*)" + "/*" * 4_000,
-        f"{C}{FROM} WHERE region = '" + "''" * 4_900,
-        "SELECT 1e" + "9" * 9_000,
-        "x" * (1 << 20),
-    ):
-        refused(sql)
+G = "SELECT region, COUNT(*) FROM loans GROUP BY region"
 
 
-def test_as_many_tests_as_fit_the_statement_are_answered_from_any_depth():
-    short = Standard(
-        name="t",
-        version=1,
-        title="t",
-        unit="p",
-        rows_per_unit=1,
-        institutions_per_unit=1,
-        columns=(
-            Column("p", Kind.IDENTIFIER, "p"),
-            Column("a", Kind.MEASURE, "a", bounds=Bounds(0, 9)),
+@pytest.mark.parametrize(
+    ("sql", "rewrite"),
+    [
+        ("SELECT MEAN(balance) FROM loans", "SELECT AVG(balance) FROM loans"),
+        ("SELECT MIN(balance) FROM loans", "SELECT QUANTILE_CONT(balance, 0.01) FROM loans"),
+        ("SELECT MAX(balance) FROM loans", "SELECT QUANTILE_CONT(balance, 0.99) FROM loans"),
+        (
+            "SELECT PERCENTILE_CONT(0.9) WITHIN GROUP (ORDER BY income) FROM loans",
+            "SELECT QUANTILE_CONT(income, 0.9) FROM loans",
         ),
-    )
-    sql = "SELECT COUNT(*) FROM t WHERE " + " AND ".join(["a>1"] * 1_200)
-    assert ask(sql, short).plan.where == (Between("a", Bounds(2, WIDEST)),)
-
-
-# -- fuzz ------------------------------------------------------------------------------------------------------------
-
-WORDS = re.split(
-    " ",
-    "SELECT FROM WHERE GROUP BY AND OR NOT IN BETWEEN LIKE IS NULL COUNT SUM AVG MAX ( ) , ; * . :: = < > <= >= <> + - "
-    "/ || ' \" ` $$ -- /* */ /*+ [ ] { } ? $1 :x @ # ~ ^ & | \\ % ! => -> := region product balance income person month "
-    "consumer_credit 'north' 'card' '01' 5 -5 1e5 0.01 1e999 0x1 1_0 CASE WHEN THEN END EXISTS ALL ANY DISTINCT OVER "
-    "PARTITION ORDER LIMIT HAVING UNION WITH RECURSIVE AS JOIN LATERAL UNNEST VALUES PIVOT QUALIFY FILTER CAST TRY_CAST "
-    "INTERVAL DATE TIMESTAMP EXTRACT STRUCT MAP ARRAY LAMBDA COLUMNS EXCLUDE REPLACE ROLLUP CUBE GROUPING SETS SAMPLE "
-    "TABLESAMPLE PRAGMA SET COPY ATTACH DROP CREATE INSERT UPDATE DELETE SUMMARIZE DESCRIBE ESCAPE COLLATE SYMMETRIC AT "
-    "\n \t \x00 \u00a0 \u202e \u4e2d\u6587 \uff33\uff25\uff2c\uff25\uff23\uff34 \u0441 \u212a \U0001f600 \u200b \ufeff \ud800",
+        ("SELECT COUNT(DISTINCT region) FROM loans", "SELECT COUNT(DISTINCT person) FROM loans"),
+        ("SELECT SUM(balance / 3) FROM loans", "SELECT SUM((balance) * 0.333333) FROM loans"),
+        ("SELECT SUM(overdue >= 3) FROM loans", "SELECT COUNT(*) FILTER (WHERE overdue >= 3) FROM loans"),
+        ("SELECT AVG(overdue >= 3) FROM loans", "SELECT AVG(CASE WHEN overdue >= 3 THEN 1 ELSE 0 END) FROM loans"),
+        (
+            "SELECT SUM(IF(overdue > 3, 1, 0)) FROM loans",
+            "SELECT SUM(CASE WHEN overdue > 3 THEN 1 ELSE 0 END) FROM loans",
+        ),
+        (
+            "SELECT SUM(COALESCE(income, 0)) FROM loans",
+            "SELECT SUM(CASE WHEN income IS NOT NULL THEN income ELSE 0 END) FROM loans",
+        ),
+        ("SELECT SUM(balance::INT) FROM loans", "SELECT SUM(balance) FROM loans"),
+        (
+            "SELECT COALESCE(SUM(balance), 0) / NULLIF(COUNT(*), 0) AS x FROM loans",
+            "SELECT SUM(balance) / COUNT(*) AS x FROM loans",
+        ),
+        ("SELECT ROUND(AVG(balance), 2) FROM loans", "SELECT AVG(balance) FROM loans"),
+        ("SELECT SUM(balnce) FROM loans", "SELECT SUM(balance) FROM loans"),
+        ("SELECT * FROM loans", "SELECT COUNT(*) FROM loans"),
+        ("SELECT region, COUNT(*) FROM loans", G),
+        ("SELECT region FROM loans GROUP BY region", G),
+        ("SELECT DISTINCT region FROM loans", G),
+        ("SELECT region, COUNT(*) FROM cards GROUP BY region", G),
+        ("SELECT l.region, COUNT(*) FROM loans l GROUP BY l.region", G),
+        ("SELECT region, COUNT(*) FROM loans JOIN x USING (person) GROUP BY region", G),
+        ("SELECT COUNT(*) FROM loans WHERE region = 'North '", "SELECT COUNT(*) FROM loans WHERE region = 'north'"),
+        ("SELECT COUNT(*) FROM loans WHERE income = NULL", "SELECT COUNT(*) FROM loans WHERE income IS NULL"),
+        ("SELECT COUNT(*) FROM loans WHERE income <> NULL", "SELECT COUNT(*) FROM loans WHERE NOT (income IS NULL)"),
+        ("SELECT COUNT(*) FROM loans WHERE balance >= 0", "SELECT COUNT(*) FROM loans WHERE NOT (balance IS NULL)"),
+        ("SELECT COUNT(*) FROM loans WHERE balance > 99999 AND rate > 5", "SELECT COUNT(*) FROM loans WHERE rate > 5"),
+        (
+            "SELECT COUNT(*) FROM loans WHERE YEAR(opened) = 2022",
+            "SELECT COUNT(*) FROM loans WHERE opened BETWEEN DATE '2022-01-01' AND DATE '2022-12-31'",
+        ),
+        (
+            "SELECT balance, COUNT(*) FROM loans GROUP BY balance",
+            "SELECT BIN(balance), COUNT(*) FROM loans GROUP BY BIN(balance)",
+        ),
+        (
+            "SELECT opened, COUNT(*) FROM loans GROUP BY opened",
+            "SELECT DATE_TRUNC('year', opened), COUNT(*) FROM loans GROUP BY DATE_TRUNC('year', opened)",
+        ),
+        (
+            "SELECT EXTRACT(year FROM opened), COUNT(*) FROM loans GROUP BY 1",
+            "SELECT YEAR(opened), COUNT(*) FROM loans GROUP BY 1",
+        ),
+        (
+            "SELECT BIN(balance, 0, 10, 3), COUNT(*) FROM loans GROUP BY 1",
+            "SELECT BIN(balance, 0, 12, 3), COUNT(*) FROM loans GROUP BY 1",
+        ),
+        ("DROP TABLE loans", G),
+        ("SELECT COUNT(*)) FROM loans", G),
+    ],
 )
-
-GOOD = [sql for group in SAME for sql in group]
-BAD = [*CLAUSES, *(f"{C}{FROM} WHERE {test}" for test in TESTS)]
-
-
-def mutated(random_):
-    sql = random_.choice(random_.choice([GOOD, GOOD, BAD]))
-    for _ in range(random_.choice([1, 1, 2, 3, 6])):
-        at = random_.randint(0, len(sql))
-        to = at + random_.randint(0, 9)
-        match random_.randint(0, 5):
-            case 0:
-                sql = sql[:at] + random_.choice(WORDS) + sql[at:]
-            case 1:
-                parts = re.split(r"\b", sql)
-                parts[random_.randrange(len(parts))] = f" {random_.choice(WORDS)} "
-                sql = "".join(parts)
-            case 2:
-                sql = sql[:at] + sql[to:]
-            case 3:
-                sql = sql[:at] + sql[at:to] * 2 + sql[to:]
-            case 4:
-                sql = sql[:at] + random_.choice(" \n\t()0159;") + sql[at:]
-            case _:
-                first, second = random_.choice(GOOD), random_.choice(GOOD)
-                sql = first[: first.lower().find("where")] + second[second.lower().find("where") :]
-    return sql
+def test_rewrites_are_what_an_analyst_would_have_written(sql, rewrite):
+    assert ask(refused(sql).rewrite).plan == ask(rewrite).plan
 
 
-def check_answer_or_fault(sql):
-    try:
-        question = ask(sql)
-    except QueryFault as error:
-        fault = error
-    else:
-        assert ask(spell(question, CREDIT)).plan == question.plan
-        return True
-    assert fault.reason
-    assert fault.fix
-    assert fault.line >= 0 <= fault.column
-    return False
-
-
-def test_mutated_statements_end_in_a_plan_or_a_query_fault(caplog):
-    random_ = random.Random(20_261_122)
-    answered = sum(check_answer_or_fault(mutated(random_)) for _ in range(3_000))
-    assert 100 < answered < 2_900  # both ends of the language are exercised
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=6)), max_size=30).map(" ".join))
-def test_hostile_statements_end_in_a_query_fault(sql):
-    assert not check_answer_or_fault("SELECT " + sql) or "consumer_credit" in sql.lower()
+def test_a_refusal_repeats_no_text_that_is_not_public():
+    secret = "zhang-san-110101"
+    for sql in (
+        f"SELECT MEAN(balance) FROM loans WHERE person = '{secret}'",
+        f'SELECT MEAN(balance) AS "{secret}" FROM loans',
+        f"SELECT CASE WHEN balance > 5 THEN '{secret}' END, COUNT(*) FROM loans",
+        f"SELECT COUNT(*) FROM loans WHERE region = '{secret}'",
+        f'SELECT COUNT(*) FROM loans WHERE "{secret}" > 5',
+        f'SELECT "{secret}"(balance) FROM loans',
+        f'SELECT COUNT(*) FROM "{secret}"',
+        f"SELECT COUNT(*) FROM loans WHERE opened > '{secret}'",
+        f"SELECT COUNT(*) FROM loans WHERE DATE '{secret}' > opened",
+        f"'{secret}'",
+    ):
+        fault = refused(sql)
+        assert secret not in f"{fault.reason} {fault.fix} {fault.rewrite} {fault}"
 
 
 # -- spelling --------------------------------------------------------------------------------------------------------
 
-CATEGORIES = [column for column in CREDIT.columns if column.kind is Kind.CATEGORY]
-MEASURES = [column for column in CREDIT.columns if column.kind is Kind.MEASURE]
-
-
-@st.composite
-def statements(draw):
-    """A statement of the language, every kind of item possible."""
-    groups = draw(st.lists(st.sampled_from(CATEGORIES), unique=True, max_size=2))
-    aggregates = [("COUNT", "*")] + [("COUNT", column.name) for column in CREDIT.columns]
-    aggregates += [(what, column.name) for what in ("SUM", "AVG") for column in MEASURES]
-    asked = draw(st.lists(st.sampled_from(aggregates), min_size=1, max_size=5))
-    named = draw(st.booleans())
-    terms = [group.name for group in groups]
-    terms += [f'{what}({name}) AS "Of {index}, ""{name}"""' for index, (what, name) in enumerate(asked)]
-    if not named:
-        terms = [group.name for group in groups] + [f"{what}({name})" for what, name in dict.fromkeys(asked)]
-    tests = []
-    for column in draw(st.lists(st.sampled_from(CATEGORIES), unique=True, max_size=2)):
-        values = draw(st.lists(st.sampled_from(column.domain), min_size=1, max_size=4))
-        tests.append(f"{column.name} IN ({', '.join(repr(value) for value in values)})")
-    for column in draw(st.lists(st.sampled_from(MEASURES), unique=True, max_size=2)):
-        number = draw(st.decimals(min_value=-(10**9), max_value=10**9, places=draw(st.integers(0, 4))))
-        tests.append(f"{column.name} {draw(st.sampled_from(['>', '>=', '<', '<=']))} {number:f}")
-    sql = f"SELECT {', '.join(draw(st.permutations(terms)))}{FROM}"
-    if tests:
-        sql += " WHERE " + " AND ".join(draw(st.permutations(tests)))
-    return sql + (" GROUP BY " + ", ".join(group.name for group in groups) if groups else "")
-
-
-@settings(max_examples=200, deadline=None)
-@given(statements())
-def test_the_spelling_of_a_question_asks_the_same_plan_and_shows_the_same_columns(sql):
-    question = ask(sql)
-    again = ask(spell(question, CREDIT))
-    assert again.plan == question.plan
-    assert again.outputs == question.outputs
-
 
 @pytest.mark.parametrize(
-    "test",
+    "sql",
     [
-        "months_overdue >= -4503599627370496",
-        "months_overdue > 4503599627370495",
-        "months_overdue < -4503599627370495",
-        "balance >= 0.01 AND balance <= 0.03",
-        "balance = 0",
-        "person IN ('o''brien', '张三', '007', ' x ', 'a\nb', '\\')",
+        "SELECT region, COUNT(*) FROM loans GROUP BY region HAVING COUNT(*) > 5 AND NOT (AVG(balance) >= 100 OR 2 * SUM(income) < COUNT(*)) ORDER BY region DESC, AVG(rate) LIMIT 3 OFFSET 1",
+        "SELECT region, COUNT(*) FROM loans WHERE region IN ('north', 'o''brien') GROUP BY region",
+        "SELECT YEAR(opened), DATE_TRUNC('month', opened), COUNT(*) FROM loans WHERE opened BETWEEN '2021-02-01' AND '2022-03-31' GROUP BY 1, 2",
+        "SELECT DATE_TRUNC('quarter', opened), WEEKDAY(closed), COUNT(*) FROM loans WHERE opened >= '2021-02-03' GROUP BY 1, 2",
+        "SELECT BIN(CLIP(income, 0, 1000), 0, 1000, 250), AVG(CLIP(income, 0, 1000)), MEDIAN(CLIP(income, 0, 1000)) FROM loans WHERE CLIP(income, 0, 1000) > 3 GROUP BY 1",
+        "SELECT COALESCE(BIN(balance), '(unknown)'), COUNT(DISTINCT person) FROM loans GROUP BY 1",
+        "SELECT COUNT(*) FROM loans WHERE person IN ('o''brien', '张三', ' x ')",
+        "SELECT COUNT(*) FROM loans WHERE NOT person = 'x'",
+        'SELECT SUM(balance) * 100 / (COUNT(*) - COUNT(income)) AS "a ""b" FROM loans',
+        "SELECT QUANTILE_CONT(rate, 0.95), HISTOGRAM(rate, 1, 25, 4) FROM loans",
+        "SELECT woe_iv(overdue >= 3 OR defaulted = 'yes', BIN(income, -500, 4000, 500)) FROM loans WHERE grade <> 'b'",
+        "SELECT woe_iv(CASE WHEN overdue > 3 THEN 'bad' ELSE 'good' END, region) FROM loans",
+        "SELECT auc(defaulted, rate) FROM loans",
+        "SELECT psi(balance, opened, DATE '2022-01-01') FROM loans",
+        "SELECT psi(grade, defaulted) FROM loans WHERE grade IN ('a', 'b')",
+        "SELECT crosstab(region, CASE WHEN balance > 5 THEN 'x' WHEN balance < 3 THEN 'y' ELSE 'z' END) FROM loans",
+        "SELECT ridge_regression(0.5, balance, income * 2, rate - overdue) FROM loans",
+        "SELECT SUM(opened - closed), AVG(closed - DATE '2020-01-01') FROM loans WHERE closed - opened BETWEEN 3 AND 99",
     ],
 )
-def test_extreme_tests_are_spelled_back(test):
-    question = ask(f"{C} AS n{FROM} WHERE {test}")
-    assert ask(spell(question, CREDIT)).plan == question.plan
+def test_the_spelling_of_a_question_asks_the_same(sql):
+    question = ask(sql)
+    assert ask(spell(question, LOANS)) == question
 
 
 def test_names_that_are_words_of_the_language_are_spelled_quoted():
-    names = ("order", "select", "group", "table", "count", "from")
+    names = ("order", "select", "group", "table", "count", "from", "year", "case")
     odd = Standard(
         name="table",
         version=1,
@@ -731,7 +976,7 @@ def test_names_that_are_words_of_the_language_are_spelled_quoted():
         institutions_per_unit=1,
         columns=(
             Column("p", Kind.IDENTIFIER, "p"),
-            *(Column(name, Kind.CATEGORY, name, domain=("x",)) for name in names),
+            *(Column(name, Kind.CATEGORY, name, domain=("x", "y")) for name in names),
             Column("limit", Kind.MEASURE, "limit", decimals=9, bounds=Bounds(0, 9)),
         ),
     )
@@ -742,38 +987,63 @@ def test_names_that_are_words_of_the_language_are_spelled_quoted():
     assert ask(spell(question, odd), odd).plan == question.plan
 
 
-def policy(columns):
-    bounds = {column.name: column.bounds for column in MEASURES}
+def policy(columns, bounds=None):
+    held = {column.name: column.bounds for column in LOANS.columns if column.bounds is not None} | (bounds or {})
     domains = {column.name: column.domain for column in CATEGORIES}
     grant = Grant(PURPOSE, ("lender",), columns, min_parties=3, min_group=10, rho_per_query=RHO // 2, budget=RHO)
-    return Policy("bank-a", "accounts", CREDIT.id, 1, RHO, RHO, (grant,), bounds, domains)
+    return Policy("bank-a", "accounts", LOANS.id, 1, RHO, RHO, (grant,), held, domains)
 
 
-USES = {
-    Kind.IDENTIFIER: ("count",),
-    Kind.CATEGORY: ("group", "filter", "count"),
-    Kind.MEASURE: ("filter", "count", "sum"),
-}
-
-
-@settings(max_examples=200, deadline=None)
-@given(statements(), st.data())
-def test_the_nearest_request_of_a_refusal_is_a_statement_that_asks_for_it(sql, data):
-    columns = {"*": ("count",)} if data.draw(st.booleans()) else {}
-    for column in CREDIT.columns:
-        columns[column.name] = tuple(use for use in USES[column.kind] if data.draw(st.integers(0, 3)))
-    question = ask(sql)
-    nearest = decide(question.plan, asker="lender", standard=CREDIT, policies=[policy(columns)]).nearest
+@settings(max_examples=250, deadline=None)
+@given(st.integers(0, 10**9))
+def test_the_nearest_request_of_a_refusal_is_a_statement_that_asks_for_it(seed):
+    choose = random.Random(seed)
+    sql = statement(choose).sql
+    try:
+        question = ask(sql)
+    except QueryFault:
+        return
+    assert set(map(str, atoms(question.plan))) <= set(question.places)
+    columns = {"*": ("count",)} if choose.random() < 0.7 else {}
+    for column in LOANS.columns:
+        columns[column.name] = tuple(use for use in USES if choose.random() < 0.75)
+    nearest = decide(question.plan, asker="lender", standard=LOANS, policies=[policy(columns)]).nearest
     if nearest is not None:
-        assert ask(spell(narrow(question, nearest), CREDIT), rho=nearest.rho).plan == nearest
+        assert ask(spell(narrow(question, nearest), LOANS), rho=nearest.rho).plan == nearest
 
 
-def test_narrowing_shows_by_itself_what_is_left_of_an_average():
-    question = ask(f"SELECT region AS count_balance, AVG(balance), SUM(income) AS count{FROM} GROUP BY region")
-    plan = replace(question.plan, measures=(CountPresent("balance"),))
-    narrowed = narrow(question, plan)
-    assert [(output.what, output.column) for output in narrowed.outputs] == [("group", "region"), ("count", "balance")]
-    assert ask(spell(narrowed, CREDIT)).plan == plan
-    rows = narrow(question, replace(question.plan, measures=(CountRows(),), groups=()))
-    assert spell(rows, CREDIT) == "SELECT COUNT(*) FROM consumer_credit"
+def test_the_nearest_request_within_narrower_bounds_is_clipped_to_them():
+    everything = {"*": USES, **{column.name: USES for column in LOANS.columns}}
+    question = ask(f"SELECT region, AVG(income) AS a{FROM} GROUP BY region")
+    held = policy(everything, {"income": Bounds(0, 100_000)})
+    nearest = decide(question.plan, asker="lender", standard=LOANS, policies=[held]).nearest
+    again = ask(spell(narrow(question, nearest), LOANS), rho=nearest.rho)
+    assert again.plan.clipped == {"income": Bounds(0, 100_000)}
+    assert decide(again.plan, asker="lender", standard=LOANS, policies=[held]).allowed
+
+
+def test_narrowing_shows_what_is_left_by_itself():
+    question = ask(
+        f"SELECT region AS count_balance, VAR_POP(balance), SUM(income) AS count{FROM} GROUP BY region ORDER BY 3 LIMIT 2"
+    )
+    kept = tuple(measure for measure in question.plan.measures if isinstance(measure, CountPresent))
+    narrowed = narrow(
+        question, replace(question.plan, measures=kept, prices=(), bounds=(("balance", Bounds(0, 1_000_000)),))
+    )
+    assert [(output.name, output.of) for output in narrowed.shown] == [
+        ("count_balance_", Aggregate("COUNT", (BALANCE,)))
+    ]
+    assert (narrowed.order, narrowed.limit) == ((), None)
+    rows = narrow(question, replace(question.plan, measures=(CountRows(),), groups=(), prices=(), bounds=()))
+    assert spell(rows, LOANS) == "SELECT COUNT(*) FROM loans"
     assert isinstance(rows, Question)
+    assert rows.outputs == (Output("count", Aggregate("ROWS")),)
+
+
+def test_asking_loads_no_engine_and_reading_alone_no_parser():
+    script = (
+        "import sys; import exchange.analyst.reading, exchange.analyst.spelling, exchange.analyst.tables;"
+        "print([m for m in ('opendp', 'duckdb', 'pandas', 'numpy', 'fastapi', 'sqlglot') if m in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"

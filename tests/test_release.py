@@ -6,16 +6,19 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import plans
+from strategies import mutations, plans, wild
 from test_sensitivity import plan_of
 
-from privacy.plan import CountRows, Sum
+from privacy import canonical
+from privacy.errors import Malformed
+from privacy.expression import ByBand, Value
+from privacy.plan import CountRows, Histogram, Sum
 from privacy.release import Estimate, Release
 from privacy.terms import Bounds
 
-PLAN = plan_of(CountRows(), Sum("balance", Bounds(0, 500)))
+PLAN = plan_of(CountRows(), Sum(Value("balance")), bounds={"balance": Bounds(0, 500)})
 RELEASE = Release(
     plan=PLAN,
     session="5e" * 32,
@@ -37,8 +40,22 @@ def test_every_cell_is_found_by_its_name(plan):
     totals = tuple(range(plan.cells_count))
     keys = {measure.key: Fraction(index + 1) for index, measure in enumerate(plan.measures)}
     release = Release(plan, "5e" * 32, totals, keys, {})
-    for total, (measure, values) in zip(totals, plan.cells(), strict=True):
-        assert release.estimate(measure.key, values) == Estimate(Fraction(total), keys[measure.key])
+    for total, (measure, labels, slot) in zip(totals, plan.cells(), strict=True):
+        assert release.estimate(measure.key, labels, slot) == Estimate(Fraction(total), keys[measure.key])
+
+
+def test_a_histogram_has_a_cell_for_each_band():
+    bands = Histogram(ByBand("v", (0, 3, 6, 9), ("low", "middle", "high")))
+    plan = plan_of(CountRows(), bands)
+    release = Release(
+        plan, "5e" * 32, (1, 2, 3, 4, 5, 6, 7, 8), dict.fromkeys(("count(*)", bands.key), Fraction(9)), {}
+    )
+    assert [release.estimate(bands.key, ("y",), slot).value for slot in range(3)] == [6, 7, 8]
+    for slot in (3, -1):
+        with pytest.raises(KeyError):
+            release.estimate(bands.key, ("y",), slot)
+    with pytest.raises(KeyError):
+        release.estimate("count(*)", ("y",), 1)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +67,7 @@ def test_cells_that_are_not_there_are_a_key_error(cell):
 
 
 CHANGES = {
-    "plan": replace(PLAN, rho=PLAN.rho + 1),
+    "plan": replace(PLAN, rho=PLAN.rho + 1, prices=()),
     "session": "5f" * 32,
     "totals": (10, 20, 12_345, -679),
     "variances": {"count(*)": Fraction(9), "sum(balance)": Fraction(40_002)},
@@ -63,6 +80,74 @@ def test_everything_enters_the_digest(field):
     assert set(CHANGES) == set(RELEASE.to_json())
     assert replace(RELEASE, **{field: CHANGES[field]}).digest != RELEASE.digest
     assert replace(RELEASE).digest == RELEASE.digest
+
+
+@given(plans(), st.data())
+def test_a_release_survives_its_canonical_form(plan, data):
+    keys = [measure.key for measure in plan.measures]
+    release = Release(
+        plan,
+        "5e" * 32,
+        tuple(data.draw(st.integers(-(2**70), 2**70)) for _ in range(plan.cells_count)),
+        {key: data.draw(st.fractions(Fraction(1, 100), 10**9)) for key in keys},
+        {key: data.draw(st.integers(0, 36)) for key in keys[1:]},
+    )
+    told = Release.from_json(canonical.decode(canonical.encode(release.to_json())))
+    assert told == release
+    assert told.digest == release.digest
+
+
+@settings(max_examples=300)
+@given(mutations(RELEASE.to_json()))
+def test_a_changed_document_is_another_release_or_malformed(document):
+    try:
+        release = Release.from_json(document)
+    except Malformed:
+        return
+    assert release.to_json() == document
+    for measure, labels, slot in release.plan.cells():
+        assert release.estimate(measure.key, labels, slot).variance > 0
+
+
+@given(wild)
+def test_nothing_else_is_a_release(document):
+    with pytest.raises(Malformed):
+        Release.from_json(document)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("session",), 5),
+        (("totals",), ["10", "20", "12345"]),
+        (("totals", 0), 10),
+        (("totals", 0), "010"),
+        (("totals", 0), "1_0"),
+        (("totals", 0), "\uff11\uff10"),
+        (("variances", "count(*)"), ["0", "1"]),
+        (("variances", "count(*)"), ["-9", "1"]),
+        (("variances", "count(*)"), ["18", "2"]),
+        (("variances", "count(*)"), ["9", "0"]),
+        (("variances",), {"count(*)": ["9", "1"]}),
+        (("variances", "sum(age)"), ["9", "1"]),
+        (("decimals", "sum(balance)"), True),
+        (("decimals", "sum(balance)"), -1),
+        (("decimals", "sum(balance)"), 10**6),
+        (("decimals", "sum(balance)"), "2"),
+        (("decimals", "sum(age)"), 2),
+        (("note",), 1),
+    ],
+    ids=str,
+)
+def test_hostile_releases_are_malformed(path, value):
+    document = canonical.decode(canonical.encode(RELEASE.to_json()))
+    assert Release.from_json(document) == RELEASE
+    inner = document
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    with pytest.raises(Malformed):
+        Release.from_json(document)
 
 
 def test_totals_of_any_size_have_a_digest():

@@ -344,3 +344,13 @@ def test_the_least_squares_are_right_and_their_errors_honest(tmp_path):
     assert mean(found) == pytest.approx(100, abs=1)
     assert pvariance(found) == pytest.approx(mean(errors), rel=0.15)
     assert mean(errors) < 100 * 0.8, "the sums of others made the cells better"
+
+
+def test_a_repeat_is_the_same_answer_and_no_second_measurement(tmp_path):
+    shelf = Shelf(tmp_path)
+    shelf.keep(stored(FINE, range(6), 4, session="first", opened=1))
+    shelf.keep(stored(FINE, range(6), 4, session="again", opened=2))
+    served = shelf.serve(FINE, VERSIONS, DOMAINS)
+    assert [held.release.session for held in served.sources] == ["first"]
+    cell = served.cells("count(*)", ("car", "south"), 0)
+    assert (cell.value, cell.deviation) == (5, 4)

@@ -13,7 +13,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from api import asking
 from api.demo import people, town
 from exchange.hub.store import Store
 from exchange.node.vault import Vault
@@ -21,7 +20,7 @@ from privacy import seal
 from privacy.errors import Mismatch, Refused
 from privacy.modulus import from_text
 from privacy.packing import layout_of, unpack
-from privacy.terms import NANO
+from tests.asked import open_desk, put
 from tests.recorder import Recorder
 
 CARDS = Path(__file__).parents[2] / "shared" / "data" / "credit_card_clients.csv"
@@ -145,11 +144,9 @@ def recorded(tmp_path_factory):
         running.url = recorder.url
         for one in institutions:
             running.start_node(one.party)
-        desk = asking.open_desk(home / "lender-x", recorder.url)
+        desk = open_desk(home / "lender-x", recorder.url)
         with desk.line:
-            answered = asking.put(
-                desk, sql=SQL, purpose=town.PURPOSE, rho=NANO // 10, standard=town.STANDARD, tell=lambda _: None
-            )
+            answered = put(desk, SQL)
             yield home, recorder, desk, answered, running
         recorder.close()
 
@@ -261,17 +258,9 @@ def test_a_session_ends_by_its_deadline_with_a_reason(tmp_path):
         for one in institutions:
             running.start_node(one.party)
         os.kill(running.running()["bank-b"], signal.SIGKILL)
-        desk = asking.open_desk(tmp_path / "lender-x", url)
+        desk = open_desk(tmp_path / "lender-x", url)
         with desk.line, pytest.raises(Refused, match="bank-b"):
-            asking.put(
-                desk,
-                sql=SQL,
-                purpose=town.PURPOSE,
-                rho=NANO // 10,
-                standard=town.STANDARD,
-                tell=lambda _: None,
-                seconds=6,
-            )
+            put(desk, SQL, seconds=6)
     for party in ("bank-a", "bank-c"):
         vault = Vault.open(tmp_path / party, clock=lambda: time.time_ns() // 1000)
         assert vault.spending() == [], "nobody charged for a session that never had its roster"

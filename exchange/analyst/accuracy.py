@@ -6,7 +6,7 @@ Nothing here reads rows. What is not known of the data comes from stored answers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from math import inf, isfinite, sqrt
+from math import inf, isclose, isfinite, sqrt
 
 from exchange.analyst.desk import variances
 from exchange.analyst.noisy import Figure, Noisy
@@ -25,6 +25,10 @@ Evaluate = Callable[[Question, Cells], Figures]
 
 Z95 = 1.959963984540054
 """Deviations on each side of a 95 % interval (the 0.975 quantile of the standard normal law)."""
+
+
+MARGIN = 0.999
+"""Part of a wanted variance that prices aim at: noise scales are rounded up, by a three-thousandth at most."""
 
 
 def assumed(plan: Plan, standard: Standard, *, rows: int) -> Cells:
@@ -89,7 +93,11 @@ def depending(question: Question, standard: Standard, evaluate: Evaluate) -> fro
     """Return the columns whose error depends on the data: those for which it is another in groups of another size."""
     few = worst(evaluate(question, assumed(question.plan, standard, rows=1_000)))
     many = worst(evaluate(question, assumed(question.plan, standard, rows=100_000)))
-    return frozenset(name for name in few if few[name] is None or few[name] != many[name])
+    return frozenset(name for name in few if not _alike(few[name], many[name]))
+
+
+def _alike(one: float | None, other: float | None) -> bool:
+    return one is not None and other is not None and isclose(one, other, rel_tol=1e-6)
 
 
 def priced_for(
@@ -116,7 +124,7 @@ def priced_for(
     for name, wanted in accuracy.items():
         for index in range(len(next(iter(alone.values()))[name])):
             told = None if stored is None else half(stored[name][index])
-            variance = _missing((wanted / Z95) ** 2, None if told is None else (told / Z95) ** 2)
+            variance = _missing(MARGIN * (wanted / Z95) ** 2, None if told is None else (told / Z95) ** 2)
             halves = {key: half(figures[name][index]) for key, figures in alone.items()}
             if variance is None or None in halves.values():
                 continue

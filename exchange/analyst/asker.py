@@ -1,7 +1,6 @@
 """Who asks: one desk with its stored answers and a record of every question that it put, so that none is lost."""
 
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,16 +54,19 @@ class Asking:
 
 
 class Asker:
-    """One asker's keys, stored answers and questions under ``home``, and its line to the exchange at a URL."""
+    """One asker's keys, stored answers and questions under ``home``, and its line to the exchange at a URL.
 
-    def __init__(self, home: Path, exchange: str, *, seconds: Callable[[], float] = time.time) -> None:
+    ``seconds`` tells the time since 1970.
+    """
+
+    def __init__(self, home: Path, exchange: str, *, seconds: Callable[[], float]) -> None:
         self.desk = Desk(home, lambda party, key: Line(exchange, party=party, key=key, seconds=seconds))
         self.shelf = Shelf(home / "answers")
         self._asked = home / "asked"
         self._seconds = seconds
         self._standards: dict[str, Standard] = {}
 
-    def now(self) -> int:
+    def moment(self) -> int:
         """Whole seconds since 1970."""
         return int(self._seconds())
 
@@ -119,12 +121,12 @@ class Asker:
     def put(self, question: Question, asking: Asking) -> "Job":
         """Open a session for a question and record it, so that it can be found again whatever happens."""
         self.desk.registered_key()  # making and proving a key takes a while: the session's time starts after it
-        now = self.now()
-        session = self.desk.ask(question.plan, now=now)
+        at = self.moment()
+        session = self.desk.ask(question.plan, now=at)
         self._asked.mkdir(mode=0o700, parents=True, exist_ok=True)
-        document = {"asking": asking.to_json(), "prices": list(question.plan.prices), "asked_at": now}
+        document = {"asking": asking.to_json(), "prices": list(question.plan.prices), "asked_at": at}
         identity.write_secret(self._asked / f"{session}.json", canonical.encode(document).decode())
-        return Job(self, session, asking, prices=question.plan.prices, asked_at=now)
+        return Job(self, session, asking, prices=question.plan.prices, asked_at=at)
 
     def job(self, session: str) -> "Job":
         """Return a question that was put before, by the id of its session or the beginning of it.
@@ -184,14 +186,14 @@ class Job:
         if stored is None:
             record = self._asker.desk.wait(self.id, progress)
             answer = self._asker.desk.open(record, question.plan)
-            now = self._asker.now()
+            ended = self._asker.moment()
             stored = Stored(
                 release=answer.release,
                 receipt=answer.receipt,
                 versions=answer.versions,
                 min_group=answer.min_group,
-                opened=now,
-                took=max(0, now - self.asked_at),
+                opened=ended,
+                took=max(0, ended - self.asked_at),
             )
             self._asker.shelf.keep(stored)
         served = self._asker.served(question, stored.versions)

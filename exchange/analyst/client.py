@@ -27,8 +27,10 @@ from exchange.analyst.asker import Asker, Asking, Job
 from exchange.analyst.desk import Desk
 from exchange.analyst.inquiry import Inquiry, Wish
 from exchange.analyst.reading import table_of
+from exchange.line import seconds
 from exchange.protocol.errors import Unknown
 from privacy.errors import Malformed
+from privacy.release import Release
 from privacy.terms import NANO
 
 
@@ -46,7 +48,7 @@ def connect(home: str | Path | None = None, exchange: str | None = None) -> "Cli
         raise Unknown("desk named (give its directory, or set TOUCHSTONE_DESK)")
     if not url:
         raise Unknown("exchange named (give its address, or set TOUCHSTONE_URL)")
-    return Client(Asker(Path(where), url))
+    return Client(Asker(Path(where), url, seconds=seconds))
 
 
 class Client:
@@ -111,6 +113,17 @@ class Client:
     def jobs(self) -> list[Job]:
         """Return every question that this desk put, newest first."""
         return self._asker.jobs()
+
+    def release(self, session: str) -> Release:
+        """Return the release behind an answer, by the session that the result names among its sources: evidence for others.
+
+        Raises:
+            Unknown: if it was not opened at this desk.
+        """
+        stored = self._asker.shelf.get(session)
+        if stored is None:
+            raise Unknown("opened answer of this session")
+        return stored.release
 
     def close(self) -> None:
         """Close the line."""

@@ -22,6 +22,7 @@ from exchange.analyst.question import (
     Question,
     asked,
 )
+from exchange.analyst.spelling import spell_term
 from privacy.plan import Measure
 
 Cells = Callable[[str, tuple[str, ...], int], Noisy]
@@ -217,7 +218,7 @@ class Reckoning:
             for total, (later, earlier) in zip(totals[size:], products(size), strict=True)
         )
         return statistics.Moments(
-            names=tuple(map(str, (*sheet.terms[1:], sheet.terms[0]))),
+            names=tuple(spell_term(self._question, term) for term in (*sheet.terms[1:], sheet.terms[0])),
             centres=recipe.centres,
             scales=scales,
             count=count,

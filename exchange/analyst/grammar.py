@@ -3,11 +3,12 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import count
 
 from exchange.analyst import sql
 from exchange.analyst.aggregating import SHEETS, Figures
 from exchange.analyst.conditions import conjuncts
-from exchange.analyst.labels import dimension, is_dimension, period
+from exchange.analyst.labels import dimension, is_dimension, period, with_unknown, without_unknown
 from exchange.analyst.planning import Planner, Recipe, uses
 from exchange.analyst.question import (
     Aggregate,
@@ -46,6 +47,9 @@ from privacy.expression import (
 from privacy.plan import MAX_CELLS, CountPresent, Histogram, Measure, Plan, Sum
 from privacy.terms import UNKNOWN, Bounds, Standard
 
+MAX_COLUMNS = 200
+"""Columns of an answer at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -69,6 +73,8 @@ def understand(text: str, standard: Standard, terms: Terms) -> tuple[Question, S
         return _Grammar(statement, standard).question(terms), statement
     except Fault as fault:
         raise Refusal(fault, statement) from None
+    except RecursionError:
+        raise Refusal(Fault("the statement is nested too deeply", 0, fix="write it with fewer levels"), None) from None
 
 
 @dataclass(slots=True)
@@ -136,6 +142,9 @@ class _Grammar:
         if sheet is not None and sheet.dimensions:
             sheet = replace(sheet, dimensions=tuple(map(self._restricted, sheet.dimensions)))
             self.groups = [(node, by) for by in sheet.dimensions]
+            compared = sheet.dimensions if sheet.name == "crosstab" else sheet.dimensions[1:]
+            if any(len(by.labels) < 2 for by in compared):
+                raise Fault("WHERE leaves one value of what is compared", node, fix="compare two values at least")
         return sheet
 
     def _group(self) -> None:
@@ -162,9 +171,28 @@ class _Grammar:
         return node
 
     def _dimension(self, node: Node) -> Dimension:
-        return self._restricted(dimension(node, self.reader, self._days))
+        """Read a dimension; as in SQL, rows without a label make a group of their own unless WHERE leaves them out."""
+        by = self._restricted(without_unknown(dimension(node, self.reader, self._days)))
+        return by if self._labelled(by) else with_unknown(by)
+
+    def _labelled(self, by: Dimension) -> bool:
+        """Whether every row that passes WHERE has a label."""
+        if isinstance(by, ByCase):
+            return by.otherwise is not None
+        of = by.column
+        if isinstance(by, ByCategory):
+            return any(
+                test == Not(Missing(of)) or (isinstance(test, OneOf) and test.column == of) for test in self.where
+            )
+        spans = [test for test in self.where if isinstance(test, Between) and test.term == Value(of)]
+        if not spans and Not(Missing(of)) not in self.where:
+            return False
+        passing = self._days(of)
+        return isinstance(by, ByDate) or (by.edges[0] <= passing.lower and passing.upper <= by.edges[-1])
 
     def _outputs(self) -> tuple[Output, ...]:
+        if len(self.statement.items) > MAX_COLUMNS:
+            raise Fault(f"more than {MAX_COLUMNS} columns", self.statement.items[MAX_COLUMNS].of, fix="ask for fewer")
         outputs: list[Output] = []
         names: set[str] = set()
         for item in self.statement.items:
@@ -174,7 +202,7 @@ class _Grammar:
             if name in names and told:
                 raise Fault("two columns of the answer have one name", item.of, fix="give each its own name with AS")
             if name in names:
-                name = next(f"{name}_{number}" for number in range(2, 1000) if f"{name}_{number}" not in names)
+                name = next(f"{name}_{number}" for number in count(2) if f"{name}_{number}" not in names)
             names.add(name)
             outputs.append(Output(name, of))
         shown = [output.of for output in outputs if output.is_group]
@@ -270,6 +298,8 @@ class _Grammar:
             ):
                 first, last = period(by.part, by.labels[0])[0], period(by.part, by.labels[-1])[1]
                 return lower in (None, first) and upper in (None, last)
+            case Between(Value(column), lower, upper) if isinstance(by, ByBand) and column == by.column:
+                return lower in (None, by.edges[0]) and upper in (None, by.edges[-1])
             case _:
                 return False
 
@@ -287,7 +317,7 @@ class _Grammar:
         counts = [
             _recipe(node, one, planner).count for node, one in made if isinstance(one, Aggregate) and one.name != "SUM"
         ]
-        keys = {count.key for count in counts if count is not None}
+        keys = {one.key for one in counts if one is not None}
         measures: dict[str, Measure] = {}
         for node, one in made:
             for measure in _recipe(node, one, planner, keys).measures:

@@ -152,7 +152,7 @@ class Inquiry:
                 self.sql, allowed=True, free=True, price=0, repeats=None, expected=expected, on_line={}, left={}
             )
         question, pilot = self._priced(served)
-        outlook = self._asker.desk.preview(question.plan, now=self._asker.now(), seconds=seconds)
+        outlook = self._asker.desk.preview(question.plan, now=self._asker.moment(), seconds=seconds)
         return self._told(question, outlook, pilot=pilot, expected=self._expected(question, served))
 
     def submit(self, progress: Progress = unwatched) -> Job:
@@ -199,7 +199,7 @@ class Inquiry:
     def _default(self) -> int:
         """The owners' price for a question, at most ours."""
         plan = self._read(DEFAULT).plan
-        nearest = self._asker.desk.preview(plan, now=self._asker.now(), seconds=0).nearest
+        nearest = self._asker.desk.preview(plan, now=self._asker.moment(), seconds=0).nearest
         return DEFAULT if nearest is None else min(DEFAULT, nearest.rho)
 
     def _priced(self, served: Served | None) -> tuple[Question, int]:
@@ -251,7 +251,7 @@ class Inquiry:
         plan = question.plan
         told = {party: verdict.outcome for party, verdict in outlook.verdicts.items() if verdict is not None}
         given = {party: outcome for party, outcome in told.items() if isinstance(outcome, Indication)}
-        left = {party: outcome.left + outcome.price for party, outcome in given.items()}
+        left = {party: outcome.left for party, outcome in given.items()}
         price = max((outcome.price for outcome in given.values()), default=plan.rho)
         return Preview(
             sql=self.sql,

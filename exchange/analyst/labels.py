@@ -1,6 +1,7 @@
 """Reading what rows are grouped by: from the tree of a statement to dimensions with all their public labels."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 
@@ -18,6 +19,7 @@ from privacy.expression import (
     Dimension,
     date_code,
     date_label,
+    known,
 )
 from privacy.terms import LIFETIME, UNKNOWN, Bounds, Column, Kind
 
@@ -61,7 +63,7 @@ def dimension(node: Node, reader: Reader, days: Days) -> Dimension:
                 raise Fault(
                     "the label of rows without one is fixed", args[1], fix=f"write '{UNKNOWN}'", instead=f"'{UNKNOWN}'"
                 )
-            return _with_unknown(dimension(inner, reader, days))
+            return with_unknown(dimension(inner, reader, days))
         case Name():
             column = reader.column(node)
             if column.kind is Kind.CATEGORY:
@@ -184,7 +186,15 @@ def _dated(node: Node, part: str, reader: Reader, days: Days) -> ByDate:
     return ByDate(column.name, part, tuple(date_label(part, code) for code in range(codes[0], codes[1] + 1)))
 
 
-def _with_unknown(of: Dimension) -> Dimension:
+def without_unknown(of: Dimension) -> Dimension:
+    """Return a dimension without the label for rows that have no other."""
+    if isinstance(of, ByCase):
+        return replace(of, otherwise=None) if of.otherwise == UNKNOWN else of
+    return replace(of, labels=known(of))
+
+
+def with_unknown(of: Dimension) -> Dimension:
+    """Return a dimension with a label for the rows that have none."""
     match of:
         case ByCategory(column, labels):
             return ByCategory(column, (*labels, UNKNOWN))
@@ -193,7 +203,7 @@ def _with_unknown(of: Dimension) -> Dimension:
         case ByDate(column, part, labels):
             return ByDate(column, part, (*labels, UNKNOWN))
         case ByCase(cases, otherwise):
-            return ByCase(cases, otherwise or UNKNOWN)
+            return ByCase(cases, UNKNOWN if otherwise is None else otherwise)
 
 
 def _label(node: Node) -> str:

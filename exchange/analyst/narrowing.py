@@ -31,18 +31,20 @@ def narrow(question: Question, plan: Plan) -> Question:
     rest = _Rest(question, plan)
     if question.sheet is not None and rest.answers_sheet(question.sheet):
         return replace(question, plan=plan)
-    named = {output.of: output.name for output in question.outputs if output.is_group}
     outputs: list[Output] = []
     for output in question.outputs:
         if output.is_group:
-            held = next((by for by in plan.groups if _same(by, output.of)), None)
+            held = rest.dimension(output.of)
             outputs += [] if held is None else [Output(output.name, held)]
         elif rest.answers(output.of):
             outputs.append(output)
     shown = {output.of for output in outputs}
-    outputs = [Output(default_name(by), by) for by in plan.groups if by not in shown and by not in named] + outputs
-    having = question.having if question.having is not None and rest.answers_all(question.having) else None
-    order = tuple(sorting for sorting in (rest.sorting(one) for one in question.order) if sorting is not None)
+    outputs = [Output(default_name(by), by) for by in plan.groups if by not in shown] + outputs
+    having: Condition | None = None
+    order: tuple[Sorting, ...] = ()
+    if any(not output.is_group for output in outputs):  # what is measured for HAVING alone is then shown instead
+        having = question.having if question.having is not None and rest.answers_all(question.having) else None
+        order = tuple(sorting for sorting in map(rest.sorting, question.order) if sorting is not None)
     found = replace(question, plan=plan, sheet=None, outputs=tuple(outputs), having=having, order=order)
     found = replace(found, outputs=_apart((*outputs, *(Output(default_name(of), of) for of in rest.left(found)))))
     kept = len(order) == len(question.order)
@@ -69,6 +71,13 @@ class _Rest:
     def _kept_counts(self) -> frozenset[str]:
         return counted(asked(self.question), self._planner) & {measure.key for measure in self.plan.measures}
 
+    def dimension(self, of: Dimension | Formula) -> Dimension | None:
+        """What is left of a dimension: itself, or the category with fewer labels."""
+        if of in self.plan.groups:
+            return of  # type: ignore[return-value]  # a dimension, being among them
+        fewer = (by for by in self.plan.groups if isinstance(by, ByCategory) and by not in self.question.plan.groups)
+        return next((by for by in fewer if isinstance(of, ByCategory) and by.column == of.column), None)
+
     def answers(self, of: Dimension | Formula) -> bool:
         held = {measure.key for measure in self.plan.measures}
         return isinstance(of, Aggregate | Operation | Fraction) and all(
@@ -89,7 +98,7 @@ class _Rest:
     def sorting(self, sorting: Sorting) -> Sorting | None:
         if isinstance(sorting.of, Aggregate | Operation | Fraction):
             return sorting if self.answers(sorting.of) else None
-        held = next((by for by in self.plan.groups if _same(by, sorting.of)), None)
+        held = self.dimension(sorting.of)
         return None if held is None else replace(sorting, of=held)
 
     def left(self, narrowed: Question) -> Iterator[Aggregate]:
@@ -150,10 +159,3 @@ def _apart(outputs: Iterable[Output]) -> tuple[Output, ...]:
             name += "_"
         told[name] = replace(output, name=name)
     return tuple(told.values())
-
-
-def _same(by: Dimension, other: object) -> bool:
-    """Whether two dimensions are the same but for labels that were left out."""
-    if by == other:
-        return True
-    return isinstance(by, ByCategory) and isinstance(other, ByCategory) and by.column == other.column

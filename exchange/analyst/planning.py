@@ -113,9 +113,9 @@ class Planner:
         return Sum(term)
 
     def middle(self, term: Term) -> Fraction:
-        """Return the middle of a term's range, rounded down to its decimals, in its unit."""
+        """Return the exact middle of a term's range, in its unit; that of a centred term is 0, whatever its decimals."""
         low, high = extent(term, self.bounds)
-        return Fraction((low + high) // 2, 10 ** decimals(term, self.decimals))
+        return Fraction(low + high, 2 * 10 ** decimals(term, self.decimals))
 
     def _half(self, term: Term) -> Fraction:
         low, high = extent(term, self.bounds)

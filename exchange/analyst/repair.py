@@ -17,6 +17,9 @@ from privacy.terms import UNKNOWN, Kind, Standard
 ROUNDS = 6
 """Refusals of one statement that are mended one after the other at most."""
 
+MOST_READ = 12_000
+"""Characters that are read again at most while a statement is mended, so that a refusal never takes long."""
+
 _WORDS = re.compile(r"\d{4}-\d\d-\d\d|year|quarter|month", re.IGNORECASE)
 
 Understand = Callable[[str], Statement]
@@ -49,16 +52,20 @@ def position(refusal: Refusal) -> int:
     trees = [item.of for item in statement.items] + list(statement.groups) + [one.of for one in statement.order]
     trees += [one for one in (statement.where, statement.having) if one is not None]
     held = [one for tree in trees for one in walk(tree) if any(part is fault.node for part in walk(one))]
-    return max([one.at for one in held], default=0)
+    return max([0, *(one.at for one in held)])
 
 
 def repaired(refusal: Refusal, standard: Standard, understand: Understand) -> str:
     """Return a statement that is answered, as near to the refused one as mending comes."""
+    room = MOST_READ
     for _ in range(ROUNDS):
         if refusal.statement is None:
             break
         following = None
         for text in _candidates(refusal.statement, refusal.fault, standard):
+            room -= len(text)
+            if room < 0:
+                return example(standard)
             try:
                 mended = understand(text)
             except Refusal as again:

@@ -9,7 +9,7 @@ answer, better than both.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -98,7 +98,7 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._held: dict[str, Stored] | None = None
+        self._held: dict[str, Stored] = {}
 
     def keep(self, stored: Stored) -> None:
         """Store an answer durably, under the name of its session."""
@@ -121,7 +121,9 @@ class Shelf:
 
         ``domains`` are the public values of the standard's categories.
         """
-        fitting = [stored for stored in self.newest() if stored.versions == versions]
+        # one plan over one version has one answer, however often it was given: its noise counts once
+        once = {stored.release.plan: stored for stored in self.newest() if stored.versions == versions}
+        fitting = sorted(once.values(), key=lambda stored: (-stored.opened, stored.release.session))
         derived = [
             (stored, places) for stored in fitting if (places := derive(stored.release.plan, plan, domains)) is not None
         ]
@@ -136,9 +138,9 @@ class Shelf:
         return serve(plan, base, places, others)
 
     def _all(self) -> dict[str, Stored]:
-        if self._held is None:
-            self._held = {}
-            for path in sorted(self._folder.glob("*.json")):
+        """Return what is stored, with what was stored elsewhere since."""
+        for path in self._folder.glob("*.json"):
+            if path.stem not in self._held:
                 with suppress(Malformed, OSError, ValueError):  # what cannot be read is asked again
                     self._held[path.stem] = Stored.from_json(json.loads(path.read_text("utf-8")))
         return self._held
@@ -195,27 +197,25 @@ class _Held:
 
     def _adjust(self, measure: str) -> dict[int, Noisy]:
         """Move the base's cells by least squares towards the sums that others tell; those that stay are left out."""
-        sums = self._sums(measure)
-        if not sums:
-            return {}
-        touched = sorted({place for places, _ in sums for place in places})
-        cells = {place: self._cell(measure, place) for place in touched}
-        spread = {place: cells[place].variance for place in touched}
-        members = [frozenset(places) for places, _ in sums]
-        residuals = [told - total(cells[place] for place in places) for places, told in sums]
-        # A D A' + E: what two sums share of the base's noise, and each sum's own
-        matrix = [
-            [
-                sum(spread[place] for place in mine & other) + (sums[row][1].variance if row == column else 0.0)
-                for column, other in enumerate(members)
+        cells: dict[int, Noisy] = {}
+        moves: dict[int, list[Noisy]] = {}
+        for sums in _apart(self._sums(measure)):
+            touched = sorted({place for places, _ in sums for place in places})
+            cells |= {place: self._cell(measure, place) for place in touched}
+            members = [frozenset(places) for places, _ in sums]
+            residuals = [told - total(cells[place] for place in places) for places, told in sums]
+            # A D A' + E: what two sums share of the base's noise, and each sum's own
+            matrix = [
+                [
+                    sum(cells[place].variance for place in mine & other)
+                    + (sums[row][1].variance if mine is other else 0)
+                    for other in members
+                ]
+                for row, mine in enumerate(members)
             ]
-            for row, mine in enumerate(members)
-        ]
-        weights = _solve(matrix, residuals)
-        moves: dict[int, list[Noisy]] = {place: [cells[place]] for place in touched}
-        for (places, _), weight in zip(sums, weights, strict=True):
-            for place in places:
-                moves[place].append(weight * spread[place])
+            for (places, _), weight in zip(sums, _solve(matrix, residuals), strict=True):
+                for place in places:
+                    moves.setdefault(place, [cells[place]]).append(weight * cells[place].variance)
         return {place: total(parts) for place, parts in moves.items()}
 
     def _sums(self, measure: str) -> list[tuple[tuple[int, ...], Noisy]]:
@@ -232,7 +232,34 @@ class _Held:
                     value = Fraction(release.totals[place]) / scale
                     sums.append((derived[place], Noisy.cell(number + place, value, deviation)))
             number += release.plan.cells_count
-        return [(places, told) for places, told in sums if places]
+        return _merged((places, told) for places, told in sums if places)
+
+
+def _merged(sums: Iterable[tuple[tuple[int, ...], Noisy]]) -> list[tuple[tuple[int, ...], Noisy]]:
+    """Bring what was told several times of the same cells to one value each, weighted by how exact they are."""
+    told: dict[tuple[int, ...], list[Noisy]] = {}
+    for places, value in sums:
+        told.setdefault(places, []).append(value)
+    return [
+        (places, total(value * (1 / value.variance) for value in values) / sum(1 / value.variance for value in values))
+        for places, values in told.items()
+    ]
+
+
+def _apart(sums: Sequence[tuple[tuple[int, ...], Noisy]]) -> Iterator[list[tuple[tuple[int, ...], Noisy]]]:
+    """Yield sums in sets that have no cell in common: each set is a system of its own."""
+    waiting = list(sums)
+    while waiting:
+        found = [waiting.pop()]
+        cells = set(found[0][0])
+        grown = True
+        while grown:
+            joined = [item for item in waiting if not cells.isdisjoint(item[0])]
+            waiting = [item for item in waiting if cells.isdisjoint(item[0])]
+            cells.update(place for places, _ in joined for place in places)
+            found += joined
+            grown = bool(joined)
+        yield found
 
 
 def _span(plan: Plan, measure: str) -> range:

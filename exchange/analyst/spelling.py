@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from exchange.analyst.constants import clipped_name, spell_units
+from exchange.analyst.constants import EPOCH, clipped_name, spell_units
 from exchange.analyst.labels import PARTS, TRUNCATED, period
-from exchange.analyst.polynomial import of_term, spell_number
+from exchange.analyst.polynomial import Polynomial, Product, of_term, spell_number
 from exchange.analyst.question import (
     Aggregate,
     Comparison,
@@ -42,16 +42,20 @@ from privacy.expression import (
     Times,
     Value,
     decimals,
-    known,
     quoted,
 )
 from privacy.plan import Plan
-from privacy.terms import UNKNOWN, Standard
+from privacy.terms import UNKNOWN, Kind, Standard
 
 
 def spell(question: Question, standard: Standard) -> str:
     """Return a statement that asks this question over its standard."""
     return _Speller(standard, question.plan).statement(question)
+
+
+def spell_term(question: Question, term: Term) -> str:
+    """Return a term of a question as it is written."""
+    return _Speller(question.standard, question.plan).number(term)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,10 @@ class _Speller:
             shown = [self._sheet(question.sheet)]
         parts = [f"SELECT {', '.join(shown)} FROM {quoted_name(self.standard.name)}"]  # noqa: S608  shown, run by nobody
         dimensions = question.sheet.dimensions if question.sheet is not None else question.plan.groups
-        where = [self._operand(test) for test in (*question.plan.where, *self._restrictions(dimensions))]
+        where = [
+            self._operand(test)
+            for test in (*question.plan.where, *self._restrictions(dimensions, grouped=question.sheet is None))
+        ]
         parts += [f"WHERE {' AND '.join(where)}"] if where else []
         if question.plan.groups and question.sheet is None:
             parts.append(f"GROUP BY {', '.join(self.dimension(by) for by in question.plan.groups)}")
@@ -98,7 +105,7 @@ class _Speller:
         return f"({self.formula(of)})" if isinstance(of, Operation) else self.formula(of)
 
     def _called(self, of: Aggregate) -> str:
-        listed = ", ".join(map(self.term, of.terms))
+        listed = ", ".join(map(self.number, of.terms))
         match of.name:
             case "ROWS":
                 return "COUNT(*)"
@@ -118,7 +125,7 @@ class _Speller:
     def _sheet(self, sheet: Sheet) -> str:
         if sheet.terms:
             told = [spell_number(sheet.ridge)] if sheet.name == "ridge_regression" else []
-            return f"{sheet.name}({', '.join([*told, *map(self.term, sheet.terms)])})"
+            return f"{sheet.name}({', '.join([*told, *map(self.number, sheet.terms)])})"
         one, other = (self.dimension(by) for by in sheet.dimensions)
         label = sheet.dimensions[1]
         if isinstance(label, ByCase) and [told for _, told in label.cases] == ["false", "true"]:
@@ -145,7 +152,8 @@ class _Speller:
         match by:
             case ByCase(cases, otherwise):
                 told = " ".join(f"WHEN {self.test(test)} THEN {quoted(label)}" for test, label in cases)
-                return f"CASE {told}{'' if otherwise is None else f' ELSE {quoted(otherwise)}'} END"
+                ending = "" if otherwise in (None, UNKNOWN) else f" ELSE {quoted(str(otherwise))}"
+                return f"CASE {told}{ending} END"
             case ByCategory(column):
                 told = quoted_name(column)
             case ByBand():
@@ -155,7 +163,7 @@ class _Speller:
             case ByDate(column, part):
                 name = next(name for name, held in PARTS.items() if held == part)
                 told = f"{name}({self._column(column)})"
-        return f"COALESCE({told}, '{UNKNOWN}')" if UNKNOWN in by.labels else told
+        return told
 
     def _banded(self, name: str, band: ByBand) -> str:
         column = self.standard.column(band.column)
@@ -165,26 +173,43 @@ class _Speller:
         wide = spell_number(Fraction(step, 10**column.decimals))
         return f"{name}({self._column(band.column)}, {spell_units(column, low)}, {spell_units(column, high)}, {wide})"
 
-    def _restrictions(self, dimensions: Iterable[Dimension]) -> Iterator[Test]:
-        """Tests that leave each dimension the labels that it has, where they are not all that the standard knows."""
-        listed = list(dimensions)
+    def _spans(self, by: ByBand) -> bool:
+        """Whether bands hold every value that the plan lets a column have."""
+        held = self.plan.clipped[by.column]
+        return by.edges[0] <= held.lower and held.upper <= by.edges[-1]
+
+    def _restrictions(self, dimensions: Iterable[Dimension], *, grouped: bool) -> Iterator[Test]:
+        """Tests that leave each dimension the labels that it has, where they are not all that the standard knows.
+
+        Where it is ``grouped`` by, a dimension has a label for rows without one unless a test leaves them out.
+        """
+        listed = [by for by in dimensions if UNKNOWN not in by.labels and not isinstance(by, ByCase)]
         for by in listed:
-            whole = isinstance(by, ByCategory) and set(by.labels) >= set(self.standard.column(by.column).domain)
-            if isinstance(by, ByCategory) and not whole:
+            of_column = any(_of(test, by.column) for test in self.plan.where)
+            if isinstance(by, ByCategory) and set(by.labels) < set(self.standard.column(by.column).domain):
                 yield OneOf(by.column, by.labels)
+            elif isinstance(by, ByBand) and grouped and not self._spans(by):
+                yield Between(Value(by.column), by.edges[0], by.edges[-1])
+            elif grouped and not isinstance(by, ByDate) and not of_column:
+                yield Not(Missing(by.column))
         for column in dict.fromkeys(by.column for by in listed if isinstance(by, ByDate)):
-            spans = [
-                (period(by.part, known(by)[0])[0], period(by.part, known(by)[-1])[1])
-                for by in listed
-                if isinstance(by, ByDate) and by.column == column and by.part.startswith("year")
-            ]
-            held = self.plan.clipped[column]
-            first, last = (
-                max((low for low, _ in spans), default=held.lower),
-                min((high for _, high in spans), default=held.upper),
-            )
-            if (first > held.lower or last < held.upper) and not any(_of(test, column) for test in self.plan.where):
-                yield Between(Value(column), first if first > held.lower else None, last if last < held.upper else None)
+            if not any(_of(test, column) for test in self.plan.where):
+                yield from self._days(column, [by for by in listed if isinstance(by, ByDate)], grouped=grouped)
+
+    def _days(self, column: str, listed: Iterable[ByDate], *, grouped: bool) -> Iterator[Test]:
+        """The test that leaves a date column the days of its labels."""
+        spans = [
+            (period(by.part, by.labels[0])[0], period(by.part, by.labels[-1])[1])
+            for by in listed
+            if by.column == column and by.part.startswith("year")
+        ]
+        held = self.plan.clipped[column]
+        first = max((low for low, _ in spans), default=held.lower)
+        last = min((high for _, high in spans), default=held.upper)
+        if first > held.lower or last < held.upper:
+            yield Between(Value(column), first if first > held.lower else None, last if last < held.upper else None)
+        elif grouped:
+            yield Not(Missing(column))
 
     # -- tests and terms -------------------------------------------------------------------------------------------
 
@@ -236,36 +261,39 @@ class _Speller:
                 return self._column(column)
             case Constant(units, places):
                 return spell_number(Fraction(units, 10**places))
-            case Added(terms):
-                return self._sum(terms)
-            case Times(left, right):
-                return f"{self._product(left)} * {self._factor(right)}"
+            case Added() | Times():
+                return self._sum(of_term(term))
             case Choice(cases, otherwise):
-                told = " ".join(f"WHEN {self.test(test)} THEN {self.term(branch)}" for test, branch in cases)
-                return f"CASE {told}{'' if otherwise is None else f' ELSE {self.term(otherwise)}'} END"
+                told = " ".join(f"WHEN {self.test(test)} THEN {self.number(branch)}" for test, branch in cases)
+                return f"CASE {told}{'' if otherwise is None else f' ELSE {self.number(otherwise)}'} END"
 
-    def _sum(self, terms: Iterable[Term]) -> str:
-        """A sum as people write it: what is taken off comes last, behind its sign."""
-        signed = [(of_term(term), self._factor(term)) for term in terms]
-        told = ""
-        for taken in (False, True):
-            for one, text in signed:
-                ((product, weight),) = one.parts
-                if (weight < 0) != taken:
-                    continue
-                if taken:
-                    units = spell_number(-weight) if not product or weight != -1 else ""
-                    told += f" - {' * '.join(filter(None, (units, *map(self._factor, product))))}"
-                else:
-                    told += f" + {text}" if told else text
-        return told.strip()
+    def number(self, term: Term) -> str:
+        """A term that is a number: dates in it are counted from 1970-01-01."""
+        dates = {column.name for column in self.standard.columns if column.kind is Kind.DATE}
+        alone = [(product, weight) for product, weight in of_term(term).parts if len(product) == 1]
+        days = sum(weight for (factor,), weight in alone if isinstance(factor, Value) and factor.column in dates)
+        told = self.term(term)
+        return told if not days else f"{told} - {'' if days == 1 else f'({spell_number(days)}) * '}DATE '{EPOCH}'"
 
-    def _product(self, term: Term) -> str:
-        return self.term(term) if isinstance(term, Times) else self._factor(term)
+    def _sum(self, of: Polynomial) -> str:
+        """A sum of products as people write it: what is taken off comes last, behind its sign."""
+        added = [self._product(product, weight) for product, weight in of.parts if weight >= 0]
+        taken = [self._product(product, -weight) for product, weight in of.parts if weight < 0]
+        return "".join([" + ".join(added), *(f" - {one}" for one in taken)]).strip()
+
+    def _product(self, product: Product, weight: Fraction) -> str:
+        factors = [self._factor(product[0])] if len(product) == 1 else [self._times(one) for one in product]
+        return " * ".join(factors if weight == 1 and product else [spell_number(weight), *factors])
 
     def _factor(self, term: Term) -> str:
         loose = isinstance(term, Added | Times) or (isinstance(term, Constant) and term.units < 0)
         return f"({self.term(term)})" if loose else self.term(term)
+
+    def _times(self, term: Term) -> str:
+        """A factor of a product, which is a number whatever it is made of."""
+        told = self.number(term)
+        plain = told == self.term(term) and not isinstance(term, Added | Times)
+        return told if plain and not told.startswith("-") else f"({told})"
 
     def _column(self, name: str) -> str:
         column, bounds = self.standard.column(name), self.plan.clipped.get(name)

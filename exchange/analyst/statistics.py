@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from math import exp, fsum, inf, log, sqrt
-from operator import add, mul
+from operator import add, mul, truediv
 
 from exchange.analyst.noisy import (
     DRAWS,
@@ -36,6 +36,7 @@ from exchange.analyst.noisy import (
 from exchange.analyst.noisy import total as sum_of
 
 _FEW = "few rows beside the noise: the error is larger than shown"
+_LITTLE = "little spread beside the noise: the error is larger than shown"
 _BEYOND = "noise carried it beyond its limit: shown there"
 _BUDGET = "ask with a larger budget, of more rows or for fewer groups"
 
@@ -104,7 +105,7 @@ def correlation(
     figure = ratio(_spread(count, total_x, total_y, products), (x * y).sqrt(), level=level)
     figure = figure.within(-1.0, 1.0, caution=_BEYOND)
     shaky = figure.value is not None and not (steady(count) and steady(x) and steady(y))
-    return figure.cautioned("little spread beside the noise: the error is larger than shown" if shaky else "")
+    return figure.cautioned(_LITTLE if shaky else "")
 
 
 def _spread(count: Noisy, total_x: Noisy, total_y: Noisy, products: Noisy) -> Noisy:
@@ -373,6 +374,8 @@ def _comparison(
     if not all(map(steady, rows)):
         return Comparison(parts, Figure.missing("one of the two does not stand out from noise"), (), tuple(labels))
     clear = [steady(p) and steady(q) for p, q in zip(first, second, strict=True)]
+    if not any(clear):
+        return Comparison(parts, Figure.missing("no group stands out from noise"), (), tuple(labels))
     few = tuple(label for label, stands in zip(labels, clear, strict=True) if not stands)
     kept = [(p, q) for p, q, stands in zip(first, second, clear, strict=True) if stands]
     rest = (
@@ -383,8 +386,6 @@ def _comparison(
     if together:
         kept, rest = [*kept, rest], (Noisy.constant(0), Noisy.constant(0))
     pooled, left_out = (few, ()) if together else ((), few)
-    if not kept:
-        return Comparison(parts, Figure.missing("no group stands out from noise"), pooled, left_out)
     # a group close to the limit may be in because its noise made it larger: the price is half the miss
     close = any(float(one.value) < (STEADY + 4) * one.deviation for pair in kept for one in pair)
     whole = _jeffreys([*kept, rest], level=(1 + level) / 2 if close else level, seed=seed, draws=draws)
@@ -442,13 +443,10 @@ def _jeffreys(groups: Sequence[tuple[Noisy, Noisy]], *, level: float, seed: str,
     rows = sum(observed[:size]), sum(observed[size:])
 
     def statistic(counts: Sequence[float]) -> float:
-        here, there = sum(counts[:size]), sum(counts[size:])
-        added = 0.0
-        for index in range(size - 1):
-            p = max(counts[index], floors[index]) / here
-            q = max(counts[size + index], floors[size + index]) / there
-            added += (p - q) * log(p / q)
-        return added
+        above = list(map(max, counts, floors))
+        here, there = sum(above[:size]), sum(above[size:])
+        pairs = zip(above[: size - 1], above[size:-1], strict=True)
+        return sum([(p / here - q / there) * log(p * there / (q * here)) for p, q in pairs])
 
     middles = [sqrt(p / rows[0] * q / rows[1]) for p, q in zip(observed[: size - 1], observed[size:-1], strict=True)]
     halves = [
@@ -514,8 +512,11 @@ def crosstab(table: Sequence[Sequence[Noisy]], *, seed: str, level: float = 0.95
         return Contingency(shown, None, freedom, nothing, p_value)
 
     def statistic(counts: Sequence[float]) -> float:
-        fitted = _independent(counts, width)
-        return sum((c - e) ** 2 / e for c, e in zip(counts, fitted, strict=True)) / (sum(counts) * least)
+        """Chi-square over rows and shorter side, as sum n_ij² / (n_i. n_.j) - 1, which takes the fewest steps."""
+        across = [sum(counts[start : start + width]) for start in range(0, len(counts), width)]
+        down = [sum(counts[start::width]) for start in range(width)]
+        products = [one * other for one in across for other in down]
+        return (fsum(map(truediv, map(mul, counts, counts), products)) - 1) / least
 
     def path(distance: float) -> list[float]:
         return [e + distance * (c - e) for c, e in zip(observed, expected, strict=True)]
@@ -538,8 +539,11 @@ def _p_value(cells: Sequence[Noisy], width: int, *, seed: str, draws: int) -> fl
     noises = [cell.variance for cell in cells]
 
     def far(counts: Sequence[float]) -> float:
-        weighed = zip(counts, _independent(counts, width), noises, strict=True)
-        return sum((c - e) ** 2 / (max(e, 0.0) + noise) for c, e, noise in weighed if max(e, 0.0) + noise > 0)
+        weights = [
+            (max(e, 0.0) + noise, c - e)
+            for c, e, noise in zip(counts, _independent(counts, width), noises, strict=False)
+        ]
+        return sum([gap * gap / weight for weight, gap in weights if weight])
 
     observed = [float(cell.value) for cell in cells]
     fitted = [max(e, 0.0) for e in _independent(observed, width)]
@@ -652,7 +656,7 @@ def regression(
         Noisy(slope, sum_of(gap * weight for gap, weight in zip(gaps, row, strict=True)).parts)
         for slope, row in zip(plain, inverse, strict=True)
     ]
-    caution = "" if noise_share * STEADY <= 1 else "little spread beside the noise: the error is larger than shown"
+    caution = "" if noise_share * STEADY <= 1 else _LITTLE
     told = [Figure.around(one, level=level, caution=caution) for one in _in_units(moments, slopes)]
     errors = _sampling_errors(moments, spread, plain, inverse)
     fits = [Coefficient(*row) for row in zip(("", *moments.names[:-1]), told, errors, strict=True)]
@@ -726,8 +730,10 @@ def _r_squared(moments: Moments, ridge: float, *, level: float, redraws: Redraws
         root = _cholesky(spread)
         if root is None or response <= 0:
             return 1.0
-        slopes = _solved(root, cross)
-        return (_dot(slopes, cross) + ridge * count * _dot(slopes, slopes)) / response
+        # explained is 2 b'c - b'Sb = b'c + ridge b'b for b = A^-1 c, and b'c the square of the half-solved c
+        half = _half_solved(root, cross)
+        slopes = _solved(root, cross) if ridge else ()
+        return (_dot(half, half) + ridge * count * _dot(slopes, slopes)) / response
 
     def path(distance: float) -> list[float]:
         """The moments with so many times the observed covariance of the response with every other column."""
@@ -737,7 +743,9 @@ def _r_squared(moments: Moments, ridge: float, *, level: float, redraws: Redraws
             moved[i - size] = apart + distance * (observed[i - size] - apart)
         return moved
 
-    return divergence(statistic, path, redraws, level=level).within(0.0, 1.0)
+    clear = own >= STEADY * moments.cells[-1].deviation
+    figure = divergence(statistic, path, redraws, level=level).within(0.0, 1.0)
+    return figure.cautioned("" if clear else _LITTLE)
 
 
 def _noise_share(normal: Sequence[Sequence[Noisy]], inverse: Sequence[Sequence[float]]) -> float:
@@ -793,11 +801,17 @@ def _cholesky(lower: Sequence[Sequence[float]]) -> list[list[float]] | None:
     return root
 
 
+def _half_solved(root: Sequence[Sequence[float]], right: Sequence[float]) -> list[float]:
+    """Solution of root x = right for a lower triangular root."""
+    solved: list[float] = []
+    for row, one in zip(root, right, strict=True):
+        solved.append((one - _dot(row[:-1], solved)) / row[-1])
+    return solved
+
+
 def _solved(root: Sequence[Sequence[float]], right: Sequence[float]) -> list[float]:
     """Solution of a system of equations by the lower triangular root of its matrix."""
-    forward: list[float] = []
-    for row, one in zip(root, right, strict=True):
-        forward.append((one - _dot(row[:-1], forward)) / row[-1])
+    forward = _half_solved(root, right)
     back = [0.0] * len(root)
     for i in range(len(root) - 1, -1, -1):
         back[i] = (forward[i] - sum(root[k][i] * back[k] for k in range(i + 1, len(root)))) / root[i][i]

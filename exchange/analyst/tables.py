@@ -15,6 +15,7 @@ from exchange.analyst.question import Aggregate, Output, Question, Sorting, defa
 from exchange.analyst.result import Cell, Table
 from privacy.expression import ByBand, ByCase, ByCategory, ByDate, Dimension, tested
 from privacy.plan import CountKnown, CountPresent, CountRows, CountUnits, Plan
+from privacy.terms import UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +34,24 @@ class Row:
 class Rows:
     """An answer: the rows ``shown``, in order; the groups too ``small`` to show figures of; how many others were left out.
 
+    Those of them of rows without a label are ``nameless``: most data has none, so they are told in a note, not in rows.
     ``unmet`` groups do not meet HAVING, ``cut`` lie beyond LIMIT and OFFSET.
     """
 
     shown: tuple[Row, ...]
     small: tuple[Row, ...] = ()
+    nameless: tuple[Row, ...] = ()
     unmet: int = 0
     cut: int = 0
 
 
 def figures(question: Question, cells: Cells) -> dict[str, list[Figure]]:
-    """Return the figures of every group, by output name, in the order of the public labels; a histogram's band by band."""
+    """Return the figures of every group, by output name, in the order of the public labels; a histogram's band by band.
+
+    A table function has none.
+    """
+    if question.sheet is not None:
+        return {}
     reckoning = Reckoning(question, cells)
     found: dict[str, list[Figure]] = {output.name: [] for output in question.shown}
     for _, group in _groups(question):
@@ -61,11 +69,13 @@ def rows(question: Question, cells: Cells, *, min_group: int) -> Rows:
     reckoning = Reckoning(question, cells)
     kept: list[tuple[Group, Row]] = []
     small: list[Row] = []
+    nameless: list[Row] = []
     unmet = 0
     for labels, group in _groups(question):
         if question.plan.groups and _least(question.plan, cells, group) < min_group:
             nothing: dict[str, Figure | None] = dict.fromkeys(columns(question))
-            small.append(Row(labels, nothing, f"fewer than {min_group}"))
+            listed = nameless if UNKNOWN in labels else small
+            listed.append(Row(labels, nothing, f"fewer than {min_group}"))
         elif question.having is not None and reckoning.holds(question.having, group) is not True:
             unmet += 1
         else:
@@ -76,7 +86,7 @@ def rows(question: Question, cells: Cells, *, min_group: int) -> Rows:
         kept = _ordered(kept, sorting, question, reckoning)
     ended = None if question.limit is None else question.offset + question.limit
     shown = tuple(row for _, row in kept[question.offset : ended])
-    return Rows(shown, tuple(small), unmet, len(kept) - len(shown))
+    return Rows(shown, tuple(small), tuple(nameless), unmet, len(kept) - len(shown))
 
 
 def columns(question: Question) -> tuple[str, ...]:
@@ -107,6 +117,8 @@ def _notes(found: Rows) -> Iterator[str]:
 
     if found.small:
         yield f"{groups(len(found.small))} without figures: {found.small[0].caution}"
+    if found.nameless:
+        yield f"{groups(len(found.nameless))} of rows without a label: {found.nameless[0].caution}"
     if found.unmet:
         yield f"{groups(found.unmet)} left out by HAVING"
     if found.cut:

@@ -70,6 +70,9 @@ def foreign(node: Node) -> Fault | None:
         case Call(_, "COALESCE" | "IFNULL" | "NVL", (Name() as column, other)):
             told = f"CASE WHEN {show(column)} IS NOT NULL THEN {show(column)} ELSE {show(other)} END"
             return Fault("COALESCE is written as CASE", node, fix="say what to take where it is NULL", instead=told)
+        case Call(_, "COALESCE" | "IFNULL" | "NVL" | "NULLIF", (one, *_)):
+            fix = "a sum over no rows is 0, and a division by 0 has no value"
+            return Fault("this is not needed", node, fix=fix, instead=show(one))
         case Call(_, "GREATEST" | "LEAST", (Name() as column, Number() as bound)):
             return Fault(
                 "GREATEST and LEAST are written as CASE, or as CLIP for both ends",
