@@ -872,7 +872,7 @@ class Exchange:
         except PrivacyError as error:
             raise problems.error(json.loads(json.dumps(problems.document(error)))) from None
 
-    def honest(self, caller, path, value):  # noqa: PLR0911  one path after the other
+    def honest(self, caller, path, value):
         store, now = self.store, self.world.now
         parts = path.split("/")[2:]
         match parts:
@@ -916,7 +916,7 @@ class Villain:
             return True
         return False
 
-    def handle(self, caller, path, value):  # noqa: PLR0911  one path after the other
+    def handle(self, caller, path, value):
         world, dice, exchange = self.world, self.world.dice, self.world.exchange
         parts = path.split("/")[2:]
         if parts == ["poll"]:

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ from exchange.protocol.messages import (
 )
 from exchange.standards import shipped
 from privacy.errors import Exhausted, Malformed, Mismatch, PrivacyError
-from privacy.plan import CountPresent, Plan
+from privacy.plan import CountKnown
 from privacy.terms import NANO
 from tests.asked import open_desk, put
 
@@ -320,8 +321,8 @@ def test_a_plan_without_this_institution_is_declined(settled, hub):
 
 def test_a_plan_of_very_many_offences_is_declined_and_ends_no_node(settled):
     plan = plan_of()
-    columns = tuple(CountPresent(f"a_column_that_nobody_has_{number:03}") for number in range(60))
-    wide = Plan.from_json(plan.to_json() | {"measures": [{"count": column.column} for column in columns]})
+    columns = tuple(CountKnown(f"a_column_that_nobody_has_{number:03}") for number in range(60))
+    wide = replace(plan, measures=columns, prices=(), bounds=())
     line = Direct(settled[1])
     agent = Agent(settled[2]["bank-a"], line, seconds=lambda: NOW)
     assert agent.perform({"task": "preview", "ask": preview(settled, plan=wide).to_json()})
