@@ -116,17 +116,17 @@ def find(name: str) -> Method:
     return found
 
 
-def evaluate(name: str, inputs: Any) -> dict[str, Any]:
+def evaluate(name: str, inputs: Any, *, floats: bool = True) -> dict[str, Any]:
     """Compute one method. ``inputs``: an object of plain values; numbers are ``int``, ``Decimal`` or ``float``.
 
-    A ``float`` counts as the decimal of its shortest spelling. Numbers come back as ``Decimal`` of up to 34 significant
+    A ``float`` counts as the decimal of its shortest spelling, or is refused if ``floats`` is false. Numbers come back as ``Decimal`` of up to 34 significant
     digits, integers as ``int``, keys in the contract's order.
 
     Raises:
         BadInput: naming the key that is unknown, missing, of the wrong type or out of range; never repeating its value.
     """
     method = find(name)
-    return method.outputs_of(method.figures(method.read(inputs)))
+    return method.outputs_of(method.figures(method.read(inputs, floats=floats)))
 
 
 def warnings(name: str, inputs: Any) -> tuple[Remark, ...]:

@@ -6,11 +6,12 @@ input. A ``Fraction`` is refused: a number of the contract is a decimal. Nothing
 Read numbers are ``Fraction``, integers ``int``, lists tuples. No message repeats a foreign value.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
+from itertools import islice
 from typing import Any, Protocol
 
 from valuation.errors import MissingKey, OutOfRange, UnknownKey, WrongType
@@ -250,7 +251,7 @@ class Document:
         """Return the document; numbers are plain ``int`` afterwards."""
         if not isinstance(value, Mapping):
             raise WrongType(path, "an object")
-        return {_document_key(name, path): _document(item, named(path, name), 1) for name, item in value.items()}
+        return {_document_key(name, path): _document(item, named(path, name)) for name, item in value.items()}
 
     @property
     def words(self) -> str:
@@ -264,9 +265,7 @@ def _document_key(name: Any, path: str) -> str:
     return name
 
 
-def _document(value: Any, path: str, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise OutOfRange(path, f"documents of at most {MAX_DEPTH} levels")
+def _document(value: Any, path: str) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -276,11 +275,9 @@ def _document(value: Any, path: str, depth: int) -> Any:
     if isinstance(value, int):
         return exact_number(value, path).numerator
     if isinstance(value, Mapping):
-        return {
-            _document_key(name, path): _document(item, named(path, name), depth + 1) for name, item in value.items()
-        }
+        return {_document_key(name, path): _document(item, named(path, name)) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_document(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+        return [_document(item, f"{path}[{index}]") for index, item in enumerate(value)]
     raise WrongType(path, "a string, integer, boolean, null, list or object (write other numbers as decimal text)")
 
 
@@ -314,21 +311,42 @@ def exact_number(value: Any, path: str) -> Fraction:
 
 
 def weigh(inputs: Any) -> None:
-    """Refuse a request of more than 250,000 values before anything in it is read.
+    """Refuse a request of more than 250,000 values or 64 levels before anything in it is read.
 
     Raises:
         OutOfRange: naming ``inputs``.
     """
-    count, waiting = 0, [inputs]
-    while waiting:
-        value = waiting.pop()
-        count += 1
-        if isinstance(value, Mapping):
-            waiting.extend(value.values())
-        elif isinstance(value, list | tuple):
-            waiting.extend(value)
-        if count + len(waiting) > MAX_NODES:
+    count, level = 0, [inputs]
+    for _ in range(MAX_DEPTH + 1):
+        count += len(level)
+        if count > MAX_NODES:
             raise OutOfRange("inputs", f"requests of at most {MAX_NODES} values")
+        # lazily, so that a list repeated in itself a thousand times over is not laid out first
+        below = (item for value in level if isinstance(value, Mapping | list | tuple) for item in _children(value))
+        level = list(islice(below, MAX_NODES + 1))
+        if not level:
+            return
+    raise OutOfRange("inputs", f"requests of at most {MAX_DEPTH} levels")
+
+
+def _children(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, Mapping) else value
+
+
+def refuse_floats(value: Any, path: str = "") -> None:
+    """Refuse binary floats anywhere: for callers whose numbers were never one.
+
+    Raises:
+        WrongType: naming the key.
+    """
+    if isinstance(value, float):
+        raise WrongType(path or "inputs", "an exact number (parse JSON with parse_float=Decimal)")
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            refuse_floats(item, named(path, name))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            refuse_floats(item, f"{path}[{index}]")
 
 
 @dataclass(frozen=True, slots=True)

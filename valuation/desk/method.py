@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from valuation import exact
-from valuation.desk.contract import Field, Group, ListOf, Number, rows, unusual, weigh
+from valuation.desk.contract import Field, Group, ListOf, Number, refuse_floats, rows, unusual, weigh
 from valuation.errors import BadInput, OutOfRange
 
 Given = Mapping[str, Any]
@@ -71,13 +71,15 @@ class Method:
     compute: Callable[[Given], Figures]
     flags: Flags
 
-    def read(self, inputs: Any) -> dict[str, Any]:
-        """Read the inputs exactly.
+    def read(self, inputs: Any, *, floats: bool = True) -> dict[str, Any]:
+        """Read the inputs exactly; binary floats count as their shortest spelling, or are refused.
 
         Raises:
             BadInput: naming the key.
         """
         weigh(inputs)
+        if not floats:
+            refuse_floats(inputs)
         return Group(self.inputs).read(inputs, "")
 
     def figures(self, given: Given) -> Figures:
