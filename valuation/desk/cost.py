@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from valuation.desk.contract import Field, Number, ObjectOf, Text
+from valuation.desk.contract import Field, Number, ObjectOf, Text, named
 from valuation.desk.method import Figures, Given, Output, field, method, table
 from valuation.desk.reals import power, rounded, total
 from valuation.errors import MissingKey, OutOfRange, WrongType
@@ -65,7 +65,7 @@ def cost_cas2023(given: Given) -> Figures:
     for name in index:
         digits = name.removeprefix("-")
         if not (digits.isascii() and digits.isdigit() and len(name) <= 9 and name == str(int(name))):
-            raise WrongType(f"price_index.{name[:60]}", "a year as text")
+            raise WrongType(named("price_index", name), "a year as text")
     base = given["base_year"]
     if base not in index:
         raise MissingKey(f"price_index.{base}" if base.isdigit() and len(base) <= 9 else "price_index (base_year)")

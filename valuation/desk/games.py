@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil, comb, factorial
 
-from valuation.desk.contract import Field, Number, ObjectOf, Text
+from valuation.desk.contract import Field, Number, ObjectOf, Text, named
 from valuation.desk.method import Figures, Given, Output, field, method
 from valuation.desk.reals import exp_less_1, total
 from valuation.errors import MissingKey, OutOfRange, UnknownKey, WrongType
@@ -48,7 +48,7 @@ def _listed(worths: dict[str, Fraction], players: int) -> list[Fraction]:
     known = set(keys)
     for key in worths:
         if key not in known:
-            raise UnknownKey(f"v.{key[:20]}")
+            raise UnknownKey(named("v", key))
     for key in keys:
         if key not in worths:
             raise MissingKey(f"v.{key}")

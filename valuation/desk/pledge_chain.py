@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from valuation.desk.contract import Field, ListOf, Number, ObjectOf
+from valuation.desk.contract import Field, ListOf, Number, ObjectOf, named
 from valuation.desk.credit import LIQUIDATION, PD_RANGE, RATE_RANGE, USUAL_LIQUIDATION, USUAL_PD, least_rate, proceeds
 from valuation.desk.decay import Stream, stream_value
 from valuation.desk.method import Figures, Given, Output, field, method, series
@@ -159,12 +159,12 @@ def _quality(given: Given) -> tuple[Fraction, Fraction]:
     pairs, weights = given["ratios"], given["weights"]
     for metric in pairs:
         if metric not in METRICS:
-            raise UnknownKey(f"ratios.{metric[:40]}")
+            raise UnknownKey(named("ratios", metric))
         if metric not in weights:
             raise MissingKey(f"weights.{metric}")
     for metric in weights:
         if metric not in METRICS:
-            raise UnknownKey(f"weights.{metric[:40]}")
+            raise UnknownKey(named("weights", metric))
         if metric not in pairs:
             raise MissingKey(f"ratios.{metric}")
     for metric, (over, under) in pairs.items():

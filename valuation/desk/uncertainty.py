@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from fractions import Fraction
 
-from valuation.desk.contract import Field, Group, ListOf, Number, ObjectOf
+from valuation.desk.contract import Field, Group, ListOf, Number, ObjectOf, named
 from valuation.desk.decay import HALF_LIFE, USUAL_HALF_LIFE, Stream, stream_value
 from valuation.desk.method import Figures, Given, Output, Remark, field, method, series
 from valuation.desk.reals import below, exp, exp_less_1, quantile, root, root_of_two_pi, rounded, total
@@ -52,7 +52,7 @@ def tornado(given: Given) -> Figures:
     rows = []
     for name, shocks in given["shocks"].items():
         if name not in Stream._fields:
-            raise UnknownKey(f"shocks.{name[:40]}")
+            raise UnknownKey(named("shocks", name))
         start = getattr(base, name)
         try:
             low, high = (stream_value(base._replace(**{name: start * (1 + shock)})) for shock in shocks)
