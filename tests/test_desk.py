@@ -237,6 +237,18 @@ def test_extremes_keep_their_digits(name, changes, key, wanted):
         assert abs(Decimal(got) - Decimal(wanted)) <= max(abs(Decimal(wanted)) * Decimal("1e-9"), Decimal("1e-40"))
 
 
+def test_the_largest_games_have_ten_players():
+    worths = {
+        "".join(str(p) for p in range(10) if mask >> p & 1) or "empty": mask.bit_count() ** 2 for mask in range(1 << 10)
+    }
+    game = {"game": "square", "n": 10, "definition": "v(S) = |S|^2", "v": worths}
+    got = desk.evaluate("semivalues", game)
+    assert got["shapley"] == got["banzhaf"] == [10] * 10  # all alike: a tenth of 100; mean of 2s + 1 over s of mean 4.5
+    assert got["leave_one_out"] == [19] * 10
+    # convex: the even split leaves nobody less than his due; a coalition of 9 lacks 81 - 90 = -9, of 1 1 - 10 = -9
+    assert desk.evaluate("least_core", game)["subsidy_e"] == -9
+
+
 # --- what it says about itself -----------------------------------------------------------------------------------------
 
 

@@ -169,17 +169,18 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True)
 class ObjectOf:
-    """An object with names that are data; if ``names`` is given, with all of these and no other."""
+    """An object of at most ``most`` entries with names that are data; if ``names`` is given, with all of these and no other."""
 
     value: Shape
     names: tuple[str, ...] = ()
+    most: int = MAX_LIST
 
     def read(self, value: Any, path: str) -> dict[str, Any]:
         """Read each value under its name, in the order given."""
         if not isinstance(value, Mapping):
             raise WrongType(path, "an object")
-        if len(value) > MAX_LIST and not self.names:
-            raise OutOfRange(path, f"objects of at most {MAX_LIST} entries")
+        if len(value) > self.most:
+            raise OutOfRange(path, f"objects of at most {self.most} entries")
         for name in value:
             if not isinstance(name, str) or not 0 < len(name) <= MAX_TEXT:
                 raise WrongType(path, f"an object with names of 1 to {MAX_TEXT} characters")

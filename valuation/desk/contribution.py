@@ -30,7 +30,7 @@ USUAL_EPSILON = "[0.1,1]"
         ),
         Field(
             "id_weights",
-            ObjectOf(Number("weight", ">0")),
+            ObjectOf(Number("weight", ">0"), most=MAX_IDS),
             "weight by id (the id in decimal text); an id not listed weighs 1; may be empty",
         ),
     ),

@@ -31,7 +31,8 @@ _COVERAGE = re.compile(
     rf"(?:\s*,\s*\[\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\))*)",
     re.ASCII,
 )
-_WORTHS = ObjectOf(Number("unit of v", "any"))
+MOST_PLAYERS = 10
+_WORTHS = ObjectOf(Number("unit of v", "any"), most=1 << MOST_PLAYERS)
 
 
 def _stripped(definition: str) -> str:

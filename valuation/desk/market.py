@@ -1,11 +1,13 @@
 """Methods 19 to 21, the market approach: corrected comparables, and a price regression."""
 
+from collections.abc import Sequence
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from math import prod
 
 from valuation.desk.contract import Field, ListOf, Number
 from valuation.desk.method import Figures, Given, Output, field, method, series, table
-from valuation.desk.reals import exp, ln, root, rounded, total
+from valuation.desk.reals import DIGITS, exp, ln, rounded, total, working
 from valuation.errors import OutOfRange
 
 FACTORS = ("quality", "supply_demand", "date", "volume", "other")
@@ -17,7 +19,7 @@ LEAST_PRODUCT, MOST_PRODUCT = Fraction("0.33"), Fraction(3)
 _FACTOR, _USUAL_FACTOR = "[0.2,5]", "[0.7,1.4]"
 
 MAX_FEATURES = 20
-_SINGULAR = Fraction(1, 10**40)
+_SINGULAR = Decimal("1e-40")
 
 
 @method(
@@ -107,22 +109,20 @@ def market_cas9(given: Given) -> Figures:
     }
 
 
-def _inverse(matrix: list[list[Fraction]]) -> list[list[Fraction]]:
+def _inverse(matrix: list[list[Decimal]]) -> list[list[Decimal]]:
     """Inverse of a symmetric positive definite matrix by elimination; refuses one that is singular to 40 digits."""
     size = len(matrix)
     scale = [matrix[i][i] for i in range(size)]
-    rows = [[*row, *(Fraction(int(i == j)) for j in range(size))] for i, row in enumerate(matrix)]
+    rows = [[*row, *(Decimal(int(i == j)) for j in range(size))] for i, row in enumerate(matrix)]
     for column in range(size):
         pivot = rows[column][column]
         if pivot <= scale[column] * _SINGULAR:
             raise OutOfRange("features", "features that are not combinations of each other or constant")
-        rows[column] = [rounded(entry / pivot) for entry in rows[column]]
+        rows[column] = [entry / pivot for entry in rows[column]]
         for other in range(size):
             if other != column:
                 factor = rows[other][column]
-                rows[other] = [
-                    rounded(entry - factor * above) for entry, above in zip(rows[other], rows[column], strict=True)
-                ]
+                rows[other] = [entry - factor * above for entry, above in zip(rows[other], rows[column], strict=True)]
     return [row[size:] for row in rows]
 
 
@@ -164,26 +164,32 @@ def market_hedonic_loglog(given: Given) -> Figures:
             raise OutOfRange(f"features[{index}]", "lists as long as subject")
     if len(features) <= len(subject) + 1:
         raise OutOfRange("features", "lists of more than p + 1 deals, p features each")
-    design = [[Fraction(1), *(ln(value) for value in row)] for row in features]
-    logs = [ln(price) for price in given["prices"]]
-    columns = list(zip(*design, strict=True))
-    # normal equations square the condition number; of 60 digits enough are left
-    inverse = _inverse([[rounded(_dot(one, other)) for other in columns] for one in columns])
-    moments = [_dot(column, logs) for column in columns]
-    coefficients = [rounded(_dot(row, moments)) for row in inverse]
-    misses = [log - _dot(row, coefficients) for row, log in zip(design, logs, strict=True)]
-    variance = rounded(_dot(misses, misses) / (len(features) - len(subject) - 1))
-    point = [Fraction(1), *(ln(value) for value in subject)]
-    predicted = rounded(_dot(point, coefficients))
-    leverage = _dot(point, [_dot(row, point) for row in inverse])
+    # normal equations square the condition number; of 80 digits enough are left
+    with localcontext(working(DIGITS + 20)):
+        design = [[Decimal(1), *(_log(value) for value in row)] for row in features]
+        logs = [_log(price) for price in given["prices"]]
+        columns = list(zip(*design, strict=True))
+        inverse = _inverse([[_dot(one, other) for other in columns] for one in columns])
+        moments = [_dot(column, logs) for column in columns]
+        coefficients = [_dot(row, moments) for row in inverse]
+        misses = [log - _dot(row, coefficients) for row, log in zip(design, logs, strict=True)]
+        variance = _dot(misses, misses) / (len(features) - len(subject) - 1)
+        point = [Decimal(1), *(_log(value) for value in subject)]
+        predicted = Fraction(_dot(point, coefficients))
+        spread = (variance * (1 + _dot(point, [_dot(row, point) for row in inverse]))).sqrt()
     return {
         "coef": coefficients,
         "s2": variance,
         "log_pred": predicted,
         "median_price": exp(predicted),
-        "pred_sd_log": root(variance * (1 + leverage)),
+        "pred_sd_log": spread,
     }
 
 
-def _dot(one: tuple[Fraction, ...] | list[Fraction], other: tuple[Fraction, ...] | list[Fraction]) -> Fraction:
-    return total(left * right for left, right in zip(one, other, strict=True))
+def _log(value: Fraction) -> Decimal:
+    logarithm = ln(value)
+    return Decimal(logarithm.numerator) / Decimal(logarithm.denominator)
+
+
+def _dot(one: Sequence[Decimal], other: Sequence[Decimal]) -> Decimal:
+    return sum((left * right for left, right in zip(one, other, strict=True)), Decimal(0))

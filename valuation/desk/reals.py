@@ -175,7 +175,9 @@ def _tail_by_series(distance: Fraction) -> Fraction:
         odd += 2
         term = work.divide(work.multiply(term, square), Decimal(odd))
         series = work.add(series, term)
-    height = work.divide(work.exp(work.divide(square.copy_negate(), Decimal(2))), work.sqrt(work.multiply(_PI, Decimal(2))))
+    height = work.divide(
+        work.exp(work.divide(square.copy_negate(), Decimal(2))), work.sqrt(work.multiply(_PI, Decimal(2)))
+    )
     return rounded(_HALF - Fraction(work.multiply(height, series)))
 
 

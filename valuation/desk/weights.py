@@ -102,8 +102,8 @@ def ahp_weights(given: Given) -> Figures:
     inputs=(
         Field(
             "matrix_rows_are_datasets",
-            ListOf(ListOf(Number("", ">=0"), most=100), least=2),
-            "m×n values, rows are datasets (m ≥ 2), columns are indicators",
+            ListOf(ListOf(Number("", ">=0"), most=20), least=2),
+            "m×n values, rows are datasets (m ≥ 2), columns are indicators (n ≤ 20)",
         ),
     ),
     outputs=(
