@@ -224,6 +224,7 @@ def test_decisions_fall_on_exact_values(name, changes, key, wanted):
         ("monte_carlo_closed_form", {"log_sds": [1e-30, 0, 0]}, "cv", "1e-30"),
         ("irb_capital", {"PD": Decimal("0.99999999999999")}, "b", "0.014046990400299974"),
         ("real_option_bsm", {"S": 1, "K": 1, "T": 1e-20, "sigma": 0.1}, "value", "3.989422804e-12"),
+        ("weibull_attrition_dcf", {"income": [1, 2], "shape": 1e6, "scale_years": 1}, "P", "0.9245003270420485"),
         ("dp_count_error", {"epsilon": 1e-30}, "discrete_laplace_95_halfwidth", None),
         ("dp_false_margin_call", {"relative_price_sd": 0.001}, "p_false_no_deadband", "0"),
         ("ahp_weights", {"upper_triangle": [[1, 2, 6], [0, 1, 3], [0, 0, 1]]}, "CI", "0"),
@@ -293,7 +294,8 @@ def test_what_is_unusual_is_said_and_computed_all_the_same():
 
 
 @pytest.mark.parametrize(
-    ("freedom", "at"), [(1, "3.841458820694124"), (2, "5.991464547107979"), (3, "7.814727903251179")]
+    ("freedom", "at"),
+    [(1, "3.841458820694124"), (2, "5.991464547107979"), (3, "7.814727903251179"), (4, "9.487729036781154")],
 )
 def test_the_chi_square_tail_is_five_per_cent_at_its_quantile(freedom, at):
     assert abs(chi_square_above(Fraction(at), freedom) - Fraction(1, 20)) < Fraction("1e-15")

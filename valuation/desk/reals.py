@@ -99,8 +99,6 @@ def mean_decay(value: Fraction) -> Fraction:
 
 def root(value: Fraction) -> Fraction:
     """Square root of ``value >= 0``; exact where it is rational."""
-    if value < 0:
-        raise TooLarge("no real root")
     over, under = isqrt(value.numerator), isqrt(value.denominator)
     if over * over == value.numerator and under * under == value.denominator:
         return Fraction(over, under)
