@@ -31,6 +31,7 @@ from valuation.errors import (
 from valuation.evidence import Evidence, Measured
 from valuation.facts import Facts
 from valuation.gates import RULES
+from valuation.intake import number_of
 from valuation.money import Money
 from valuation.trace import derived
 from valuation.trace import given as stated
@@ -265,6 +266,16 @@ def test_cost_takes_both_spellings_of_a_number():
     assert cost_cas2023(changed(("items", 0, "year"), Decimal("2023.0"), DESK)) == cost_cas2023(DESK)
     with pytest.raises(WrongType):
         cost_cas2023([])
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [(True, WrongType), ("1", WrongType), (1.5, WrongType), (10**31, OutOfRange), (Decimal("1E-31"), OutOfRange)],
+)
+def test_numbers_of_documents_are_exact_and_tame(value, error):
+    with pytest.raises(error) as caught:
+        number_of(value, "weights.validity")
+    assert caught.value.key == "weights.validity"
 
 
 # --- appraisal ---------------------------------------------------------------------------------------------------------

@@ -13,13 +13,12 @@ from itertools import groupby
 from typing import Any
 
 from privacy.errors import Mismatch
-from valuation import exact, gates
+from valuation import desk, exact, gates
 from valuation.asset import DataAsset
-from valuation.errors import MissingKey, OutOfRange, WrongType
+from valuation.desk.cost import coefficient, indexed, life_share
 from valuation.evidence import Evidence
 from valuation.facts import Facts
 from valuation.gates import Passed
-from valuation.intake import Record, number_of, within
 from valuation.money import Money
 from valuation.quality import WEIGHTS, Quality, quality
 from valuation.trace import Traced, derived, given
@@ -84,62 +83,12 @@ class Appraisal:
 
 
 def cost_cas2023(inputs: Mapping[str, Any]) -> dict[str, Decimal]:
-    """The method by its public contract: plain inputs, outputs ``C`` and ``P`` (CNY) and ``delta`` (share).
-
-    Keys: ``items`` (list of ``{year, cost: {name: CNY >= 0}}``), ``price_index`` (level > 0 by year as text),
-    ``base_year`` (text), ``mode`` (quality, life or both), ``quality`` in (0, 1.5], ``age_years`` >= 0,
-    ``remaining_years`` > 0; all required. Numbers are ``int`` or ``Decimal``.
+    """The desk's method of this name, for callers that never held a binary float: plain inputs, outputs C, delta and P.
 
     Raises:
         BadInput: naming the key.
     """
-    record = Record(inputs, "", "items price_index base_year mode quality age_years remaining_years")
-    index = {}
-    for where, name, value in record.entries("price_index"):
-        if not name.removeprefix("-").isdigit() or not name.isascii() or len(name) > 9 or name != str(int(name)):
-            raise WrongType(where, "a year as text")
-        index[name] = Fraction(within(number_of(value, where), where, above=0))
-    base = record.text("base_year")
-    if base not in index:
-        raise MissingKey(f"price_index.{base}" if base.isdigit() and len(base) <= 9 else "price_index (base_year)")
-    mode = record.text("mode")
-    if mode not in {kind.value for kind in Mode}:
-        raise OutOfRange("mode", "{quality, life, both}")
-    share = Fraction(within(record.number("quality"), "quality", above=0, high=Decimal("1.5")))
-    age = Fraction(within(record.number("age_years"), "age_years", low=0))
-    remaining = Fraction(within(record.number("remaining_years"), "remaining_years", above=0))
-    total = sum((_item(where, item, index, index[base]) for where, item in record.items("items", least=1)), Fraction(0))
-    delta = coefficient(Mode(mode), share=share, life=life_share(age=age, remaining=remaining))
-    return {"C": exact.written(total), "delta": exact.written(delta), "P": exact.written(total * delta)}
-
-
-def _item(where: str, item: Any, index: Mapping[str, Fraction], base: Fraction) -> Fraction:
-    record = Record(item, where, "year cost")
-    year = record.number("year")
-    if year != year.to_integral_value():
-        raise WrongType(record.path("year"), "an integer")
-    spent = Fraction(0)
-    for path, _, value in record.entries("cost"):
-        spent += Fraction(within(number_of(value, path), path, low=0))
-    if str(int(year)) not in index:
-        raise MissingKey(f"price_index.{int(year)}")
-    return spent * base / index[str(int(year))]
-
-
-def life_share(*, age: Fraction, remaining: Fraction) -> Fraction:
-    """Share of the economic life that is left: ``remaining / (remaining + age)``, years, ``remaining > 0``."""
-    return remaining / (remaining + age)
-
-
-def coefficient(mode: Mode, *, share: Fraction, life: Fraction) -> Fraction:
-    """The value-adjustment coefficient delta from the quality ``share`` and the ``life`` share."""
-    match mode:
-        case Mode.QUALITY:
-            return share
-        case Mode.LIFE:
-            return life
-        case Mode.BOTH:
-            return share * life
+    return desk.evaluate("cost_cas2023", inputs, floats=False)
 
 
 def appraise_cost(
@@ -217,7 +166,7 @@ def _indexed_cost(facts: Facts) -> Traced:
             derived(
                 f"cost.{year}",
                 f"cost of {year} at prices of {base_year}",
-                Money.of(total * base.fraction / level.fraction, facts.currency),
+                Money.of(indexed(total, base=base.fraction, level=level.fraction), facts.currency),
                 formula=f"sum of costs of {year} * price index {base_year} / price index {year}",
                 because=(*spent, base, level),
                 source=SOURCE,

@@ -1,9 +1,9 @@
 """Exact arithmetic inside, one fixed precision where a result must be written down.
 
 Methods compute in ``Fraction``, so every comparison, floor and tie is decided exactly. A figure is written as a
-``Decimal`` of 34 significant digits (IEEE 754 decimal128), half-even. Roots, logarithms and exponentials are correctly
-rounded by :mod:`decimal` at the same precision: results are equal on every platform and in every thread, because no
-operation here reads the thread's own decimal context.
+``Decimal`` of 34 significant digits (IEEE 754 decimal128), half-even, and so is a square root. Results are equal on every
+platform and in every thread, because no operation here reads the thread's own decimal context. Other real functions are in
+:mod:`valuation.desk.reals`, with more digits.
 """
 
 import re
@@ -55,16 +55,6 @@ def written(value: Fraction) -> Decimal:
 def root(value: Fraction) -> Fraction:
     """Square root of ``value >= 0`` to 34 significant digits."""
     return Fraction(_CONTEXT.sqrt(written(value)))
-
-
-def ln(value: Fraction) -> Fraction:
-    """Natural logarithm of ``value > 0`` to 34 significant digits."""
-    return Fraction(_CONTEXT.ln(written(value)))
-
-
-def exp(value: Fraction) -> Fraction:
-    """Exponential of ``value`` to 34 significant digits."""
-    return Fraction(_CONTEXT.exp(written(value)))
 
 
 def percent(value: Fraction | Decimal) -> str:

@@ -81,10 +81,6 @@ class Record:
         """A decimal number written as text in plain notation."""
         return decimal_of(self.raw(key), self.path(key))
 
-    def number(self, key: str) -> Decimal:
-        """A JSON number, parsed without binary floats."""
-        return number_of(self.raw(key), self.path(key))
-
     def day(self, key: str) -> date:
         """A calendar date, YYYY-MM-DD."""
         value = self.raw(key)

@@ -8,20 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from math import floor, prod
+from math import floor
 from typing import Any
 
-from valuation import exact
+from valuation import desk, exact
 from valuation.cost import DAYS_A_YEAR, Appraisal, Remark
+from valuation.desk.pledge import binding as smallest
+from valuation.desk.pledge import recognised as recognised_value
 from valuation.errors import CurrencyMismatch, Finding, GatesClosed, OutOfRange
 from valuation.facts import OwnerForm
-from valuation.intake import Record, number_of, within
+from valuation.intake import within
 from valuation.money import Money
 from valuation.terms import HAIRCUTS, LTV_CAPS, PUBLIC_DATA_TITLE, Haircut, Terms
 from valuation.trace import Traced, derived, given
-
-CONSTRAINTS = ("ltv", "dscr", "revenue", "policy")
-"""What can bind a limit; of equal ones the first here is named."""
 
 SOURCE = "product rule; collateral practice of banks"
 
@@ -66,47 +65,12 @@ class Quote:
 def recognised_value_limit(inputs: Mapping[str, Any]) -> dict[str, Decimal | str]:
     """The method by its public contract: from appraised value to loan limit (CNY, unrounded) and what binds it.
 
-    Keys: ``appraised`` > 0, ``lower_bound`` >= 0, ``haircuts`` (any names, each in [0, 1)), ``prior_liens`` >= 0,
-    ``ltv_cap`` in (0, 1], ``dscr_cap``, ``revenue_cap``, ``policy_cap`` >= 0, ``book_value`` > 0; all required. Numbers
-    are ``int`` or ``Decimal``. Outputs: ``recognised_value``, ``total_haircut``, ``limit``, ``binding``,
-    ``ltv_on_appraised``, ``value_to_book``.
+    The desk's method of this name, for callers that never held a binary float.
 
     Raises:
         BadInput: naming the key.
     """
-    record = Record(
-        inputs, "", "appraised lower_bound haircuts prior_liens ltv_cap dscr_cap revenue_cap policy_cap book_value"
-    )
-    appraised = Fraction(within(record.number("appraised"), "appraised", above=0))
-    lower = Fraction(within(record.number("lower_bound"), "lower_bound", low=0))
-    shares = [
-        Fraction(within(number_of(value, where), where, low=0, below=1))
-        for where, _, value in record.entries("haircuts")
-    ]
-    prior = Fraction(within(record.number("prior_liens"), "prior_liens", low=0))
-    cap = Fraction(within(record.number("ltv_cap"), "ltv_cap", above=0, high=1))
-    caps = {name: Fraction(within(record.number(f"{name}_cap"), f"{name}_cap", low=0)) for name in CONSTRAINTS[1:]}
-    book = Fraction(within(record.number("book_value"), "book_value", above=0))
-    recognised = _recognised(min(appraised, lower), shares, prior)
-    binding, limit = _bind({"ltv": cap * recognised, **caps})
-    return {
-        "recognised_value": exact.written(recognised),
-        "total_haircut": exact.written(1 - recognised / appraised),
-        "limit": exact.written(limit),
-        "binding": binding,
-        "ltv_on_appraised": exact.written(limit / appraised),
-        "value_to_book": exact.written(appraised / book),
-    }
-
-
-def _recognised(value: Fraction, shares: list[Fraction], prior: Fraction) -> Fraction:
-    return max(value * prod((1 - share for share in shares), start=Fraction(1)) - prior, Fraction(0))
-
-
-def _bind(amounts: Mapping[str, Fraction]) -> tuple[str, Fraction]:
-    """Name and amount of the smallest constraint; ties go to the first in :data:`CONSTRAINTS`."""
-    name = min((name for name in CONSTRAINTS if name in amounts), key=lambda name: amounts[name])
-    return name, amounts[name]
+    return desk.evaluate("recognised_value_limit", inputs, floats=False)
 
 
 def quote(appraisal: Appraisal, terms: Terms) -> Quote:
@@ -135,7 +99,7 @@ def quote(appraisal: Appraisal, terms: Terms) -> Quote:
         for name, haircut in haircuts.items()
     )
     prior = given("liens.prior", "claims registered before", terms.prior_liens, source="lender's terms, lien register")
-    exact_value = _recognised(
+    exact_value = recognised_value(
         min(appraisal.low.fraction, appraisal.central.fraction), [share.fraction for share in shares], prior.fraction
     )
     recognised = derived(
@@ -147,7 +111,7 @@ def quote(appraisal: Appraisal, terms: Terms) -> Quote:
         source=SOURCE,
     )
     constraints, amounts = _constraints(terms, recognised, exact_value)
-    binding, ceiling = _bind(amounts)
+    binding, ceiling = smallest(amounts)
     limit = derived(
         "pledge.limit",
         "loan limit",

@@ -21,6 +21,7 @@ from fractions import Fraction
 
 from privacy.release import Estimate
 from valuation import exact
+from valuation.desk.quality import geometric_mean
 from valuation.errors import MissingKey, OutOfRange, Swamped
 from valuation.evidence import Measured
 from valuation.intake import number_of, within
@@ -237,14 +238,10 @@ def _alpha(
         )
         for metric, share in shares.items()
     )
-    logarithm = sum(
-        (shares[ratio.metric] * exact.ln(metric.fraction) for ratio, metric in zip(ratios, metrics, strict=True)),
-        Fraction(0),
-    )
     alpha = derived(
         "quality.alpha",
         "alpha, combined quality factor",
-        exact.exp(logarithm),
+        geometric_mean({ratio.metric: metric.fraction for ratio, metric in zip(ratios, metrics, strict=True)}, shares),
         unit="share",
         formula="exp(sum of weight * ln(metric))",
         because=(*metrics, *weights),
