@@ -65,8 +65,6 @@ def pointing_at(sql: str) -> Iterator[None]:
             console = Console(stderr=True)
             console.print(lines[fault.line - 1], highlight=False, markup=False, soft_wrap=True)
             console.print(" " * (fault.column - 1) + "^", highlight=False)
-            if fault.rewrite:
-                console.print(f"answered would be: {fault.rewrite}", highlight=False, markup=False, soft_wrap=True)
         raise
 
 

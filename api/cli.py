@@ -321,6 +321,8 @@ def _complain(error: PrivacyError) -> None:
             _note(f"  - {offence} ({', '.join(deciding)})")
     if error.fix:
         _note(f"Fix: {error.fix}")
+    if rewrite := getattr(error, "rewrite", ""):
+        _note(f"Answered would be: {rewrite}")
 
 
 def _note(text: str) -> None:

@@ -46,12 +46,15 @@ def test_an_answer_is_a_table_for_people_and_one_object_for_programs(running):
     shown = query(running, sql)
     assert shown.returncode == 0, shown.stderr
     assert "±" in shown.stdout
-    assert "charged in rho: bank-a 0.1" in shown.stdout
+    assert "Charged in rho: bank-a 0.1" in shown.stdout
     told = json.loads(query(running, sql, "--json").stdout)
     assert told["schema_version"] == "1"
     assert [row["region"] for row in told["rows"]] == ["north", "east", "south", "west", "central"]
-    assert all("count_half_width" in row for row in told["rows"])
-    assert set(told["receipt"]["charged"].values()) == {0}, "the same question again is free"
+    assert all({"count_low", "count_high"} <= set(row) for row in told["rows"])
+    assert told["free"], "the same question again is read off the stored answer"
+    asked_again = json.loads(query(running, sql, "--json", "--fresh").stdout)
+    assert set(asked_again["receipt"]["charged"].values()) == {0}, "and free for who asks for it again"
+    assert asked_again["rows"] == told["rows"]
 
 
 def test_shared_noise_is_asked_for_by_the_number_it_withstands(running):
@@ -86,6 +89,7 @@ def test_what_is_not_in_the_language_is_pointed_at(running):
     assert lines[1].index("^") in (sql.index("regon"), sql.rindex("regon"))
     assert lines[2].startswith("TS-SQL-001  ")
     assert lines[3].startswith("Fix: ")
+    assert lines[4] == "Answered would be: SELECT region, COUNT(*) FROM consumer_credit GROUP BY region"
 
 
 def test_an_unknown_purpose_lists_the_known_ones(running):
@@ -102,9 +106,11 @@ def test_a_node_that_runs_says_who_holds_its_files(running):
 
 def test_an_exchange_that_is_not_there_is_named(tmp_path, running):
     gone = run(
-        "query", str(running.home / "lender-x"), "--exchange", "http://127.0.0.1:1", "--purpose", "x", "-e", "SELECT 1"
+        "query",
+        str(running.home / "lender-x"),
+        *("--exchange", "http://127.0.0.1:1", "--purpose", "x", "-e", "SELECT COUNT(*) FROM consumer_credit"),
     )
-    assert gone.returncode == 1
+    assert gone.returncode == 4
     assert gone.stderr.splitlines()[0].startswith("TS-NET-001  the exchange at http://127.0.0.1:1 does not answer")
 
 

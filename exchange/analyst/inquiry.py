@@ -230,7 +230,8 @@ class Inquiry:
 
     def _is_enough(self, served: Served) -> bool:
         """Whether a stored answer is as exact as what would be asked for."""
-        if self._wish.fresh:
+        base = served.sources[0].release.plan
+        if self._wish.fresh or (self._asking.shared is not None and base.shared != self._asking.shared):
             return False
         if self._wish.accuracy is not None:
             found = accuracy.worst(figures(self._read(NANO), served.cells))
