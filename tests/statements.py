@@ -297,7 +297,8 @@ def statement(choose):
     draw = Draw(choose)
     dimensions = [label_sql(draw) for _ in range(choose.choice([0, 0, 1, 1, 1, 2]))]
     dimensions = [
-        (spelled, f"CASE WHEN {held} THEN {told} ELSE '(unknown)' END") for spelled, told, held in dict.fromkeys(dimensions)
+        (spelled, f"CASE WHEN {held} THEN {told} ELSE '(unknown)' END")
+        for spelled, told, held in dict.fromkeys(dimensions)
     ]
     dimensions = list({told[0]: told for told in dimensions}.values())
     figures = [figure_sql(draw) for _ in range(choose.randint(1, 4))]

@@ -65,7 +65,9 @@ def deviation(question, key):
 
 def test_groups_come_in_domain_order_of_the_columns_as_shown():
     # the plan sorts grade before region; the answer follows the statement
-    question = ask("SELECT region, COUNT(*) AS n, grade FROM loans GROUP BY grade, region")
+    question = ask(
+        "SELECT region, COUNT(*) AS n, grade FROM loans WHERE region IS NOT NULL AND grade IS NOT NULL GROUP BY grade, region"
+    )
 
     def value(_, cell):
         return 1000 * (1 + REGIONS.index(cell["region"])) + GRADES.index(cell["grade"])
@@ -121,7 +123,9 @@ def test_a_centred_sum_beside_an_average_is_as_exact_as_one_alone_at_the_same_pr
 
 @pytest.mark.parametrize(("count", "usable"), [(50, True), (49, False), (0, False), (-30, False), (51, True)])
 def test_groups_below_the_minimum_stay_listed_without_figures(count, usable):
-    question = ask("SELECT region, COUNT(*), SUM(rate), AVG(balance) FROM loans GROUP BY region ORDER BY 2 LIMIT 2")
+    question = ask(
+        "SELECT region, COUNT(*), SUM(rate), AVG(balance) FROM loans WHERE region IS NOT NULL GROUP BY region ORDER BY 2 LIMIT 2"
+    )
 
     def value(key, cell):
         return count if cell["region"] == "south" and key == "count(*)" else 1_000_000
@@ -143,7 +147,7 @@ def test_groups_below_the_minimum_stay_listed_without_figures(count, usable):
 
 def test_a_group_with_enough_rows_and_too_few_values_is_small_but_a_filter_makes_none():
     question = ask(
-        "SELECT region, COUNT(*), AVG(balance), COUNT(*) FILTER (WHERE overdue > 3) AS late FROM loans GROUP BY region"
+        "SELECT region, COUNT(*), AVG(balance), COUNT(*) FILTER (WHERE overdue > 3) AS late FROM loans WHERE region IS NOT NULL GROUP BY region"
     )
 
     def value(key, cell):
@@ -158,7 +162,7 @@ def test_a_group_with_enough_rows_and_too_few_values_is_small_but_a_filter_makes
 
 def test_having_leaves_groups_out_and_counts_them():
     question = ask(
-        "SELECT region FROM loans GROUP BY region HAVING COUNT(*) >= 300".replace(
+        "SELECT region FROM loans WHERE region IS NOT NULL GROUP BY region HAVING COUNT(*) >= 300".replace(
             "region FROM", "region, COUNT(*) FROM"
         )
     )
@@ -171,7 +175,9 @@ def test_having_leaves_groups_out_and_counts_them():
 
 def test_what_has_no_value_fails_having_and_sorts_last_either_way():
     for way in ("", " DESC"):
-        question = ask(f"SELECT region, AVG(balance) AS a FROM loans GROUP BY region ORDER BY a{way}, region DESC")
+        question = ask(
+            f"SELECT region, AVG(balance) AS a FROM loans WHERE region IS NOT NULL GROUP BY region ORDER BY a{way}, region DESC"
+        )
 
         def value(key, cell):
             place = REGIONS.index(cell["region"])
@@ -180,20 +186,24 @@ def test_what_has_no_value_fails_having_and_sorts_last_either_way():
         order = [row.group[0] for row in rows(question, released(question, value), min_group=-1).shown]
         assert order[3:] == [REGIONS[3], REGIONS[1]]
         assert order[:3] == [REGIONS[0], REGIONS[4], REGIONS[2]] if not way else [REGIONS[2], REGIONS[4], REGIONS[0]]
-    question = ask("SELECT region, COUNT(*) FROM loans GROUP BY region HAVING NOT AVG(balance) > 1 OR AVG(balance) > 1")
+    question = ask(
+        "SELECT region, COUNT(*) FROM loans WHERE region IS NOT NULL GROUP BY region HAVING NOT AVG(balance) > 1 OR AVG(balance) > 1"
+    )
     cells = released(question, lambda key, _: 0 if key == "count(balance)" else 1_000)
     assert rows(question, cells, min_group=0).unmet == len(REGIONS)
 
 
 def test_labels_order_by_their_domain_and_limits_count_from_the_offset():
-    question = ask("SELECT region, COUNT(*) FROM loans GROUP BY region ORDER BY region DESC LIMIT 2 OFFSET 1")
+    question = ask(
+        "SELECT region, COUNT(*) FROM loans WHERE region IS NOT NULL GROUP BY region ORDER BY region DESC LIMIT 2 OFFSET 1"
+    )
     told = rows(question, released(question, lambda *_: 100), min_group=0)
     assert [row.group[0] for row in told.shown] == list(reversed(REGIONS))[1:3]
     assert told.cut == 3
 
 
 def test_a_histogram_has_a_figure_for_each_band():
-    question = ask("SELECT grade, HISTOGRAM(balance) AS h, COUNT(*) FROM loans GROUP BY grade")
+    question = ask("SELECT grade, HISTOGRAM(balance) AS h, COUNT(*) FROM loans WHERE grade IS NOT NULL GROUP BY grade")
     assert columns(question) == ("h 0 to 1000", "h 1000 to 5000", "h 5000 to 10000", "count")
     raw = rows_of(random.Random(3), 90)
     told = rows(question, exactly(question, raw), min_group=0)
@@ -389,7 +399,19 @@ def test_table_functions_make_tables_of_their_own(sql, names, last):
 
 
 def test_cells_may_come_from_anywhere():
-    question = ask("SELECT region, COUNT(*) FROM loans GROUP BY region")
+    question = ask("SELECT region, COUNT(*) FROM loans WHERE region IS NOT NULL GROUP BY region")
     told = rows(question, lambda *_: Noisy.cell(7, 42, 1.0), min_group=0)
     assert {row.figures["count"].value for row in told.shown} == {42}
     assert replace(question, limit=1).limit == 1
+
+
+def test_rows_without_a_label_are_a_group_of_their_own_and_a_note_while_it_is_small():
+    question = ask("SELECT region, COUNT(*) FROM loans GROUP BY region")
+    raw = rows_of(random.Random(5), 120)
+    told = rows(question, exactly(question, raw), min_group=1)
+    counted = {row.group[0]: row.figures["count"].value for row in told.shown}
+    assert counted["(unknown)"] == sum(one["region"] not in REGIONS for one in raw) > 0
+    assert sum(counted.values()) == len(raw)
+    table = tabulate(question, exactly(question, raw), min_group=60)
+    assert "(unknown)" not in {row[0] for row in table.rows}
+    assert "1 group of rows without a label: fewer than 60" in table.notes

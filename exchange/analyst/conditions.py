@@ -80,12 +80,12 @@ class Logic:
             merged.append(self._told(term, (low, high), _met([(low, high)], *held)))
         for column, sets in gathered.chosen.items():
             merged.append(self.one_of(column, frozenset.intersection(*sets)))
-        present = {column for test in merged for column in _present(test)}
-        if gathered.missing & (gathered.filled | present):
+        there = {column for test in merged for column in present(test)}
+        if gathered.missing & (gathered.filled | there):
             raise Never
-        merged += [Not(Missing(column)) for column in sorted(gathered.filled - present)]
+        merged += [Not(Missing(column)) for column in sorted(gathered.filled - there)]
         merged += [Missing(column) for column in sorted(gathered.missing)]
-        said = {*merged, *(Not(Missing(column)) for column in present)}
+        said = {*merged, *(Not(Missing(column)) for column in there)}
         rest = [test for test in gathered.rest if not (isinstance(test, AnyOf) and said & set(test.tests))]
         return _one(AllOf, [*merged, *rest])
 
@@ -107,7 +107,7 @@ class Logic:
         }
         if filled & gathered.missing:
             raise Always
-        merged = [test for test in merged if not (_present(test) & filled)]
+        merged = [test for test in merged if not (present(test) & filled)]
         merged += [Not(Missing(column)) for column in sorted(filled)]
         merged += [Missing(column) for column in sorted(gathered.missing)]
         whole = set(merged)
@@ -174,15 +174,19 @@ def _flat(tests: Iterable[Test], kind: type[AllOf | AnyOf]) -> Iterator[Test]:
             yield test
 
 
-def _present(test: Test) -> frozenset[str]:
-    """Columns that surely have a value where a test on one term or category is true."""
+def present(test: Test) -> frozenset[str]:
+    """Return the columns that surely have a value where a test is true."""
     match test:
         case OneOf(column):
             return frozenset({column})
         case Between(term):
             return frozenset() if any(isinstance(part, Choice) for part in walk(term)) else values(term)
+        case Not(Missing(column)):
+            return frozenset({column})
+        case AllOf(tests):
+            return frozenset[str]().union(*map(present, tests))
         case AnyOf(tests):
-            return frozenset.intersection(*map(_present, tests))
+            return frozenset.intersection(*map(present, tests))
         case _:
             return frozenset()
 

@@ -30,6 +30,8 @@ from exchange.analyst.words import clause
 from exchange.analyst.writing import show
 from privacy.errors import Malformed
 from privacy.expression import (
+    MAX_DEPTH,
+    MAX_LIST,
     Between,
     ByBand,
     ByCase,
@@ -361,7 +363,8 @@ class _Grammar:
             )
         except Malformed as error:
             at = self.groups[0][0] if self.groups and str(MAX_CELLS) in error.reason else 0
-            raise Fault(error.reason, at, fix="ask a smaller question") from None
+            fix = f"ask a smaller question: {MAX_CELLS:,} cells, lists of {MAX_LIST:,}, {MAX_DEPTH} levels of tests and CASE"
+            raise Fault(error.reason, at, fix=fix) from None
 
     def _place(self, item: str, at: int) -> None:
         self.places.setdefault(item, place(self.statement.text, max(at, 0)))

@@ -126,7 +126,7 @@ class _Speller:
         if sheet.terms:
             told = [spell_number(sheet.ridge)] if sheet.name == "ridge_regression" else []
             return f"{sheet.name}({', '.join([*told, *map(self.number, sheet.terms)])})"
-        one, other = (self.dimension(by) for by in sheet.dimensions)
+        one, other = map(self._compared, sheet.dimensions)
         label = sheet.dimensions[1]
         if isinstance(label, ByCase) and [told for _, told in label.cases] == ["false", "true"]:
             other = self.test(label.cases[1][0])
@@ -164,6 +164,11 @@ class _Speller:
                 name = next(name for name, held in PARTS.items() if held == part)
                 told = f"{name}({self._column(column)})"
         return told
+
+    def _compared(self, by: Dimension) -> str:
+        """A dimension of a table function, which leaves out rows without a label unless it names them."""
+        told = self.dimension(by)
+        return f"COALESCE({told}, '{UNKNOWN}')" if UNKNOWN in by.labels and not isinstance(by, ByCase) else told
 
     def _banded(self, name: str, band: ByBand) -> str:
         column = self.standard.column(band.column)

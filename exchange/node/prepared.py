@@ -35,7 +35,7 @@ from exchange.node.source import (
     engine,
     literal,
     lock,
-    print_kept,
+    print_chosen,
     print_told,
     view_columns,
 )
@@ -65,6 +65,12 @@ class Prepared:
             for entry in directory.iterdir():
                 if not _NAME.fullmatch(entry.name):
                     _remove(entry)
+
+    @property
+    def spill(self) -> Path:
+        """Where rows that do not fit into memory are put for a while, out of others' sight."""
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        return self._directory / "spill"
 
     def close(self) -> None:
         """Let go of the files."""
@@ -111,7 +117,6 @@ class Prepared:
             old = None if before is None or not _is_comparable(dataset, before) else self._path(before)
             if old is not None and not self._is_usable(old):
                 old = None
-            self._directory.mkdir(mode=0o700, exist_ok=True)
             try:
                 self._make(dataset, path, old)
             except SourceFault:
@@ -168,7 +173,7 @@ class Prepared:
         if opened is None:
             opened = duckdb.connect(":memory:")
             try:
-                opened.execute(f"SET temp_directory = {literal(str(self._directory / 'spill'))}")
+                opened.execute(f"SET temp_directory = {literal(str(self.spill))}")
                 opened.execute(f"ATTACH {literal(str(path))} AS prepared (READ_ONLY)")
                 opened.execute("USE prepared")
                 lock(opened)
@@ -197,7 +202,7 @@ class Prepared:
         fresh = path.with_name(f"{path.stem}.new")
         beside = {"fresh": (fresh, "READ_WRITE")} | ({} if old is None else {"old": (old, "READ_ONLY")})
         try:
-            with engine(dataset.location, beside=beside) as opened:
+            with engine(dataset.location, spill=self.spill, beside=beside) as opened:
                 fresh.chmod(0o600)
                 self._fill(opened, dataset, renewed=old is not None)
                 opened.execute("INSERT INTO fresh.made VALUES (?, ?)", [path.stem, duckdb.__version__])
@@ -243,19 +248,22 @@ class Prepared:
             "CREATE TABLE fresh.people AS SELECT who, total, says, code FROM "
             "(SELECT * FROM same UNION ALL BY NAME SELECT * FROM other)"
         )
-        limit = dataset.standard.rows_per_unit
+        # step by step, so that no statement needs to hold more than one large table at a time
+        limit, listed = dataset.standard.rows_per_unit, ", ".join([unit, *columns])
+        coded = ", ".join([f"code AS {unit}", *columns])
         opened.execute(f"CREATE TEMP VIEW heavy AS SELECT {unit} FROM other WHERE total > {limit}")
         marks: Parameters = {}
-        kept = print_kept(dataset, sampling_key=self._key, parameters=marks)
-        rows = (
-            f"SELECT code AS {unit}, {', '.join(columns)} FROM ({kept}) JOIN other USING ({unit})"
-            if columns
-            else (f"SELECT code AS {unit} FROM ({kept}) JOIN other USING ({unit})")
+        chosen = print_chosen(dataset, "told SEMI JOIN heavy", sampling_key=self._key, parameters=marks)
+        opened.execute(f"CREATE TEMP TABLE chosen AS SELECT {coded} FROM ({chosen}) JOIN other USING ({unit})", marks)
+        opened.execute(
+            f"CREATE TEMP TABLE light AS SELECT {coded} FROM told "
+            f"JOIN (SELECT {unit}, code FROM other WHERE total <= {limit}) USING ({unit})"
         )
+        opened.execute("DROP TABLE told")
+        rows = f"SELECT {listed} FROM light UNION ALL SELECT {listed} FROM chosen"
         if renewed:
-            held = ", ".join(f"held.{name}" for name in [unit, *columns])
-            rows += f" UNION ALL SELECT {held} FROM old.bounded AS held SEMI JOIN same ON held.{unit} = same.code"
-        opened.execute(f"CREATE TABLE fresh.bounded AS SELECT * FROM ({rows}){_order(dataset)}", marks)
+            rows += f" UNION ALL SELECT {listed} FROM old.bounded AS held SEMI JOIN same ON held.{unit} = same.code"
+        opened.execute(f"CREATE TABLE fresh.bounded AS SELECT * FROM ({rows}){_order(dataset)}")
         opened.execute("CREATE TABLE fresh.made (name VARCHAR, engine VARCHAR)")
 
 

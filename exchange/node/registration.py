@@ -3,6 +3,7 @@
 Registering also makes the dataset's prepared table; refreshing renews it.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -16,6 +17,8 @@ from exchange.standards import shipped
 from privacy.errors import Malformed, Refused
 from privacy.necessity import Policy
 from privacy.terms import Kind, Standard, check_name
+
+log = logging.getLogger(__name__)
 
 
 def register(vault: Vault, *, dataset: Any, policy: Any) -> Dataset:
@@ -75,8 +78,9 @@ def _put(vault: Vault, dataset: Dataset, policy: Policy) -> None:
     before = next((held for held in vault.datasets() if held.standard.id == dataset.standard.id), None)
     try:
         made = vault.prepared.make(dataset, before=before)
-    except SourceFault:
+    except SourceFault as fault:
         made = False  # a full disk, perhaps: then rows are read where they lie, if they can be
+        log.warning("no prepared table for %s: %s; %s", dataset.name, fault.reason, fault.fix)
     try:
         if not made:
             read_through(dataset)

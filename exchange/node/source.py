@@ -152,7 +152,11 @@ def read_through(dataset: Dataset) -> int:
 
 
 class Ready(Protocol):
-    """Where the bounded views of datasets lie ready."""
+    """Where the bounded views of datasets lie ready; ``spill`` is where the node keeps what does not fit into memory."""
+
+    @property
+    def spill(self) -> Path:
+        """Directory for rows that do not fit into memory."""
 
     def rows(self, dataset: Dataset, statement: str) -> list[tuple[Any, ...]] | None:
         """Return the rows of a statement over the dataset's view, called ``bounded``; ``None`` if it does not lie ready."""
@@ -171,7 +175,8 @@ def clip(plan: Plan, dataset: Dataset, *, sampling_key: bytes, ready: Ready | No
     rows = None if ready is None else ready.rows(dataset, printed.text)
     if rows is None:
         view, parameters = print_view(dataset, sampling_key=sampling_key)
-        rows = _run(dataset.location, f"{view} {printed.text}", parameters)
+        spill = None if ready is None else ready.spill
+        rows = _run(dataset.location, f"{view} {printed.text}", parameters, spill=spill)
     return Clipped(plan.hash, printed.cells(plan, rows))
 
 
@@ -192,14 +197,16 @@ def print_view(dataset: Dataset, *, sampling_key: bytes) -> tuple[str, Parameter
     """Print the WITH that reads a source as a view called ``bounded``, with its parameters. All names are quoted."""
     parameters: Parameters = {}
     told = print_told(dataset, parameters)
-    kept = print_kept(dataset, sampling_key=sampling_key, parameters=parameters)
+    chosen = print_chosen(dataset, "told SEMI JOIN heavy", sampling_key=sampling_key, parameters=parameters)
     unit = quote(dataset.standard.unit)
+    names = ", ".join([unit, *view_columns(dataset)])
     heavy = f"SELECT {unit} FROM told GROUP BY {unit} HAVING count(*) > {dataset.standard.rows_per_unit}"
+    kept = f"SELECT {names} FROM told ANTI JOIN heavy USING ({unit}) UNION ALL {chosen}"
     return f"WITH told AS MATERIALIZED ({told}), heavy AS ({heavy}), bounded AS ({kept})", parameters
 
 
-def print_kept(dataset: Dataset, *, sampling_key: bytes, parameters: Parameters) -> str:
-    """Print the SELECT of the rows that count out of ``told``; ``heavy`` are the people who have more than may count."""
+def print_chosen(dataset: Dataset, joined: str, *, sampling_key: bytes, parameters: Parameters) -> str:
+    """Print the SELECT of the rows that count of people who have more than may count: ``told``, ``joined`` with them."""
     names = [quote(dataset.standard.unit), *view_columns(dataset)]
     unit, columns = names[0], ", ".join(f"told.{name}" for name in names)
     # the person enters behind a length, all else is numbers and flags, NULL apart: different rows never tie, and the choice
@@ -207,10 +214,10 @@ def print_kept(dataset: Dataset, *, sampling_key: bytes, parameters: Parameters)
     texts = [f"length(told.{unit})", f"told.{unit}"]
     texts += [f"coalesce(CAST(told.{name} AS VARCHAR), '-')" for name in names[1:]]
     order = f"sha256(concat_ws(';', {', '.join([_mark(parameters, sampling_key.hex()), *texts])}))"
+    rank = f"row_number() OVER (PARTITION BY told.{unit} ORDER BY {order})"
     return (
-        f"SELECT {columns} FROM told ANTI JOIN heavy USING ({unit}) UNION ALL SELECT {', '.join(names)} FROM ("
-        f'SELECT {columns}, row_number() OVER (PARTITION BY told.{unit} ORDER BY {order}) AS "rank of row" '
-        f'FROM told SEMI JOIN heavy USING ({unit})) WHERE "rank of row" <= {dataset.standard.rows_per_unit}'
+        f'SELECT {", ".join(names)} FROM (SELECT {columns}, {rank} AS "rank of row" FROM {joined} USING ({unit})) '
+        f'WHERE "rank of row" <= {dataset.standard.rows_per_unit}'
     )
 
 
@@ -326,22 +333,22 @@ def _check_file(location: Location) -> None:
 
 
 @contextmanager
-def engine(location: Location, *, beside: Mapping[str, tuple[Path, str]] | None = None) -> Iterator[Cursor]:
+def engine(
+    location: Location, *, spill: Path | None = None, beside: Mapping[str, tuple[Path, str]] | None = None
+) -> Iterator[Cursor]:
     """Open a fresh engine that can open this source and nothing else; what it complains of is told as a fault of the source.
 
-    ``beside`` names files of the node's own, each with ``READ_ONLY`` or ``READ_WRITE``; the engine may put rows that do not
-    fit into memory next to the first of them, and nowhere otherwise.
+    ``spill`` is a directory of the node's own for rows that do not fit into memory; without it they are put nowhere.
+    ``beside`` names files of the node's own to open as well, each ``READ_ONLY`` or ``READ_WRITE``.
 
     Raises:
         SourceFault: if the source cannot be read.
     """
     _check_file(location)
-    own = beside or {}
     try:
         with duckdb.connect(":memory:") as opened:
-            spill = next((str(path.parent / "spill") for path, _ in own.values()), "")
-            opened.execute(f"SET temp_directory = {literal(spill)}")
-            for name, (path, mode) in own.items():
+            opened.execute(f"SET temp_directory = {literal('' if spill is None else str(spill))}")
+            for name, (path, mode) in (beside or {}).items():
                 opened.execute(f"ATTACH {literal(str(path))} AS {name} ({mode})")
             if location.kind == "duckdb":
                 opened.execute(f"ATTACH {literal(location.path)} AS source (READ_ONLY)")
@@ -349,6 +356,10 @@ def engine(location: Location, *, beside: Mapping[str, tuple[Path, str]] | None 
                 opened.execute(f"SET allowed_paths = [{literal(location.path)}]")
             lock(opened)
             yield opened
+    except duckdb.OutOfMemoryException:
+        raise SourceFault(
+            "the node has too little memory", fix="give it 200 bytes for each row of the source"
+        ) from None
     except duckdb.Error:
         raise _unreadable() from None
 
@@ -366,8 +377,10 @@ def lock(opened: Cursor) -> None:
         opened.execute(f"SET {setting}")
 
 
-def _run(location: Location, statement: str, parameters: Parameters) -> list[tuple[Any, ...]]:
-    with engine(location) as opened:
+def _run(
+    location: Location, statement: str, parameters: Parameters, *, spill: Path | None = None
+) -> list[tuple[Any, ...]]:
+    with engine(location, spill=spill) as opened:
         return opened.execute(statement, parameters).fetchall()
 
 
