@@ -49,6 +49,7 @@ from exchange.line import Unreachable
 from exchange.node import agent as agent_room
 from exchange.node import vault as vault_room
 from exchange.node.agent import Agent
+from exchange.node.prepared import Prepared
 from exchange.node.source import Dataset, Field, Location
 from exchange.node.vault import Vault
 from exchange.protocol import keys as key_room
@@ -59,14 +60,40 @@ from exchange.protocol.messages import Abort, Accept, Ask, Commit, Decline, Key,
 from exchange.protocol.session import roster_hash
 from privacy import canonical, seal
 from privacy.errors import PrivacyError
+from privacy.expression import (
+    AllOf,
+    Between,
+    ByBand,
+    ByCase,
+    ByCategory,
+    Choice,
+    Constant,
+    Missing,
+    Not,
+    OneOf,
+    Times,
+    Value,
+)
+from privacy.ledger import coalitions
 from privacy.masks import Context, Masked, Peer, mask
 from privacy.modulus import to_text
 from privacy.necessity import USES, Grant, Policy
 from privacy.noise import Noised
 from privacy.packing import layout_of, pack
-from privacy.plan import CountRows, GroupBy, OneOf, Plan, Sum
+from privacy.plan import (
+    CountFilled,
+    CountKnown,
+    CountPresent,
+    CountRows,
+    CountUnits,
+    CountValid,
+    Histogram,
+    Plan,
+    Sum,
+    width,
+)
 from privacy.sensitivity import Clipped, calibrate, magnitude
-from privacy.terms import NANO, Bounds, Column, Kind, Standard
+from privacy.terms import NANO, UNKNOWN, Bounds, Column, Kind, Standard
 from privacy.unseal import SecretKey
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -81,8 +108,8 @@ STANDARD = Standard(
     version=1,
     title="accounts",
     unit="person",
-    rows_per_unit=1,
-    institutions_per_unit=1,
+    rows_per_unit=3,
+    institutions_per_unit=2,
     columns=(
         Column(name="person", kind=Kind.IDENTIFIER, meaning="natural person"),
         Column(name="region", kind=Kind.CATEGORY, meaning="region", domain=REGIONS),
@@ -101,8 +128,40 @@ class Crash(BaseException):
     """The process of a node or of the exchange ends here: nothing in the code may catch it."""
 
 
-def plan_of(parties, *, flavour=0, rho=NANO // 50, purpose=JOINT, shared=None):
-    """Every plan of the simulator is made here."""
+BALANCE = Value("balance")
+BANDS = ByBand("balance", (0, 500, 1000), ("low", "high"))
+NORTH = OneOf("region", ("north",))
+SOME = {JOINT: (CountRows(), CountUnits(), CountFilled("balance")), SINGLE: (CountRows(), CountValid("balance"))}
+PAIRS = (
+    (CountRows(), Sum(BALANCE)),
+    (CountUnits(), Sum(Times(BALANCE, BALANCE))),
+    (CountPresent(BALANCE), Sum(Choice(((NORTH, BALANCE), (Missing("month"), Constant(-7)))))),
+    (Histogram(BANDS),),
+    (
+        CountKnown("region"),
+        Sum(Times(Times(Times(BALANCE, BALANCE), Times(BALANCE, BALANCE)), Times(BALANCE, BALANCE))),
+    ),
+)
+"""Two cells a group, whatever is measured; sums of sixth powers are counted in grains."""
+
+TRIPLES = (
+    ByCategory("region", REGIONS),
+    ByCategory("region", (*REGIONS[:2], UNKNOWN)),
+    ByCase(((Between(BALANCE, None, 0), "nothing"), (NORTH, "north")), "other"),
+    ByBand("balance", (0, 10, 100, 1000), ("small", "middle", "large")),
+)
+FILTERS = (NORTH, Not(NORTH), AllOf((NORTH, Between(Times(BALANCE, Constant(2)), 0, 99))))
+
+
+def plan_of(parties, *, flavour=0, rho=NANO // 50, purpose=JOINT, shared=None, kind=0):
+    """Every plan of the simulator is made here; ``flavour`` says how many cells it has, ``kind`` what they are."""
+    measures = SOME[purpose][kind % len(SOME[purpose])] if flavour == 0 else PAIRS[kind % len(PAIRS)]
+    measures = measures if flavour else (measures,)
+    triple = TRIPLES[kind // len(PAIRS) % len(TRIPLES)]
+    groups = ((), (), (triple,), (ByCategory("month", MONTHS),))[flavour]
+    where = (FILTERS[kind % len(FILTERS)],) if flavour == 1 else ()
+    uneven = kind % 2 == 1 and len(measures) > 1
+    computed = "Value" in repr((measures, groups, where)) or "ByBand" in repr((measures, groups))
     return Plan(
         standard=STANDARD.id,
         standard_digest=STANDARD.digest,
@@ -110,12 +169,20 @@ def plan_of(parties, *, flavour=0, rho=NANO // 50, purpose=JOINT, shared=None):
         parties=tuple(parties),
         rows_per_unit=STANDARD.rows_per_unit,
         institutions_per_unit=STANDARD.institutions_per_unit,
-        groups=((), (), (GroupBy("region", REGIONS),), (GroupBy("month", MONTHS),))[flavour],
-        where=(OneOf("region", ("north",)),) if flavour == 1 else (),
-        measures=(CountRows(),) if flavour == 0 else (CountRows(), Sum("balance", Bounds(0, 1000))),
+        groups=groups,
+        where=where,
+        measures=measures,
         rho=rho,
-        shared=shared,
+        bounds=(("balance", Bounds(0, 1000)),) if computed else (),
+        prices=(rho // 3, rho - rho // 3) if uneven else (),
+        shared=None if shared is None else min(shared, len(parties) - 2),
     )
+
+
+def lattice(plan):
+    """How many integer units one step of each cell is: cells travel in grains and are told in units."""
+    grains = {scale.measure.key: scale.grain for scale in calibrate(plan)}
+    return [grains[measure.key] for measure, _, _ in plan.cells()]
 
 
 # -- the disk ----------------------------------------------------------------------------------------------------------
@@ -338,7 +405,9 @@ def template():
 
 
 def _vault(party, book):
-    return Vault(book, party=party, signing=_signing(party), sampling=party.encode())
+    # rows are the simulator's own: there is no table to keep
+    prepared = Prepared(Path("/nowhere/prepared"), sampling_key=party.encode())
+    return Vault(book, party=party, signing=_signing(party), sampling=party.encode(), prepared=prepared)
 
 
 def _registration(dataset):
@@ -1236,6 +1305,7 @@ class World:
         self.dice = random.Random(f"world {seed}")
         self._bytes = random.Random(f"bytes {seed}")
         self._gauss = random.Random(f"noise {seed}")
+        self._kinds = random.Random(f"kinds {seed}")
         self.act = act or self.dice.choice(ACTS)
         self.now = EPOCH
         self.stats = Counter()
@@ -1472,8 +1542,8 @@ class World:
         self.stats["draws"] += 1
         limit = (1 << magnitude(plan)) - 1
         values = []
-        for index, scale in enumerate(calibrate(plan)):
-            part = clipped.totals[index * plan.groups_count : (index + 1) * plan.groups_count]
+        for scale in calibrate(plan):
+            part = clipped.totals[len(values) :][: plan.groups_count * width(scale.measure)]
             values += [total + round(self._gauss.gauss(0, float(scale.sigma))) for total in part]
         return Noised(plan.hash, tuple(max(-limit, min(limit, value)) for value in values))
 
@@ -1655,6 +1725,31 @@ class World:
             if len(rosters) == 1:
                 self.require(opened == honest_sum, "masks cancel over the honest parties of one roster")
             self.require(len(rosters) == 1, "honest parties of one session answer one roster")
+            self._check_cost(plan, honest=len(members))
+
+    def _check_cost(self, plan, *, honest):
+        """What all others together read is a sum of so many honest parts: it costs what the receipt says, and was paid for.
+
+        From the definition: a person's rows at ``k`` institutions at most, three at each, against the noise of the honest.
+        """
+        colluding = len(plan.parties) - honest
+        at = min(STANDARD.institutions_per_unit, honest)
+        weights = {"sum(balance)": 1000, PAIRS[1][1].key: 1000**2, PAIRS[2][1].key: 1000, PAIRS[4][1].key: 1000**6}
+        cost = 0.0
+        for scale in calibrate(plan):
+            if isinstance(scale.measure, CountUnits):
+                reach = min(3, plan.groups_count) ** 0.5
+            else:
+                reach = 3 * weights.get(scale.measure.key, 1)
+            cost += (at * reach) ** 2 / (2 * honest * float(scale.sigma * scale.grain) ** 2)
+        told = [row for viewer, row in coalitions(plan)[2:]]
+        self.require(cost * NANO <= told[colluding] * (1 + 1e-9), "the receipt tells what a coalition's view costs")
+        promised = plan.shared is None or colluding <= plan.shared
+        if promised:
+            self.require(cost * NANO <= plan.rho * (1 + 1e-9), "what a promised coalition reads was paid for")
+        kind = "standalone" if plan.shared is None else "shared with none" if plan.shared == 0 else "shared with some"
+        who = "the asker" if not colluding else "a promised coalition" if promised else "too large a coalition"
+        self.stats[f"{kind}: read by {who}"] += 1
 
     def _check_ledgers(self):  # noqa: C901  one rule after the other
         for party, node in self.nodes.items():
@@ -1751,7 +1846,8 @@ class World:
             self.require((party, session) in self.used, f"an answer is made with {party}'s own share")
         if len(honest) == len(plan.parties):
             cells = [self.used[party, session][1] for party in honest]
-            exact = tuple(sum(column) for column in zip(*cells, strict=True))
+            sums = (sum(column) for column in zip(*cells, strict=True))
+            exact = tuple(total * grain for total, grain in zip(sums, lattice(plan), strict=True))
             self.require(totals == exact, "the answer is the sum of the stored noised cells over the roster")
             self.stats["answered exactly"] += 1
         else:
@@ -1761,6 +1857,10 @@ class World:
     def _check_with_liars(self, session, plan, totals):
         """What liars put in is theirs; the sum must be that of one signed share each, and within the plan's range."""
         key = self.public_key(self.questions[session][0].key)
+        grains = lattice(plan)
+        cells = tuple(total // grain for total, grain in zip(totals, grains, strict=True))
+        whole = all(total % grain == 0 for total, grain in zip(totals, grains, strict=True))
+        self.require(whole, "an answer is whole numbers of the grains that its plan counts in")
         options = []
         for party in plan.parties:
             envelopes = self.wire["share"].get((party, session), [])
@@ -1771,10 +1871,10 @@ class World:
             if any(None in values for values in lists) or len({len(values) for values in lists}) != 1:
                 continue
             total = [sum(column) % key.n for column in zip(*lists, strict=True)]
-            found = found or _independent_unpack(total, plan, key, parties=len(plan.parties)) == totals
+            found = found or _independent_unpack(total, plan, key, parties=len(plan.parties)) == cells
         self.require(found, "the answer is the sum of one signed share of each party")
         limit = len(plan.parties) << magnitude(plan)
-        self.require(all(abs(total) < limit for total in totals), "an answer lies in the range that the plan allows")
+        self.require(all(abs(cell) < limit for cell in cells), "an answer lies in the range that the plan allows")
         self.stats["answered with liars"] += 1
 
     # -- the play
@@ -1814,16 +1914,24 @@ class World:
         rosters = [self.parties, tuple(dice.sample(self.parties, dice.randint(3, len(self.parties))))]
         if len(self.parties) > 3:
             rosters.append(self.parties[:-1])
-        shared = 0 if dice.random() < 0.15 else None
+        shared = self._kinds.choice((0, 0, 1, 2)) if dice.random() < 0.45 else None
         made = [
-            plan_of(dice.choice(rosters), flavour=dice.choices((0, 1, 2, 3), weights=(3, 4, 6, 1))[0], shared=shared)
+            plan_of(
+                dice.choice(rosters),
+                flavour=dice.choices((0, 1, 2, 3), weights=(3, 4, 6, 1))[0],
+                shared=shared,
+                kind=self._kind(),
+            )
             for _ in range(dice.randint(1, 3))
         ]
-        flavour = dice.choice((0, 2))
-        made += [plan_of(roster, flavour=flavour, shared=shared) for roster in rosters[: dice.randint(1, 3)]]
+        flavour, kind = dice.choice((0, 2)), self._kind()
+        made += [plan_of(roster, flavour=flavour, shared=shared, kind=kind) for roster in rosters[: dice.randint(1, 3)]]
         if dice.random() < 0.3:
-            made.append(plan_of((dice.choice(self.parties),), purpose=SINGLE))
+            made.append(plan_of((dice.choice(self.parties),), purpose=SINGLE, kind=self._kind()))
         return made
+
+    def _kind(self):
+        return self._kinds.randrange(60)
 
     def _mischief(self):
         dice = self.dice
@@ -1898,7 +2006,8 @@ class World:
         if purpose == SINGLE:
             return
         key = template().secrets[dice.choice((MALLORY, MALLORY, LENDER))].public.fingerprint
-        plan = plan_of(sorted(roster), flavour=dice.choice((0, 2)))
+        shared = self._kinds.choice((None, None, 0, 1))
+        plan = plan_of(sorted(roster), flavour=dice.choice((0, 2)), shared=shared, kind=self._kind())
         message = Ask(plan=plan.to_json(), key=key, nonce=self.bytes(32).hex(), expires=self.now + 100)
         envelope = message.sealed_by(MALLORY, _signing(MALLORY))
         self.note_question(envelope)

@@ -10,13 +10,17 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from fractions import Fraction
 
 import pytest
 
 from exchange.node import agent as agent_room
 from exchange.node import vault as vault_room
 from exchange.node.vault import Vault
+from privacy import sensitivity
 from privacy.masks import Masked
+from privacy.plan import Plan
+from privacy.sensitivity import calibrate
 from tests import simulator
 from tests.simulator import ACTS, VECTORS, VILLAINY, Broken, Liar, laboratory, run
 
@@ -62,6 +66,10 @@ def test_every_promise_holds_in_thousands_of_sessions():
     assert {f"villain: {trick}" for trick in VILLAINY} <= played
     assert {"lost requests", "lost answers", "doubled", "delayed", "stale tasks", "time jumps", "refreshes"} <= played
     assert {"crashes", "exchange restarts", "disk full", "rollbacks refused", "tight budgets"} <= played
+    for kind in ("standalone", "shared with none", "shared with some"):
+        assert f"{kind}: read by the asker" in played
+    assert {f"{kind}: read by a promised coalition" for kind in ("standalone", "shared with some")} <= played
+    assert "shared with none: read by too large a coalition" in played
     writes = ("key", "judged", "moved", "charged+moved", "noised")
     sends = ("poll", "accept", "decline", "commit", "share", "abort")
     named = [f"{when} writing {kind}" for kind in writes for when in ("before", "after")]
@@ -127,6 +135,31 @@ def believe_any_witness(monkeypatch):
     monkeypatch.setattr(Vault, "check_witness", lambda *_: None)
 
 
+def forget_other_institutions(monkeypatch):
+    monkeypatch.setattr(sensitivity, "exposure", lambda plan, honest=None: Fraction(1, plan.counted))
+
+
+def count_on_everybody(monkeypatch):
+    monkeypatch.setattr(Plan, "counted", property(lambda plan: 1 if plan.shared is None else len(plan.parties)))
+
+
+def draw_shares_apart(monkeypatch):
+    named = vault_room._answer
+    monkeypatch.setattr(
+        vault_room,
+        "_answer",
+        lambda plan, dataset, versions: named(plan, dataset, dict.fromkeys(versions, dataset.refreshed)),
+    )
+
+
+@pytest.fixture(autouse=True)
+def fresh_scales():
+    """Scales are remembered by plan: what one test breaks must not reach another."""
+    calibrate.cache_clear()
+    yield
+    calibrate.cache_clear()
+
+
 @pytest.mark.parametrize(
     ("plant", "act", "promise"),
     [
@@ -136,6 +169,9 @@ def believe_any_witness(monkeypatch):
         (refund_what_is_given_up, "crash", "no refund"),
         (ignore_the_caps, "calm", "stays within its cap"),
         (believe_any_witness, "calm", "notices an old copy"),
+        (forget_other_institutions, "calm", "the receipt tells|was paid for"),
+        (count_on_everybody, "nodes", "was paid for"),
+        (draw_shares_apart, "calm", "exactly one noised vector|drawn anew by all"),
     ],
 )
 def test_the_judge_catches_a_planted_bug(monkeypatch, plant, act, promise):
