@@ -382,6 +382,26 @@ def test_a_column_counts_as_multiplied_only_with_another_column():
         assert set(summed(term)) == expected
 
 
+def test_decimals_add_up_in_products_and_must_be_the_same_in_sums_and_cases():
+    of = {"balance": 2, "income": 2, "age": 0}
+    told = {
+        Constant(150, 2): 2,
+        Added((BALANCE, INCOME, Constant(1, 2))): 2,
+        Times(BALANCE, INCOME): 4,
+        Times(Times(BALANCE, AGE), Constant(5, 1)): 3,
+        Choice(((Missing("age"), BALANCE),), Constant(0, 2)): 2,
+        Choice(((Missing("balance"), AGE),)): 0,
+    }
+    assert {term: expression.decimals(term, of) for term in told} == told
+    for term in (
+        Added((BALANCE, AGE)),
+        Choice(((Missing("age"), BALANCE),), Constant(0)),
+        Times(AGE, Added((BALANCE, Constant(1)))),
+    ):
+        with pytest.raises(Malformed, match="decimals"):
+            expression.decimals(term, of)
+
+
 def test_what_decides_a_case_counts_as_tested_at_any_depth():
     deep = Choice(((Between(Choice(((OneOf("grade", ("a",)), INCOME),)), 1, None), BALANCE),), Times(AGE, Constant(2)))
     assert expression.tested(deep) == {"grade", "income"}
@@ -796,6 +816,13 @@ def test_no_measure_without_bounds_and_no_category_without_a_domain():
         Column(name="region", kind=Kind.CATEGORY, meaning="region", domain=("a", UNKNOWN))
     with pytest.raises(Malformed):
         Column(name="opened", kind=Kind.DATE, meaning="opened")
+    for days in (Bounds(-30_000, 0), Bounds(0, 90_000)):
+        with pytest.raises(Malformed, match="1900 to 2199"):
+            Column(name="opened", kind=Kind.DATE, meaning="opened", bounds=days)
+    with pytest.raises(Malformed):
+        Column(name="opened", kind=Kind.DATE, meaning="opened", bounds=Bounds(0, 9), decimals=1)
+    with pytest.raises(Malformed):
+        Column(name="age", kind=Kind.MEASURE, meaning="age", bounds=Bounds(0, 9), decimals=True)
 
 
 @given(st.integers(-1000, 1000), st.integers(-1000, 1000), st.integers(-1000, 1000), st.integers(-1000, 1000))
