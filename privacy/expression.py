@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import reduce
 from hashlib import sha256
 from typing import Any
 
@@ -91,8 +90,14 @@ class Times:
     right: "Term"
 
     def __post_init__(self) -> None:
-        *first, last = sorted((*_factors(self.left), *_factors(self.right)), key=_spelling)
-        object.__setattr__(self, "left", reduce(Times, first))
+        first, *others, last = sorted((*_factors(self.left), *_factors(self.right)), key=_spelling)
+        for factor in others:
+            # not by the constructor: it would sort each part again, and the parts of each part
+            product = object.__new__(Times)
+            object.__setattr__(product, "left", first)
+            object.__setattr__(product, "right", factor)
+            first = product
+        object.__setattr__(self, "left", first)
         object.__setattr__(self, "right", last)
 
     def __str__(self) -> str:
@@ -563,8 +568,13 @@ def _spelling(term: Term) -> bytes:
     return canonical.encode(term_json(term))
 
 
-def _factors(term: Term) -> tuple[Term, ...]:
-    return (*_factors(term.left), term.right) if isinstance(term, Times) else (term,)
+def _factors(term: Term) -> list[Term]:
+    """Return the factors of a product, in order; its left part alone may be a product."""
+    found = []
+    while isinstance(term, Times):
+        found.append(term.right)
+        term = term.left
+    return [term, *reversed(found)]
 
 
 def _contents(term: Term) -> bool:

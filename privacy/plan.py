@@ -373,6 +373,8 @@ class Plan:
         Raises:
             Malformed: if a field is missing, extra, mistyped or not in canonical order.
         """
+        if not _is_small(document):  # before anything is made of it
+            raise _malformed(f"is longer than {MAX_SIZE} items")
         try:
             plan = cls(
                 standard=_text(document["standard"]),
@@ -394,6 +396,20 @@ class Plan:
         if plan.to_json() != document:
             raise Malformed("the plan is not in canonical form", fix="build the plan with the analyst's client")
         return plan
+
+
+def _is_small(document: Any) -> bool:
+    """Whether a JSON value is short enough for a plan: no item of one takes more than six values."""
+    waiting, found = [document], 0
+    while waiting and found <= 6 * MAX_SIZE:
+        match waiting.pop():
+            case dict() as item:
+                waiting += item.values()
+                found += len(item)
+            case list() as item:
+                waiting += item
+                found += len(item)
+    return found <= 6 * MAX_SIZE
 
 
 def _malformed(problem: str) -> Malformed:

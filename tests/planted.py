@@ -217,7 +217,7 @@ BUGS = (
         "AND and OR of one name",
         EXPRESSION,
         ('" OR ".join', '" AND ".join'),
-        tests="test_plan.py::test_every_expression_has_its_own_name",
+        tests="test_plan.py::test_twins_have_names_of_their_own",
     ),
     bug(
         "a product counted as a sum",

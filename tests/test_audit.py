@@ -322,7 +322,7 @@ def test_each_mechanism_at_length(shared, institutions, rho):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("rho", [NANO // 100, NANO // 2])
+@pytest.mark.parametrize("rho", [NANO // 10, NANO // 2])
 def test_people_at_length(rho):
     plan = plan_of(CountUnits(), rows=10, institutions=1, rho=rho)
     sound(lambda: people(plan, rounds=1000), tight=("people",))

@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 from datetime import date, timedelta
+from time import process_time
 
 import pytest
 from hypothesis import assume, given, settings
@@ -181,6 +182,48 @@ def test_every_expression_has_its_own_name(told, tests):
     assert len({str(test) for test in tests}) == len(tests)
 
 
+def test_twins_have_names_of_their_own():
+    """Expressions of the same parts: what joins them, how deep, in which order of cases, with which ends."""
+    one, two = Missing("age"), OneOf("region", ("north",))
+    twins = [
+        AllOf((one, two)),
+        AnyOf((one, two)),
+        Not(AllOf((one, two))),
+        AllOf((Not(one), two)),
+        AllOf((one, Not(two))),
+    ]
+    twins += [Between(AGE, 1, 2), Between(AGE, 1), Between(AGE, None, 2), Between(AGE, None, 1), Between(AGE, 2)]
+    twins += [
+        OneOf("region", ("a", "b")),
+        OneOf("region", ("a, b",)),
+        OneOf("region", ("a', 'b",)),
+        OneOf("region", ("a','b",)),
+    ]
+    twins += [Not(Not(one)), Not(one), one]
+    assert len({str(test) for test in twins}) == len(set(twins)) == len(twins)
+    told = [
+        Added((AGE, BALANCE)),
+        Times(AGE, BALANCE),
+        Added((AGE, Constant(1))),
+        Added((AGE, Constant(-1))),
+        Times(AGE, Constant(-1)),
+    ]
+    told += [Constant(1), Constant(10, 1), Constant(100, 2), Constant(0), Constant(0, 2), Constant(-1), Constant(1, 18)]
+    told += [
+        Times(Added((AGE, BALANCE)), INCOME),
+        Added((Times(AGE, INCOME), BALANCE)),
+        Added((AGE, Times(BALANCE, INCOME))),
+    ]
+    told += [Choice(((one, AGE), (two, BALANCE))), Choice(((two, BALANCE), (one, AGE))), Choice(((one, AGE),), BALANCE)]
+    told += [
+        Choice(((one, AGE),)),
+        Choice(((one, AGE),), Constant(0)),
+        Choice(((one, Choice(((two, AGE),), BALANCE)),)),
+    ]
+    told += [Choice(((one, Choice(((two, AGE),))),), BALANCE)]
+    assert len({str(term) for term in told}) == len(set(told)) == len(told)
+
+
 @given(st.lists(terms(1), min_size=1, max_size=3), st.lists(st.sampled_from(COLUMNS), min_size=1, max_size=3))
 def test_every_measure_has_its_own_name_but_for_counts_of_a_column(told, columns):
     held = {CountRows(), CountUnits(), Histogram(AGES), Histogram(ByBand("age", (0, 18, 64, 120), AGES.labels))}
@@ -296,6 +339,8 @@ def test_another_price_is_split_as_before_and_never_exceeded(plan, rho):
 @pytest.mark.parametrize(
     "prices",
     [
+        (*PLAN.prices[:-1], PLAN.prices[-1] + 1),
+        (*PLAN.prices[:-1], PLAN.prices[-1] - 1),
         (1,) * 4,
         (1,) * 6,
         (10_000_000,) * 4 + (9_999_999,),
@@ -335,6 +380,26 @@ def test_a_column_counts_as_multiplied_only_with_another_column():
     }
     for term, expected in uses.items():
         assert set(summed(term)) == expected
+
+
+def test_decimals_add_up_in_products_and_must_be_the_same_in_sums_and_cases():
+    of = {"balance": 2, "income": 2, "age": 0}
+    told = {
+        Constant(150, 2): 2,
+        Added((BALANCE, INCOME, Constant(1, 2))): 2,
+        Times(BALANCE, INCOME): 4,
+        Times(Times(BALANCE, AGE), Constant(5, 1)): 3,
+        Choice(((Missing("age"), BALANCE),), Constant(0, 2)): 2,
+        Choice(((Missing("balance"), AGE),)): 0,
+    }
+    assert {term: expression.decimals(term, of) for term in told} == told
+    for term in (
+        Added((BALANCE, AGE)),
+        Choice(((Missing("age"), BALANCE),), Constant(0)),
+        Times(AGE, Added((BALANCE, Constant(1)))),
+    ):
+        with pytest.raises(Malformed, match="decimals"):
+            expression.decimals(term, of)
 
 
 def test_what_decides_a_case_counts_as_tested_at_any_depth():
@@ -420,6 +485,42 @@ def test_a_plan_does_not_outgrow_what_a_statement_can_hold():
     assert counting(where=tuple(several[1:]))
     with pytest.raises(Malformed, match="50 tests"):
         counting(where=tuple(several))
+
+
+def test_a_document_that_is_too_long_is_refused_before_anything_is_made_of_it():
+    """Sums in sums in sums: each level would be sorted by all that it holds."""
+
+    def sums(width, levels):
+        return {"value": "balance"} if levels == 0 else {"add": [sums(width, levels - 1)] * width}
+
+    started = process_time()
+    with pytest.raises(Malformed, match="longer"):
+        Plan.from_json({**PLAN.to_json(), "measures": [{"sum": sums(1000, 2)}]})
+    assert process_time() - started < 1
+    # a product of many factors is made once, whatever their nesting
+    factors = Constant(1)
+    for _ in range(MAX_DEPTH - 1):
+        factors = Times(factors, factors)
+    assert str(factors).count("*") == 2 ** (MAX_DEPTH - 1) - 1
+
+
+@pytest.mark.parametrize("items", [MAX_SIZE - 10])
+def test_the_longest_plan_is_read(items):
+    """Whatever it consists of: no item takes more values of JSON than are allowed for it."""
+    kinds = (
+        lambda number: Between(Value("age"), number, number + 1),
+        lambda number: Between(Constant(number, 3), number, None),
+        lambda number: Not(Missing(f"c{number}")),
+        lambda number: OneOf(f"c{number}", ("x",)),
+    )
+    for kind in kinds:
+        each = expression.size(kind(0))
+        parts = [kind(number) for number in range(items // each)]
+        joined = [AnyOf(tuple(parts[start : start + 900])) for start in range(0, len(parts), 900)]
+        plan = counting(
+            where=tuple(joined), bounds=(("age", Bounds(0, 9)),) if each == 2 and "age" in str(parts[0]) else ()
+        )
+        assert Plan.from_json(plan.to_json()) == plan
 
 
 WRONG = {
@@ -715,6 +816,13 @@ def test_no_measure_without_bounds_and_no_category_without_a_domain():
         Column(name="region", kind=Kind.CATEGORY, meaning="region", domain=("a", UNKNOWN))
     with pytest.raises(Malformed):
         Column(name="opened", kind=Kind.DATE, meaning="opened")
+    for days in (Bounds(-30_000, 0), Bounds(0, 90_000)):
+        with pytest.raises(Malformed, match="1900 to 2199"):
+            Column(name="opened", kind=Kind.DATE, meaning="opened", bounds=days)
+    with pytest.raises(Malformed):
+        Column(name="opened", kind=Kind.DATE, meaning="opened", bounds=Bounds(0, 9), decimals=1)
+    with pytest.raises(Malformed):
+        Column(name="age", kind=Kind.MEASURE, meaning="age", bounds=Bounds(0, 9), decimals=True)
 
 
 @given(st.integers(-1000, 1000), st.integers(-1000, 1000), st.integers(-1000, 1000), st.integers(-1000, 1000))
