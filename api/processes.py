@@ -27,6 +27,7 @@ def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool) -> None:
     from exchange.hub.store import Store  # noqa: PLC0415
 
     _prepare(home, lifeline=lifeline)
+    _Ending()  # the server hands the signal on once it has stopped, and the store is closed after that
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -57,13 +58,7 @@ def run_node(home: Path, *, exchange: str, lifeline: bool) -> None:
     from exchange.node.vault import Vault  # noqa: PLC0415
 
     _prepare(home, lifeline=lifeline)
-    stop = threading.Event()
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-        raise SystemExit(0)
-
-    signal.signal(signal.SIGTERM, end)
+    ending = _Ending()
     vault = Vault.open(home, clock=microseconds)
     try:
         vault.prepare()
@@ -71,9 +66,27 @@ def run_node(home: Path, *, exchange: str, lifeline: bool) -> None:
             agent = Agent(vault, line, seconds=time.time)
             agent.announce()
             _say({"ready": vault.party})
-            agent.run(stop)
+            agent.run(lambda: ending.asked)
     finally:
         vault.close()
+
+
+class _Ending:
+    """Ends the process in order at the first SIGTERM, wherever its main thread is; a later one changes nothing.
+
+    The handler takes no lock: it runs between any two steps of the main thread, those of an earlier signal's handler
+    among them, and would wait for ever for a lock that is held there. ``asked`` is for the case that the exception is
+    lost, raised as it may be where Python ignores exceptions.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        signal.signal(signal.SIGTERM, self._end)
+
+    def _end(self, _signal: int, _frame: FrameType | None) -> None:
+        if not self.asked:
+            self.asked = True
+            raise SystemExit(0)
 
 
 def _prepare(home: Path, *, lifeline: bool) -> None:

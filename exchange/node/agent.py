@@ -6,7 +6,7 @@ that breaks the protocol is logged and left alone; a task that was done before i
 
 import logging
 import secrets
-import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -87,24 +87,24 @@ class Agent:
             policy = self._vault.policy(dataset.name)
             self._line.post("/v1/policies", self._sign(Publication(policy=policy.to_json())))
 
-    def run(self, stop: threading.Event) -> None:
-        """Poll for tasks until ``stop`` is set; the exchange holds a poll open until there is something to do.
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Poll for tasks until ``stopping`` says so; the exchange holds a poll open until there is something to do.
 
         Raises:
             RolledBack: if this node's ledger lacks what the exchange has witnessed.
         """
-        while not stop.is_set():
+        while not stopping():
             try:
                 tasks = self._poll()
             except RolledBack:
                 raise
             except PrivacyError as error:  # out of reach, stopping, mending: whatever it is, it may pass
                 log.warning("the exchange gave no tasks: %s; %s", error.reason, error.fix)
-                stop.wait(IDLE)
+                time.sleep(IDLE)
                 continue
             done = [self.perform(task) for task in tasks]
             if tasks and not any(done):
-                stop.wait(IDLE)  # whatever the exchange insists on, it does not make this node spin
+                time.sleep(IDLE)  # whatever the exchange insists on, it does not make this node spin
 
     def _poll(self) -> list[Mapping[str, Any]]:
         """Show the head of the ledger, learn which head was shown last, and return the tasks.
