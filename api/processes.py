@@ -28,7 +28,9 @@ def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool) -> None:
 
     _prepare(home, lifeline=lifeline)
     _Ending()  # the server hands the signal on once it has stopped, and the store is closed after that
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    # asyncio sends without delay only on a socket that names its protocol: otherwise each answer waits 40 ms for an ACK
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
