@@ -21,7 +21,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         stop_ringing = store.book.subscribe(lambda _seq: _call(loop, service))
-        watch = asyncio.create_task(_expire(service))
+        watch = asyncio.create_task(_tend(service))
         try:
             yield
         finally:
@@ -29,6 +29,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
+            await asyncio.to_thread(rounds.note_heads, service.store)
 
     app = FastAPI(title="Touchstone exchange", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
@@ -51,8 +52,9 @@ def _call(loop: asyncio.AbstractEventLoop, service: Service) -> None:
         loop.call_soon_threadsafe(service.bell.ring)
 
 
-async def _expire(service: Service) -> None:
-    """Close sessions whose deadline has passed, every second."""
+async def _tend(service: Service) -> None:
+    """Every second, journal the heads that nodes have shown and close sessions whose deadline has passed."""
     while True:
         await asyncio.sleep(1)
+        await asyncio.to_thread(rounds.note_heads, service.store)
         await asyncio.to_thread(rounds.expire, service.store, now=service.now())

@@ -11,13 +11,17 @@ from rich.table import Table
 
 from exchange.analyst.client import Client
 from exchange.analyst.inquiry import Inquiry, Preview
-from exchange.analyst.result import Result, shown
+from exchange.analyst.result import SCHEMA_VERSION, Result, shown
 from exchange.analyst.syntax import QueryFault
 from exchange.protocol.errors import Overreach
+from exchange.protocol.session import OVER
 from privacy.errors import Malformed
 from privacy.terms import NANO
 
-ENDED = ("answered", "refused", "aborted", "expired")
+
+def progress_line(stage: str, waiting: tuple[str, ...]) -> str:
+    """Return what a session is at, for a status line."""
+    return f"{stage}: {', '.join(waiting) or 'complete'}"
 
 
 def wanted_errors(items: list[str]) -> dict[str, float]:
@@ -73,13 +77,12 @@ def follow(inquiry: Inquiry) -> Result:
     console = Console(stderr=True)
     with console.status("asking") as status:
         try:
-            return inquiry.run(lambda stage, waiting: status.update(f"{stage}: {', '.join(waiting) or 'complete'}"))
+            return inquiry.run(lambda stage, waiting: status.update(progress_line(stage, waiting)))
         except Overreach as refusal:
-            nearest = inquiry.offer(refusal)
-            if nearest is not None:
-                dear = refusal.nearest is not None and any(item.item == "precision" for item in refusal.violations)
-                price = f" --budget {refusal.nearest.rho / NANO:g}" if dear and refusal.nearest is not None else ""
-                refusal.fix = f'ask the nearest request that passes: -e "{nearest}"{price}'
+            if refusal.nearest is not None:
+                dear = any(item.item == "precision" for item in refusal.violations)
+                price = f" --budget {refusal.nearest.rho / NANO:g}" if dear else ""
+                refusal.fix = f'ask the nearest request that passes: -e "{inquiry.offer(refusal)}"{price}'
             raise
 
 
@@ -132,7 +135,7 @@ def list_jobs(client: Client, *, as_json: bool) -> None:
         for job in client.jobs()
     ]
     if as_json:
-        _print_json({"schema_version": "1", "jobs": listed})
+        _print_json({"schema_version": SCHEMA_VERSION, "jobs": listed})
         return
     view = Table(show_edge=False)
     for name in ("id", "state", "purpose", "sql"):
@@ -146,7 +149,7 @@ def watch_job(client: Client, session: str) -> Result:
     """Follow a question to its end, one JSON line on stdout for each piece of news; the last one says that it is the last."""
 
     def tell(stage: str, waiting: tuple[str, ...]) -> None:
-        news = {"id": job.id, "stage": stage, "waiting_for": list(waiting), "terminal": stage in ENDED}
+        news = {"id": job.id, "stage": stage, "waiting_for": list(waiting), "terminal": stage in OVER}
         sys.stdout.write(json.dumps(news) + "\n")
         sys.stdout.flush()
 

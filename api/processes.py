@@ -68,7 +68,7 @@ def run_node(home: Path, *, exchange: str, lifeline: bool) -> None:
             agent = Agent(vault, line, seconds=time.time)
             agent.announce()
             _say({"ready": vault.party})
-            agent.run(lambda: ending.asked)
+            agent.run(lambda: ending.asked, rest=time.sleep)
     finally:
         vault.close()
 

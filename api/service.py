@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 
 from exchange.hub.previews import Previews
 from exchange.hub.store import Store
@@ -37,6 +38,10 @@ class Bell:
             await asyncio.wait_for(event.wait(), timeout=max(0.0, seconds))
         except TimeoutError:
             return
+
+
+BURST = 0.25
+"""Seconds in which news that comes close together is told as one."""
 
 
 class Service:
@@ -117,3 +122,22 @@ async def authenticate(request: Request) -> Call:
 
 
 Authenticated = Annotated[Call, Depends(authenticate)]
+
+
+async def follow(call: Call, look: Callable[[], dict[str, Any]], *, wait: int, seen: int) -> dict[str, Any]:
+    """Return a record as ``look`` finds it, at once or after at most ``wait`` seconds.
+
+    It is held until more than ``seen`` messages were ``heard`` and those that came close after, or it is
+    ``waiting_for`` nobody. Institutions answer close together: telling of one at a time would cost a request for each.
+    """
+    service = call.service
+    until, heard = service.seconds() + wait, seen
+    while True:
+        news = service.bell.now()
+        record = await run_in_threadpool(look)
+        if record["heard"] > seen and heard == seen:
+            until = min(until, service.seconds() + BURST)
+        heard, left = record["heard"], until - service.seconds()
+        if not record["waiting_for"] or left <= 0:
+            return record
+        await Bell.wait(news, left)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from api import service
 from api.service import Authenticated, Bell
 from exchange.hub import keys, rounds
 from privacy.errors import Malformed
@@ -37,14 +38,9 @@ async def follow(
     seen: Annotated[int, Query(ge=-1)] = -1,
 ) -> dict[str, Any]:
     """Return a session's record; with ``wait``, once more than ``seen`` messages were heard or it is over."""
-    deadline = call.service.seconds() + wait
-    while True:
-        news = call.service.bell.now()
-        record = await run_in_threadpool(lambda: rounds.describe(call.store.view(), session, caller=call.party))
-        left = deadline - call.service.seconds()
-        if record["heard"] > seen or not record["waiting_for"] or left <= 0:
-            return record
-        await Bell.wait(news, left)
+    return await service.follow(
+        call, lambda: rounds.describe(call.store.view(), session, caller=call.party), wait=wait, seen=seen
+    )
 
 
 @router.post("/sessions/{session}/messages")

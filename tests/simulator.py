@@ -934,12 +934,17 @@ class Exchange:
             return self.honest(caller, path, value)
         except Crash:
             self.world.stats["exchange restarts"] += 1
-            self.book.replay()
+            self.restart()
             raise Unreachable("the exchange does not answer", fix="wait") from None
         except Unreachable:
             raise
         except PrivacyError as error:
             raise problems.error(json.loads(json.dumps(problems.document(error)))) from None
+
+    def restart(self):
+        """Start again from the journal alone."""
+        self.book.replay()
+        self.store = Store(self.book)
 
     def honest(self, caller, path, value):
         store, now = self.store, self.world.now
@@ -1426,9 +1431,10 @@ class World:
                 self.exchange.handle(*call)
         if self.villain is None or dice.random() < 0.5:
             try:
+                rounds.note_heads(self.exchange.store)
                 rounds.expire(self.exchange.store, now=self.now)
             except Crash:
-                self.exchange.book.replay()
+                self.exchange.restart()
         names = list(self.actors)
         dice.shuffle(names)
         for name in names:
@@ -1956,7 +1962,8 @@ class World:
     def _roll_back(self, party):
         """Somebody puts an old copy of a node's ledger in place: the node must not work on it."""
         node = self.nodes[party]
-        witnessed = self.exchange.store.view().witnessed(party)
+        store = self.exchange.store
+        witnessed = store.heads.latest(party, store.view().witnessed(party))
         if witnessed is None or witnessed[0] <= len(template().nodes[party].entries) + 1:
             return
         whole = list(node.book.entries)

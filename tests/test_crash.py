@@ -36,9 +36,9 @@ NODE_STEPS = [
     "before:move#2",
     "after:move#2",
 ]
-EXCHANGE_STEPS = [f"{when}:write#{count}" for count in range(1, 12) for when in ("before", "after")]
+EXCHANGE_STEPS = [f"{when}:write#{count}" for count in range(1, 11) for when in ("before", "after")]
 NORMAL = {"after:judged", "after:move#1", "after:charge", "after:keep_noised", "after:move#2"}
-NORMAL |= {"before:write#1", "after:write#4", "after:write#11"}
+NORMAL |= {"before:write#1", "after:write#4", "after:write#10"}
 
 
 def marked(steps):

@@ -338,15 +338,8 @@ def test_prices_can_be_given_by_measure():
     keys = [measure.key for measure in question.plan.measures]
     priced = question.priced({keys[0]: 7, keys[1]: 3})
     assert (priced.plan.prices, priced.plan.rho) == ((7, 3), 10)
-    again = parse(
-        f"SELECT AVG(balance){FROM}",
-        standard=LOANS,
-        purpose=PURPOSE,
-        parties=PARTIES,
-        rho=RHO,
-        prices={keys[0]: 7, keys[1]: 3},
-    )
-    assert again.plan == priced.plan
+    assert question.at(10).plan.prices == (5, 5)
+    assert priced.at(RHO) == question
 
 
 # -- dimensions ------------------------------------------------------------------------------------------------------

@@ -496,7 +496,7 @@ class Bench:
         return [task["task"] for task in tasks]
 
     def witnessed(self, party):
-        return self.store.view().witnessed(party)
+        return self.store.heads.latest(party, self.store.view().witnessed(party))
 
     def restart(self, party, home):
         """Run the party's node on the ledger under ``home`` from now on."""
@@ -565,6 +565,23 @@ def test_an_answer_that_comes_after_a_later_poll_is_taken_and_its_older_head_not
     later = bench.witnessed("bank-c")
     assert later == bench.vaults["bank-c"].head
     assert head_in(bench.store, session, "bank-c")[0] < later[0]
+
+
+def test_heads_shown_on_polls_are_journaled_together_and_once(bench):
+    bench.answering()
+    before, _ = bench.store.book.head
+    shown = {party: bench.vaults[party].head for party in bench.vaults}
+    for party in bench.vaults:
+        bench.agents[party]._poll()
+    assert bench.store.book.head[0] == before, "a poll alone writes nothing"
+    rounds.note_heads(bench.store)
+    entries = list(bench.store.book.journal.entries())
+    noted = {entry.body["party"]: (entry.body["seq"], entry.body["hash"]) for entry in entries[before:]}
+    assert noted == shown
+    assert {entry.kind for entry in entries[before:]} == {"witness"}
+    assert {party: bench.store.view().witnessed(party) for party in shown} == shown
+    rounds.note_heads(bench.store)
+    assert bench.store.book.head[0] == before + len(shown)
 
 
 def test_an_answer_with_another_history_than_was_shown_is_refused(bench):

@@ -282,7 +282,7 @@ def _audit(telling: Telling, institutions: list[Institution], home: Path) -> Non
 def _ask(telling: Telling, client: Client, sql: str, *, fresh: bool = False) -> Result:
     with telling.console.status("asking") as status:
         inquiry = client.query(sql, purpose=town.PURPOSE, budget=PRICE / NANO if fresh else None, fresh=fresh)
-        return inquiry.run(lambda stage, waiting: status.update(f"{stage}: {', '.join(waiting) or 'complete'}"))
+        return inquiry.run(lambda stage, waiting: status.update(asking.progress_line(stage, waiting)))
 
 
 def _near(telling: Telling, what: str, row: Mapping[str, str | float | None], name: str, true: float) -> None:

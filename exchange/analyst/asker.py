@@ -3,11 +3,12 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from exchange import identity
-from exchange.analyst.desk import Desk
+from exchange.analyst.desk import Desk, Progress, unwatched
 from exchange.analyst.question import Question
 from exchange.analyst.reading import parse
 from exchange.analyst.result import Result
@@ -17,14 +18,7 @@ from exchange.line import Line
 from exchange.protocol.errors import Unknown
 from privacy import canonical
 from privacy.plan import Plan
-from privacy.terms import Standard
-
-Progress = Callable[[str, tuple[str, ...]], None]
-"""Told of a session's stage and of the institutions that it waits for."""
-
-
-def unwatched(_stage: str, _waiting: tuple[str, ...]) -> None:
-    """Follow a session without telling anybody."""
+from privacy.terms import NANO
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,48 +58,30 @@ class Asker:
         self.shelf = Shelf(home / "answers")
         self._asked = home / "asked"
         self._seconds = seconds
-        self._standards: dict[str, Standard] = {}
 
     def moment(self) -> int:
         """Whole seconds since 1970."""
         return int(self._seconds())
 
-    def standard(self, name: str) -> Standard:
-        """Return a published standard, ``name/version``, fetched once."""
-        if name not in self._standards:
-            self._standards[name] = self.desk.standard(name)
-        return self._standards[name]
-
-    def newest_standard(self, table: str) -> str:
-        """Return the newest version, ``name/version``, of a table under which an institution holds data.
-
-        Raises:
-            Unknown: if none does.
-        """
-        found = {name for name in self.desk.standards() if name.rpartition("/")[0] == table}
-        if not found:
-            raise Unknown("data registered under a table of this name")
-        return max(found, key=lambda name: int(name.rpartition("/")[2]))
-
-    def read(self, asking: Asking, *, rho: int) -> Question:
-        """Read a statement into the question that it is, at a price of ``rho`` (1e-9) each, split evenly.
+    def read(self, asking: Asking) -> Question:
+        """Read a statement into the question that it is; it has no price of its own yet, but 1 rho.
 
         Raises:
             QueryFault: if the statement is not in the language.
         """
         return parse(
             asking.sql,
-            standard=self.standard(asking.standard),
+            standard=self.desk.standard(asking.standard),
             purpose=asking.purpose,
             parties=asking.parties,
-            rho=rho,
+            rho=NANO,
             shared=asking.shared,
         )
 
     def served(self, question: Question, versions: Mapping[str, str] | None = None) -> Served | None:
         """Answer a question from what is stored over the parties' present versions of the data, or over ``versions``."""
         plan = question.plan
-        domains = {column.name: column.domain for column in self.standard(plan.standard).columns if column.domain}
+        domains = {column.name: column.domain for column in question.standard.columns if column.domain}
         return self.shelf.serve(plan, versions or self.desk.versions(plan), domains)
 
     def show(self, question: Question, sql: str, served: Served, *, receipt: Mapping[str, Any] | None = None) -> Result:
@@ -124,9 +100,10 @@ class Asker:
         at = self.moment()
         session = self.desk.ask(question.plan, now=at)
         self._asked.mkdir(mode=0o700, parents=True, exist_ok=True)
-        document = {"asking": asking.to_json(), "prices": list(question.plan.prices), "asked_at": at}
+        prices = dict(zip((measure.key for measure in question.plan.measures), question.plan.prices, strict=True))
+        document = {"asking": asking.to_json(), "prices": prices, "asked_at": at}
         identity.write_secret(self._asked / f"{session}.json", canonical.encode(document).decode())
-        return Job(self, session, asking, prices=question.plan.prices, asked_at=at)
+        return Job(self, session, asking, prices=prices, asked_at=at)
 
     def job(self, session: str) -> "Job":
         """Return a question that was put before, by the id of its session or the beginning of it.
@@ -139,8 +116,7 @@ class Asker:
             raise Unknown("one question of this desk whose id begins like this")
         document = json.loads(found[0].read_text("utf-8"))
         asking = Asking.from_json(document["asking"])
-        prices = tuple(document["prices"])
-        return Job(self, found[0].stem, asking, prices=prices, asked_at=document["asked_at"])
+        return Job(self, found[0].stem, asking, prices=document["prices"], asked_at=document["asked_at"])
 
     def jobs(self) -> list["Job"]:
         """Return every question that was put, newest first."""
@@ -151,7 +127,7 @@ class Asker:
 class Job:
     """A question that was put to the institutions; ``id`` is that of its session."""
 
-    def __init__(self, asker: Asker, session: str, asking: Asking, *, prices: tuple[int, ...], asked_at: int) -> None:
+    def __init__(self, asker: Asker, session: str, asking: Asking, *, prices: Mapping[str, int], asked_at: int) -> None:
         self._asker = asker
         self._prices = prices
         self.id = session
@@ -166,7 +142,7 @@ class Job:
     @property
     def plan(self) -> Plan:
         """The plan that was asked."""
-        return self._question().plan
+        return self._question.plan
 
     def state(self) -> str:
         """Return where the question stands: ``answered``, or the stage of its session at the exchange."""
@@ -181,7 +157,7 @@ class Job:
             Overreach, Refused: if it ended without an answer, with the reason.
             Mismatch: if anything in its record does not fit together; nothing is shown then.
         """
-        question = self._question()
+        question = self._question
         stored = self._asker.shelf.get(self.id)
         if stored is None:
             record = self._asker.desk.wait(self.id, progress)
@@ -212,7 +188,6 @@ class Job:
             raise Unknown("opened answer of this question")
         return stored.receipt
 
+    @cached_property
     def _question(self) -> Question:
-        question = self._asker.read(self.asking, rho=sum(self._prices))
-        keys = [measure.key for measure in question.plan.measures]
-        return question.priced(dict(zip(keys, self._prices, strict=True)))
+        return self._asker.read(self.asking).priced(self._prices)

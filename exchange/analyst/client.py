@@ -17,7 +17,7 @@ Importing it loads neither the noise library nor an engine, frames or a server.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import isfinite
 from pathlib import Path
 from types import TracebackType
@@ -96,9 +96,10 @@ class Client:
             raise Malformed("an accuracy, a budget or a number of rows is not positive", fix="give numbers above 0")
         if budget is not None and not 1 <= round(budget * NANO) <= 100 * NANO:
             raise Malformed("the budget is not one that a plan can have", fix="give rho between 1e-9 and 100")
-        name = standard or self._asker.newest_standard(table_of(sql))
-        holders = tuple(sorted(parties)) if parties else self._asker.desk.holders(name)
-        asking = Asking(sql=sql, purpose=purpose, standard=name, parties=holders, shared=shared)
+        held = {} if standard and parties else self._asker.desk.holders()
+        name = standard or _newest(held, table_of(sql))
+        asked = tuple(sorted(parties)) if parties else held.get(name, ())
+        asking = Asking(sql=sql, purpose=purpose, standard=name, parties=asked, shared=shared)
         nano = None if budget is None else round(budget * NANO)
         return Inquiry(self._asker, asking, Wish(accuracy=accuracy, budget=nano, rows=rows, fresh=fresh))
 
@@ -134,3 +135,11 @@ class Client:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+def _newest(held: Collection[str], table: str) -> str:
+    """Return the newest version, ``name/version``, of a table under which an institution holds data."""
+    found = [name for name in held if name.rpartition("/")[0] == table]
+    if not found:
+        raise Unknown("data registered under a table of this name")
+    return max(found, key=lambda name: int(name.rpartition("/")[2]))

@@ -66,6 +66,10 @@ Progress = Callable[[str, tuple[str, ...]], None]
 """Told of a session's stage and of the parties that it waits for."""
 
 
+def unwatched(_stage: str, _waiting: tuple[str, ...]) -> None:
+    """Follow a session without telling anybody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A release with its receipt (canonical JSON), the least count of a group worth showing, and the data's versions."""
@@ -117,6 +121,7 @@ class Desk:
         self._registered = False
         self._ticking = ticking
         self._deadlines: dict[str, float] = {}
+        self._standards: dict[str, Standard] = {}
         self.line = line_to(self.party, self._signing)
 
     @property
@@ -137,16 +142,17 @@ class Desk:
         return message.sealed_by(self.party, self._signing)
 
     def standard(self, name: str) -> Standard:
-        """Fetch a published standard, ``name/version``."""
-        return Standard.from_json(self.line.get(f"/v1/standards/{name}"))
+        """Return a published standard, ``name/version``, fetched once: it never changes, and a plan pins what it says."""
+        if name not in self._standards:
+            self._standards[name] = Standard.from_json(self.line.get(f"/v1/standards/{name}"))
+        return self._standards[name]
 
-    def standards(self) -> frozenset[str]:
-        """Return the standards, ``name/version``, under which an institution registered a dataset."""
-        return frozenset(row["standard"] for row in self._listed())
-
-    def holders(self, standard: str) -> tuple[str, ...]:
-        """Return the institutions that registered a dataset under a standard."""
-        return tuple(sorted({row["owner"] for row in self._listed() if row["standard"] == standard}))
+    def holders(self) -> dict[str, tuple[str, ...]]:
+        """Return by standard, ``name/version``, the institutions that registered a dataset under it."""
+        found: dict[str, set[str]] = {}
+        for row in self._listed():
+            found.setdefault(row["standard"], set()).add(row["owner"])
+        return {standard: tuple(sorted(owners)) for standard, owners in found.items()}
 
     def versions(self, plan: Plan) -> dict[str, str]:
         """Return the published versions of the data of a plan's parties; a party that withdrew its data has none."""
@@ -241,7 +247,7 @@ class Desk:
             self._registered = True
         return public.fingerprint
 
-    def wait(self, session: str, progress: Progress = lambda _stage, _waiting: None) -> Mapping[str, Any]:
+    def wait(self, session: str, progress: Progress = unwatched) -> Mapping[str, Any]:
         """Follow a session until it is over and return its record; at most until its deadline and a margin have passed.
 
         A session that another desk has asked is given the usual time.

@@ -9,8 +9,8 @@ from statistics import median
 from typing import Any
 
 from exchange.analyst import accuracy
-from exchange.analyst.asker import Asker, Asking, Job, Progress, unwatched
-from exchange.analyst.desk import Outlook
+from exchange.analyst.asker import Asker, Asking, Job
+from exchange.analyst.desk import Outlook, Progress, unwatched
 from exchange.analyst.narrowing import narrow
 from exchange.analyst.question import Question
 from exchange.analyst.result import SCHEMA_VERSION, Result
@@ -124,9 +124,8 @@ class Inquiry:
         self._asker = asker
         self._asking = asking
         self._wish = wish
-        self._standard = asker.standard(asking.standard)
-        question = self._read(NANO)
-        columns = [output.name for output in question.shown] if question.sheet is None else []
+        self._question = asker.read(asking)
+        columns = [output.name for output in self._question.shown] if self._question.sheet is None else []
         if not set(wish.accuracy or ()) <= set(columns):
             known = ", ".join(columns) or "none: give a budget"
             raise Malformed("an accuracy is given for a column that the answer lacks", fix=f"columns: {known}")
@@ -146,8 +145,7 @@ class Inquiry:
         """
         served = self._served()
         if served is not None and self._is_enough(served):
-            question = self._read(NANO)
-            expected = accuracy.worst(figures(question, served.cells))
+            expected = accuracy.worst(figures(self._question, served.cells))
             return Preview(
                 self.sql, allowed=True, free=True, price=0, repeats=None, expected=expected, on_line={}, left={}
             )
@@ -162,21 +160,17 @@ class Inquiry:
             Overreach: if minimum necessity refuses the question; it carries the nearest plan that passes.
             Refused: if no budget reaches the accuracy.
         """
-        question, pilot = self._priced(self._served())
-        if pilot:
-            self._asker.put(self._read(pilot), self._asking).result(progress)
-            question, _ = self._priced(self._served())
-        return self._asker.put(question, self._asking)
+        return self._submit(self._usable(), progress)
 
     def run(self, progress: Progress = unwatched) -> Result:
         """Return the answer: a stored one if it is exact enough, else asked of the institutions and followed to its end.
 
         If this is interrupted, the session goes on: its job can be found again.
         """
-        served = self._served()
+        served = self._usable()
         if served is not None and self._is_enough(served):
-            return self._asker.show(self._read(NANO), self.sql, served)
-        return self.submit(progress).result(progress)
+            return self._asker.show(self._question, self.sql, served)
+        return self._submit(served, progress).result(progress)
 
     async def arun(self, progress: Progress = unwatched) -> Result:
         """Run without blocking the event loop."""
@@ -188,28 +182,32 @@ class Inquiry:
 
     def offer(self, refusal: Overreach) -> str | None:
         """Return the nearest request that passes, as a statement, of a refusal of this question; nothing if there is none."""
-        return None if refusal.nearest is None else self._spelled(self._read(NANO), refusal.nearest)
+        return None if refusal.nearest is None else self._spelled(refusal.nearest)
+
+    def _submit(self, served: Served | None, progress: Progress) -> Job:
+        question, pilot = self._priced(served)
+        if pilot:
+            self._asker.put(self._question.at(pilot), self._asking).result(progress)
+            question, _ = self._priced(self._served())
+        return self._asker.put(question, self._asking)
 
     # -- the price ---------------------------------------------------------------------------------------------------
-
-    def _read(self, rho: int) -> Question:
-        return self._asker.read(self._asking, rho=rho)
 
     @cached_property
     def _default(self) -> int:
         """The owners' price for a question, at most ours."""
-        plan = self._read(DEFAULT).plan
+        plan = self._question.at(DEFAULT).plan
         nearest = self._asker.desk.preview(plan, now=self._asker.moment(), seconds=0).nearest
         return DEFAULT if nearest is None else min(DEFAULT, nearest.rho)
 
     def _priced(self, served: Served | None) -> tuple[Question, int]:
         """Return the question at its price, and the price of the pilot that must come first, or 0."""
         if self._wish.accuracy is None:
-            return self._read(self._wish.budget or self._default), 0
-        question = self._read(NANO)
+            return self._question.at(self._wish.budget or self._default), 0
+        question = self._question
         cells = self._to_expect(question, served)
         if cells is None:
-            return self._read(self._default), max(self._default // PILOT, 2 * len(question.plan.measures))
+            return question.at(self._default), max(self._default // PILOT, 2 * len(question.plan.measures))
         held = None if served is None else figures(question, served.cells)
         priced = accuracy.priced_for(question, self._wish.accuracy, cells=cells, stored=held, evaluate=figures)
         return priced, 0
@@ -217,16 +215,20 @@ class Inquiry:
     def _to_expect(self, question: Question, served: Served | None) -> Cells | None:
         """Return cells to expect with the noise of the plan; nothing if the wanted errors depend on what nobody told."""
         if served is not None:
-            return accuracy.with_noise_of(question.plan, self._standard, served.cells)
+            return accuracy.with_noise_of(question.plan, question.standard, served.cells)
         wanted = set(self._wish.accuracy or ())
-        if self._wish.rows is None and wanted & accuracy.depending(question, self._standard, figures):
+        if self._wish.rows is None and wanted & accuracy.depending(question, question.standard, figures):
             return None
-        return accuracy.assumed(question.plan, self._standard, rows=self._wish.rows or 100_000)
+        return accuracy.assumed(question.plan, question.standard, rows=self._wish.rows or 100_000)
 
     # -- what is stored ----------------------------------------------------------------------------------------------
 
     def _served(self) -> Served | None:
-        return self._asker.served(self._read(NANO))
+        return self._asker.served(self._question)
+
+    def _usable(self) -> Served | None:
+        """Return what is stored, where it could be shown or tells what the price must be."""
+        return None if self._wish.fresh and self._wish.accuracy is None else self._served()
 
     def _is_enough(self, served: Served) -> bool:
         """Whether a stored answer is as exact as what would be asked for."""
@@ -234,13 +236,13 @@ class Inquiry:
         if self._wish.fresh or (self._asking.shared is not None and base.shared != self._asking.shared):
             return False
         if self._wish.accuracy is not None:
-            found = accuracy.worst(figures(self._read(NANO), served.cells))
+            found = accuracy.worst(figures(self._question, served.cells))
             return all((found[name] or 0) <= wanted for name, wanted in self._wish.accuracy.items())
         if self._wish.budget is None:
             return True
-        question = self._read(self._wish.budget)
+        question = self._question.at(self._wish.budget)
         held = accuracy.worst(figures(question, served.cells))
-        cells = accuracy.with_noise_of(question.plan, self._standard, served.cells)
+        cells = accuracy.with_noise_of(question.plan, question.standard, served.cells)
         fresh = accuracy.worst(figures(question, cells))
         return all((held[name] or 0) <= (fresh[name] or 0) * 1.000001 for name in held)
 
@@ -264,7 +266,7 @@ class Inquiry:
             on_line={party: party in told for party in plan.parties},
             left=left,
             refusals=tuple(_reasons(outlook)),
-            nearest=self._spelled(question, outlook.nearest),
+            nearest=None if outlook.nearest is None else self._spelled(outlook.nearest),
             pilot=pilot,
             seconds=self._usual_seconds(plan),
         )
@@ -273,12 +275,12 @@ class Inquiry:
         if served is not None or self._wish.rows is not None:
             cells = self._to_expect(question, served)
             return {} if cells is None else accuracy.worst(figures(question, cells))
-        anyhow = accuracy.worst(figures(question, accuracy.assumed(question.plan, self._standard, rows=100_000)))
-        depends = accuracy.depending(question, self._standard, figures)
+        anyhow = accuracy.worst(figures(question, accuracy.assumed(question.plan, question.standard, rows=100_000)))
+        depends = accuracy.depending(question, question.standard, figures)
         return {name: None if name in depends else half for name, half in anyhow.items()}
 
-    def _spelled(self, question: Question, nearest: Plan | None) -> str | None:
-        return None if nearest is None else spell(narrow(question, nearest), self._standard)
+    def _spelled(self, nearest: Plan) -> str:
+        return spell(narrow(self._question, nearest), self._question.standard)
 
     def _usual_seconds(self, plan: Plan) -> float | None:
         alike = [stored for stored in self._asker.shelf.newest() if stored.release.plan.parties == plan.parties]

@@ -136,6 +136,14 @@ class Question:
         """The columns that hold figures."""
         return tuple(output for output in self.outputs if not output.is_group)
 
+    def at(self, rho: int) -> "Question":
+        """Return the question at ``rho`` (1e-9), split evenly over its measures.
+
+        Raises:
+            Malformed: if that leaves a measure without a price, or is above 100 rho.
+        """
+        return replace(self, plan=replace(self.plan, rho=rho, prices=()))
+
     def priced(self, prices: Mapping[str, int]) -> "Question":
         """Return the question with other prices (1e-9 rho) by measure key.
 

@@ -14,8 +14,6 @@ the text travels: only the plan does.
     [LIMIT n [OFFSET m]]
 """
 
-from collections.abc import Mapping
-
 from exchange.analyst.question import Output, Question
 from exchange.analyst.syntax import Fault, Name, QueryFault, place
 from privacy.plan import CountFilled, CountRows, CountValid, Measure, Plan
@@ -32,12 +30,11 @@ def parse(
     parties: tuple[str, ...],
     rho: int,
     shared: int | None = None,
-    prices: Mapping[str, int] | None = None,
 ) -> Question:
     """Turn a statement over a standard into a question to ``parties`` at ``rho`` (1e-9) each.
 
     ``shared`` is the number of parties that a noise shared among them must withstand; ``None`` asks for standalone noise.
-    ``prices`` (1e-9 rho by measure key) says how ``rho`` is split over the measures; without it, evenly.
+    The price is split evenly over the measures.
 
     Raises:
         QueryFault: if the statement is not in the language.
@@ -52,7 +49,7 @@ def parse(
         line, column = place(sql, repair.position(refusal))
         rewrite = repair.repaired(refusal, standard, lambda text: grammar.understand(text, standard, terms)[1])
         raise QueryFault(fault.reason, fix=fault.fix, line=line, column=column, rewrite=rewrite) from None
-    return found if prices is None else found.priced(prices)
+    return found
 
 
 def table_of(sql: str) -> str:

@@ -90,10 +90,11 @@ def receive(store: Store, session_id: str, envelope: Envelope, *, now: int) -> S
             ("message", {"session": session_id, "stage": after.stage.value, "envelope": envelope.to_json()})
         ]
         if isinstance(message, Share):
-            latest = inner.witnessed(envelope.signer)
+            noted = inner.witnessed(envelope.signer)
+            latest = store.heads.latest(envelope.signer, noted)
             if latest is not None and latest[0] == message.seq and latest[1] != message.head:
                 raise PeerFault("the sender has shown another journal before", fix="put the newest journal back")
-            events += _noted(latest, envelope.signer, seq=message.seq, head=message.head)
+            events += _noted(noted, envelope.signer, seq=message.seq, head=message.head)
         if after.stage is Stage.ANSWERED:
             key = _key(inner, ask)
             shares = [expect(share, inner.directory(), Share).ciphertexts for share in after.shares.values()]
@@ -132,21 +133,28 @@ def tasks(view: View, party: str) -> list[dict[str, Any]]:
 
 
 def witness(store: Store, party: str, *, seq: int, head: str) -> tuple[int, str]:
-    """Note the head of a node's journal (``seq`` from 0, ``head`` its hash) and return the latest head it has shown.
+    """Remember the head of a node's journal (``seq`` from 0, ``head`` its hash) and return the latest head it has shown.
 
-    A head that goes back, or is another at the same place, is not noted: the node must not answer with a ledger that
-    forgot charges, and it learns so from what this returns.
+    A head that goes back, or is another at the same place, is not taken: the node must not answer with a ledger that
+    forgot charges, and it learns so from what this returns. :func:`note_heads` journals what is remembered.
     """
-    held = store.view().witnessed(party)
-    if held is not None and seq <= held[0]:
-        return held
+    return store.heads.show(party, seq=seq, head=head, noted=store.view().witnessed(party))
 
-    def note(view: View) -> tuple[list[Event], tuple[int, str]]:
-        latest = view.witnessed(party)
-        events = _noted(latest, party, seq=seq, head=head)
-        return events, (seq, head) if latest is None or events else latest
 
-    return store.write(note)
+def note_heads(store: Store) -> None:
+    """Journal the heads that nodes have shown since the last time, in one write."""
+    shown = store.heads.all()
+
+    def note(view: View) -> tuple[list[Event], None]:
+        return [
+            event
+            for party, (seq, head) in sorted(shown.items())
+            for event in _noted(view.witnessed(party), party, seq=seq, head=head)
+        ], None
+
+    if shown:
+        store.write(note)
+        store.heads.drop(shown)
 
 
 def _noted(latest: tuple[int, str] | None, party: str, *, seq: int, head: str) -> list[Event]:

@@ -5,6 +5,7 @@ the book's single writer, where a decision sees everything that was decided befo
 """
 
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -343,11 +344,48 @@ class View:
         return [row[0] for row in self.rows(sql, [value])]
 
 
+class Heads:
+    """The latest place and hash of each node's journal that a poll has shown; safe for any number of threads.
+
+    They are remembered at once and journaled a little later, all in one write: polls are many.
+    """
+
+    def __init__(self) -> None:
+        self._shown: dict[str, tuple[int, str]] = {}
+        self._lock = threading.Lock()
+
+    def latest(self, party: str, noted: tuple[int, str] | None) -> tuple[int, str] | None:
+        """Return the later one of what was shown and what is ``noted`` in the journal."""
+        shown = self._shown.get(party)
+        return noted if shown is None or (noted is not None and noted[0] >= shown[0]) else shown
+
+    def show(self, party: str, *, seq: int, head: str, noted: tuple[int, str] | None) -> tuple[int, str]:
+        """Take a head that is later than all before, and return the latest."""
+        with self._lock:
+            latest = self.latest(party, noted)
+            if latest is None or seq > latest[0]:
+                latest = self._shown[party] = seq, head
+            return latest
+
+    def all(self) -> dict[str, tuple[int, str]]:
+        """Return by party what was shown and not dropped yet."""
+        with self._lock:
+            return dict(self._shown)
+
+    def drop(self, noted: Mapping[str, tuple[int, str]]) -> None:
+        """Forget what is in the journal now."""
+        with self._lock:
+            for party, head in noted.items():
+                if self._shown.get(party) == head:
+                    del self._shown[party]
+
+
 class Store:
-    """The exchange's memory."""
+    """The exchange's memory; what nodes have shown lately is in ``heads``."""
 
     def __init__(self, book: Book) -> None:
         self.book = book
+        self.heads = Heads()
 
     @classmethod
     def open(cls, home: Path, *, clock: Callable[[], int]) -> "Store":

@@ -6,7 +6,6 @@ that breaks the protocol is logged and left alone; a task that was done before i
 
 import logging
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -87,8 +86,10 @@ class Agent:
             policy = self._vault.policy(dataset.name)
             self._line.post("/v1/policies", self._sign(Publication(policy=policy.to_json())))
 
-    def run(self, stopping: Callable[[], bool]) -> None:
+    def run(self, stopping: Callable[[], bool], *, rest: Callable[[float], None]) -> None:
         """Poll for tasks until ``stopping`` says so; the exchange holds a poll open until there is something to do.
+
+        ``rest`` waits for some seconds.
 
         Raises:
             RolledBack: if this node's ledger lacks what the exchange has witnessed.
@@ -100,11 +101,11 @@ class Agent:
                 raise
             except PrivacyError as error:  # out of reach, stopping, mending: whatever it is, it may pass
                 log.warning("the exchange gave no tasks: %s; %s", error.reason, error.fix)
-                time.sleep(IDLE)
+                rest(IDLE)
                 continue
             done = [self.perform(task) for task in tasks]
             if tasks and not any(done):
-                time.sleep(IDLE)  # whatever the exchange insists on, it does not make this node spin
+                rest(IDLE)  # whatever the exchange insists on, it does not make this node spin
 
     def _poll(self) -> list[Mapping[str, Any]]:
         """Show the head of the ledger, learn which head was shown last, and return the tasks.

@@ -8,6 +8,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -81,10 +82,14 @@ def _claims(value: str, directory: Mapping[str, bytes]) -> dict[str, Any]:
 
 def _key_for(directory: Mapping[str, bytes]) -> Any:
     def find(message: Any) -> OKPKey:
-        raw = directory[message.headers()["kid"]]
-        return OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": _base64url(raw)})
+        return _public_key(directory[message.headers()["kid"]])
 
     return find
+
+
+@lru_cache(maxsize=1_024)
+def _public_key(raw: bytes) -> OKPKey:
+    return OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": _base64url(raw)})
 
 
 def _base64url(raw: bytes) -> str:
