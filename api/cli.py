@@ -20,6 +20,8 @@ app.add_typer(node_app, name="node")
 job_app = typer.Typer(no_args_is_help=True, help="Find questions again that were asked.")
 app.add_typer(desk_app, name="desk")
 app.add_typer(job_app, name="job")
+value_app = typer.Typer(no_args_is_help=True, help="Value data assets.")
+app.add_typer(value_app, name="value")
 
 FAILED, REFUSED, UNREACHABLE = 1, 3, 4
 """Exit codes: 0 done, 1 failed, 2 a wrong command line, 3 refused by policy, budget or a lien, 4 nobody could be reached."""
@@ -289,6 +291,27 @@ def job_receipt(home: Home, session: Session, *, exchange: Address) -> None:
 
     with connect(home, exchange) as client:
         typer.echo(json.dumps(client.job(session).receipt(), indent=2, ensure_ascii=False))
+
+
+@value_app.command("formula")
+def value_formula(
+    name: Annotated[
+        str | None, typer.Argument(help="A method of the formula desk; alone, it prints its contract.")
+    ] = None,
+    *,
+    inputs: Annotated[Path | None, typer.Option(help="JSON file with the method's inputs; - reads stdin.")] = None,
+    every: Annotated[bool, typer.Option("--list", help="List all methods.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list or a contract as JSON.")] = False,
+) -> None:
+    """Compute one valuation method exactly, or say what it needs."""
+    from api import valuing  # noqa: PLC0415
+
+    if every or name is None:
+        valuing.list_formulas(as_json=as_json)
+    elif inputs is None:
+        valuing.show_contract(name, as_json=as_json)
+    else:
+        valuing.compute(name, inputs)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import cached_property
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -45,13 +46,17 @@ BURST = 0.25
 
 
 class Service:
-    """One exchange: its memory, its open previews, its clock (seconds since 1970) and the token ids it has seen."""
+    """One exchange: its memory, its open previews, its clock (seconds since 1970) and the token ids it has seen.
+
+    ``calculating`` lets one long calculation run at a time, so that they never crowd out who asks and answers.
+    """
 
     def __init__(self, store: Store, seconds: Callable[[], float]) -> None:
         self.store = store
         self.previews = Previews(store)
         self.seconds = seconds
         self.bell = Bell()
+        self.calculating = asyncio.Semaphore(1)
         self._tokens: dict[str, int] = {}
 
     def now(self) -> int:
@@ -73,13 +78,22 @@ class Service:
 
 
 class Call:
-    """An authenticated request: who calls, and the canonical JSON value it brought."""
+    """An authenticated request: who calls, and the ``body`` it brought, as sent."""
 
-    def __init__(self, service: Service, party: str, value: Any) -> None:
+    def __init__(self, service: Service, party: str, body: bytes) -> None:
         self.service = service
         self.store = service.store
         self.party = party
-        self.value = value
+        self.body = body
+
+    @cached_property
+    def value(self) -> Any:
+        """The canonical JSON value that the caller brought, if any.
+
+        Raises:
+            Malformed: if the body is not canonical.
+        """
+        return canonical.decode(self.body) if self.body else None
 
     def envelope(self) -> Envelope:
         """Return the signed envelope that the caller brought.
@@ -98,7 +112,7 @@ async def authenticate(request: Request) -> Call:
 
     Raises:
         Denied: if the caller does not prove who it is.
-        Malformed: if the body is too long or not canonical.
+        Malformed: if the body is too long.
     """
     service: Service = request.app.state.service
     declared = request.headers.get("content-length", "0")
@@ -118,7 +132,7 @@ async def authenticate(request: Request) -> Call:
         now=service.now(),
     )
     service.remember(caller)
-    return Call(service, caller.party, canonical.decode(body) if body else None)
+    return Call(service, caller.party, body)
 
 
 Authenticated = Annotated[Call, Depends(authenticate)]

@@ -87,6 +87,9 @@ ROUTES = [
     ("GET", "/v1/offers/abc"),
     ("POST", "/v1/offers/abc/answer"),
     ("GET", "/v1/liens/bank-a/accounts"),
+    ("GET", "/v1/formulas"),
+    ("GET", "/v1/formulas/cost_cas2023"),
+    ("POST", "/v1/formulas/cost_cas2023"),
 ]
 
 

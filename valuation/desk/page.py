@@ -9,7 +9,9 @@ from valuation.desk.method import Method
 _HEAD = """# Formulas
 
 The formula desk answers `(method, inputs)` with outputs. This page is printed from the contracts in `valuation/desk` by
-`python -m valuation.desk`; a test keeps it current.
+`python -m valuation.desk`; a test keeps it current. The same desk at the command line: `touchstone value formula --list`,
+`touchstone value formula NAME` for a contract, `touchstone value formula NAME --inputs FILE` for figures; over HTTP:
+`GET /v1/formulas/NAME` and `POST /v1/formulas/NAME`, signed as every request.
 
 - Money is CNY, nominal, unrounded; rates, shares and haircuts are decimals (8 % is 0.08), per year unless the key says
   otherwise; times are years unless the key says months or days. Income lists run from the first future year on. No method adds

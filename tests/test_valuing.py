@@ -1,0 +1,96 @@
+"""The formula desk as its users reach it: over HTTP and at the command line, the same exact figures everywhere."""
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from tests.test_api import call, exchange, is_problem  # noqa: F401  the fixture is used by its name
+from tests.test_cli import run
+from tests.test_desk import EXAMPLES, FIRST, NAMES, differences, tolerance
+from valuation import desk
+from valuation.desk import wire
+
+
+def text_of(inputs):
+    return wire.spell(inputs)
+
+
+def read(text):
+    return json.loads(text, parse_float=Decimal, parse_int=Decimal)
+
+
+def test_every_worked_example_comes_back_over_http(exchange):  # noqa: F811
+    for example in EXAMPLES:
+        name = example["method"]
+        response = call(exchange, "POST", f"/v1/formulas/{name}", text_of(example["inputs"]).encode())
+        assert response.status_code == 200, response.text
+        assert response.headers["content-type"] == "application/json"
+        told = read(response.text)
+        assert list(told) == ["method", "outputs", "warnings"]
+        assert differences(told["outputs"], example["outputs"], tolerance(name)) == []
+        assert response.text == wire.spell(
+            {
+                "method": name,
+                "outputs": desk.evaluate(name, example["inputs"]),
+                "warnings": [remark.to_json() for remark in desk.warnings(name, example["inputs"])],
+            }
+        )
+
+
+def test_the_contracts_are_served(exchange):  # noqa: F811
+    assert [row["name"] for row in call(exchange, "GET", "/v1/formulas").json()["formulas"]] == NAMES
+    told = call(exchange, "GET", "/v1/formulas/dcf_finite").json()
+    assert told == json.loads(json.dumps(desk.find("dcf_finite").to_json()))
+    for method in ("GET", "POST"):
+        is_problem(call(exchange, method, "/v1/formulas/dcf_infinite", b"{}"), 404, "TS-REQ-004")
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"rate": Decimal("1.5")}, "rate: outside (0,1)"),
+        ({"rate": "0.1"}, "rate: not"),
+        ({"rate": None}, "rate: not"),
+        ({"pace": 1}, "pace: unknown key"),
+        ({"income": []}, "income: "),
+    ],
+)
+def test_inputs_outside_the_contract_are_refused_by_key(exchange, changes, complaint):  # noqa: F811
+    body = text_of(FIRST["dcf_finite"] | changes).encode()
+    told = is_problem(call(exchange, "POST", "/v1/formulas/dcf_finite", body), 422, "TS-REQ-001")
+    assert complaint in told["detail"]
+    for nonsense in (b"", b"{", b'{"rate": NaN}', b'{"rate": 1, "rate": 2}', b"\xff", b"[" * 5000, b"1" * 5000):
+        is_problem(call(exchange, "POST", "/v1/formulas/dcf_finite", nonsense), 422, "TS-REQ-001")
+
+
+@pytest.mark.parametrize("name", ["dcf_finite", "irb_capital", "abs_waterfall"])
+def test_the_command_line_computes_a_worked_example(tmp_path, name):
+    example = next(example for example in EXAMPLES if example["method"] == name)
+    path = tmp_path / "inputs.json"
+    path.write_text(text_of(example["inputs"]), "utf-8")
+    told = run("value", "formula", name, "--inputs", str(path))
+    assert told.returncode == 0, told.stderr
+    assert differences(read(told.stdout), example["outputs"], tolerance(name)) == []
+    assert run("value", "formula", name, "--inputs", "-", input=path.read_text("utf-8")).stdout == told.stdout
+
+
+def test_the_command_line_lists_and_explains():
+    listed = run("value", "formula", "--list")
+    assert all(name in listed.stdout for name in NAMES)
+    assert [row["name"] for row in json.loads(run("value", "formula", "--list", "--json").stdout)] == NAMES
+    told = run("value", "formula", "dcf_finite")
+    assert "discount rate" in told.stdout
+    assert "(0,1)" in told.stdout
+    assert json.loads(run("value", "formula", "dcf_finite", "--json").stdout)["name"] == "dcf_finite"
+
+
+def test_the_command_line_says_what_to_mend(tmp_path):
+    wrong = run("value", "formula", "dcf_finite", "--inputs", "-", input='{"income": [1], "rate": 2}')
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert "rate: outside (0,1)" in wrong.stderr or "missing" in wrong.stderr
+    unknown = run("value", "formula", "dcf_infinite")
+    assert unknown.returncode == 1
+    assert "method: outside" in unknown.stderr
+    assert "cannot be read" in run("value", "formula", "dcf_finite", "--inputs", str(tmp_path / "none")).stderr
+    assert "Traceback" not in wrong.stderr + unknown.stderr
