@@ -20,7 +20,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
-        stop_ringing = store.book.subscribe(lambda _seq: _call(loop, service))
+        stop_ringing = store.listen(lambda: _call(loop, service))
         watch = asyncio.create_task(_tend(service))
         try:
             yield
@@ -47,7 +47,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
 
 
 def _call(loop: asyncio.AbstractEventLoop, service: Service) -> None:
-    """Ring the bell from the writer's thread; news after the loop has ended concern nobody."""
+    """Ring the bell from the thread that wrote; news after the loop has ended concern nobody."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(service.bell.ring)
 

@@ -44,6 +44,9 @@ class Bell:
 BURST = 0.25
 """Seconds in which news that comes close together is told as one."""
 
+LOOK = 1.0
+"""Seconds after which somebody who follows is told of what is no news to anybody else."""
+
 
 class Service:
     """One exchange: its memory, its open previews, its clock (seconds since 1970) and the token ids it has seen.
@@ -145,13 +148,13 @@ async def follow(call: Call, look: Callable[[], dict[str, Any]], *, wait: int, s
     ``waiting_for`` nobody. Institutions answer close together: telling of one at a time would cost a request for each.
     """
     service = call.service
-    until, heard = service.seconds() + wait, seen
+    until, told = service.seconds() + wait, False
     while True:
         news = service.bell.now()
         record = await run_in_threadpool(look)
-        if record["heard"] > seen and heard == seen:
-            until = min(until, service.seconds() + BURST)
-        heard, left = record["heard"], until - service.seconds()
+        if record["heard"] > seen and not told:
+            until, told = min(until, service.seconds() + BURST), True
+        left = until - service.seconds()
         if not record["waiting_for"] or left <= 0:
             return record
-        await Bell.wait(news, left)
+        await Bell.wait(news, min(left, LOOK))

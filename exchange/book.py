@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -90,6 +91,28 @@ class Projection:
         return f"{self.version}-{canonical.digest(list(self.tables))[:16]}"
 
 
+@lru_cache(maxsize=1_024)
+def parsed(sql: str) -> duckdb.Statement:
+    """Parse one statement, once: DuckDB spends as long on parsing a short one as on running it.
+
+    Raises:
+        ValueError: if the text holds another number of statements.
+    """
+    (statement,) = duckdb.extract_statements(sql)
+    return statement
+
+
+class _Parsing:
+    """A cursor that parses no statement twice."""
+
+    def __init__(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+
+    def execute(self, sql: str, params: object = None) -> Cursor:
+        """Execute one statement."""
+        return self._cursor.execute(parsed(sql), params)
+
+
 class _Noting:
     """A cursor that notes which tables the statements of an event mention."""
 
@@ -101,7 +124,7 @@ class _Noting:
     def execute(self, sql: str, params: object = None) -> Cursor:
         """Note the tables, then execute."""
         self._touched.update(self._recall.mentioned(sql))
-        return self._cursor.execute(sql, params)
+        return self._cursor.execute(parsed(sql), params)
 
 
 @dataclass(slots=True)
@@ -281,8 +304,8 @@ class Book:
             stamp = self._recall.stamp(sql)
             try:
                 with root.cursor() as cursor:
-                    cursor.execute("BEGIN TRANSACTION READ ONLY")
-                    rows = cursor.execute(sql, params or None).fetchall()
+                    cursor.execute(parsed("BEGIN TRANSACTION READ ONLY"))
+                    rows = cursor.execute(parsed(sql), params or None).fetchall()
                     names = [column[0] for column in cursor.description or []]
             except duckdb.Error as error:
                 if not _is_fatal(error):
@@ -353,7 +376,7 @@ class Book:
         prepared: list[Entry] = []
         nothing_before = not entries
         try:
-            events, command.result = command.decide(cursor)
+            events, command.result = command.decide(cast(Cursor, _Parsing(cursor)))
             prepared = self.journal.prepare(events, at=self._clock(), after=entries[-1] if entries else None)
             _check_size(prepared)
             for entry in prepared:
@@ -495,7 +518,7 @@ class Book:
                 "autoinstall_known_extensions": "false",
                 "autoload_known_extensions": "false",
                 "allow_persistent_secrets": "false",
-                "threads": "2",
+                "threads": "1",
                 "memory_limit": self._memory,
                 "lock_configuration": "true",
             },
@@ -598,7 +621,7 @@ def _check_size(entries: Sequence[Entry]) -> None:
 
 
 def _stand_at(cursor: Cursor, seq: int, digest: str) -> None:
-    cursor.execute("UPDATE meta SET applied_seq = ?, head = ?", [seq, digest])
+    cursor.execute(parsed("UPDATE meta SET applied_seq = ?, head = ?"), [seq, digest])
 
 
 def _roll_back(cursor: Cursor) -> None:

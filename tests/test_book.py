@@ -290,6 +290,14 @@ def test_batches_are_bounded_in_commands_and_bytes(tmp_path, monkeypatch):
     assert sum(frames) == 65
 
 
+def test_one_statement_at_a_time_is_read(tmp_path):
+    with opened(tmp_path) as book:
+        for text in ("", "SELECT 1; SELECT 2", "SELECT 1 AS a; DELETE FROM account"):
+            with pytest.raises(ValueError, match="values to unpack"):
+                book.read(text)
+        assert book.read("SELECT 1 AS a;") == [{"a": 1}]
+
+
 def test_subscribers_hear_of_every_commit_after_it(tmp_path):
     with opened(tmp_path / "b") as book:
         heard = []

@@ -567,6 +567,24 @@ def test_an_answer_that_comes_after_a_later_poll_is_taken_and_its_older_head_not
     assert head_in(bench.store, session, "bank-c")[0] < later[0]
 
 
+def test_who_waits_is_woken_when_a_stage_is_complete_and_not_before(bench):
+    rung = []
+    bench.desk.registered_key()
+    stop = bench.store.listen(lambda: rung.append(bench.store.book.head[0]))
+    session = bench.answering()
+    assert len(rung) == 3, "the session opened, all had accepted, all had committed"
+    bench.work("bank-a")
+    bench.work("bank-b")
+    rounds.note_heads(bench.store)
+    assert len(rung) == 3
+    bench.work("bank-c")
+    assert bench.store.view().session(session)[0].stage is Stage.ANSWERED
+    assert len(rung) == 4
+    stop()
+    bench.answering()
+    assert len(rung) == 4
+
+
 def test_heads_shown_on_polls_are_journaled_together_and_once(bench):
     bench.answering()
     before, _ = bench.store.book.head

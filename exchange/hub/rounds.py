@@ -74,18 +74,18 @@ def receive(store: Store, session_id: str, envelope: Envelope, *, now: int) -> S
     """
     view = store.view()
     message = read(envelope, view.directory())
-    if getattr(message, "session", None) != session_id or view.session(session_id) is None:
+    if getattr(message, "session", None) != session_id:
         raise Unknown("session")
     if isinstance(message, Share):
         _check_share(view, session_id, message)
 
-    def step(inner: View) -> tuple[list[Event], Stage]:
+    def step(inner: View) -> tuple[list[Event], tuple[Stage, Stage]]:
         session, ask, expires = _session(inner, session_id)
         if now > expires and session.stage not in OVER:
-            return [("expired", {"session": session_id})], session.expire().stage
+            return [("expired", {"session": session_id})], (session.stage, session.expire().stage)
         after = session.step(message, envelope)
         if after == session:
-            return [], after.stage
+            return [], (session.stage, after.stage)
         events: list[Event] = [
             ("message", {"session": session_id, "stage": after.stage.value, "envelope": envelope.to_json()})
         ]
@@ -99,9 +99,11 @@ def receive(store: Store, session_id: str, envelope: Envelope, *, now: int) -> S
             key = _key(inner, ask)
             shares = [expect(share, inner.directory(), Share).ciphertexts for share in after.shares.values()]
             events.append(("folded", {"session": session_id, "product": fold(shares, key)}))
-        return events, after.stage
+        return events, (session.stage, after.stage)
 
-    return store.write(step)
+    # until a stage is complete, nobody else has anything to do
+    _, stage = store.write(step, news=lambda stages: stages[0] is not stages[1])
+    return stage
 
 
 def expire(store: Store, *, now: int) -> None:
@@ -153,7 +155,7 @@ def note_heads(store: Store) -> None:
         ], None
 
     if shown:
-        store.write(note)
+        store.write(note, news=lambda _: False)
         store.heads.drop(shown)
 
 
@@ -213,7 +215,7 @@ def _judge(store: Store, view: View, *, plan: Plan, asker: str) -> None:
     if not decision.allowed:
         items = [violation.to_json() for violation in decision.violations]
         refusal = {"asker": asker, "plan_hash": plan.hash, "items": items}
-        store.write(lambda _: ([("refusal", refusal)], None))
+        store.write(lambda _: ([("refusal", refusal)], None), news=lambda _: False)
         raise Overreach.of(decision)
 
 

@@ -26,6 +26,9 @@ Event = tuple[str, Any]
 Rows = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 """Runs one SELECT with its parameters and returns its rows."""
 
+_HEARD_IN = {"accept": Stage.JUDGING, "commit": Stage.COMMITTING, "share": Stage.ANSWERING}
+"""The stage in which each message is heard; until the last of its kind, the session stays there."""
+
 _TABLES = [
     "CREATE TABLE party (id VARCHAR PRIMARY KEY, name VARCHAR, role VARCHAR, key VARCHAR)",
     "CREATE TABLE standard (id VARCHAR PRIMARY KEY, digest VARCHAR, document VARCHAR)",
@@ -107,7 +110,8 @@ def _message(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
     envelope = body["envelope"]
     row = [body["session"], envelope["kind"], envelope["signer"], json.dumps(envelope)]
     cursor.execute("INSERT INTO message VALUES (?, ?, ?, ?)", row)
-    cursor.execute("UPDATE session SET stage = ? WHERE id = ?", [body["stage"], body["session"]])
+    if Stage(body["stage"]) is not _HEARD_IN.get(envelope["kind"]):
+        cursor.execute("UPDATE session SET stage = ? WHERE id = ?", [body["stage"], body["session"]])
 
 
 def _expired(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
@@ -386,15 +390,36 @@ class Store:
     def __init__(self, book: Book) -> None:
         self.book = book
         self.heads = Heads()
+        self._listeners: tuple[Callable[[], None], ...] = ()
 
     @classmethod
     def open(cls, home: Path, *, clock: Callable[[], int]) -> "Store":
         """Open or create the exchange's journal and projection under ``home``; ``clock`` gives microseconds since 1970."""
         return cls(Book.open(home, owner="exchange", projection=PROJECTION, clock=clock))
 
-    def write(self, decide: Callable[[View], tuple[list[Event], T]]) -> T:
-        """Run a decision in the single writer; its events are durable when this returns."""
-        return self.book.write(lambda cursor: decide(View(lambda sql, values: cursor.execute(sql, values).fetchall())))
+    def write(
+        self, decide: Callable[[View], tuple[list[Event], T]], *, news: Callable[[T], bool] = lambda _: True
+    ) -> T:
+        """Run a decision in the single writer; its events are durable when this returns.
+
+        ``news`` says of the result whether somebody who waits may have something to do now: then the listeners hear of it.
+        """
+        result = self.book.write(
+            lambda cursor: decide(View(lambda sql, values: cursor.execute(sql, values).fetchall()))
+        )
+        if news(result):
+            for listener in self._listeners:
+                listener()
+        return result
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` after every write that is news, from the thread that wrote; returns the way to stop."""
+        self._listeners = (*self._listeners, listener)
+
+        def stop() -> None:
+            self._listeners = tuple(kept for kept in self._listeners if kept is not listener)
+
+        return stop
 
     def view(self) -> View:
         """Return a reading view of what was committed."""
