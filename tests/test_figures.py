@@ -25,7 +25,6 @@ from tests.statements import LOANS, rows_of
 
 REGIONS = LOANS.column("region").domain
 GRADES = LOANS.column("grade").domain
-PLACES = {column.name: column.decimals for column in LOANS.columns}
 
 
 def ask(sql, rho=20_000_000):
@@ -44,7 +43,9 @@ def released(question, value):
     names = [by.column for by in plan.groups]
     totals = tuple(value(measure.key, dict(zip(names, group, strict=True))) for measure, group, _ in plan.cells())
     variances = {scale.measure.key: 3 * (scale.sigma * scale.grain) ** 2 for scale in calibrate(plan)}
-    scales = {measure.key: decimals(measure.term, PLACES) for measure in plan.measures if isinstance(measure, Sum)}
+    scales = {
+        measure.key: decimals(measure.term, LOANS.decimals) for measure in plan.measures if isinstance(measure, Sum)
+    }
     return cells_of(Release(plan, "session", totals, variances, scales))
 
 
@@ -52,14 +53,14 @@ def exactly(question, raw):
     """Cells without noise over raw rows."""
     plan = question.plan
     totals = reference.cells(plan, raw, LOANS)
-    scale = {m.key: 10 ** decimals(m.term, PLACES) if isinstance(m, Sum) else 1 for m in plan.measures}
+    scale = {m.key: 10 ** decimals(m.term, LOANS.decimals) if isinstance(m, Sum) else 1 for m in plan.measures}
     return lambda key, group, slot: Noisy.constant(Fraction(totals[plan.place(key, group, slot)], scale[key]))
 
 
 def deviation(question, key):
     """Deviation of the noise of a cell in the answer, in its term's unit."""
     scale = next(scale for scale in calibrate(question.plan) if scale.measure.key == key)
-    places = decimals(scale.measure.term, PLACES) if isinstance(scale.measure, Sum) else 0
+    places = decimals(scale.measure.term, LOANS.decimals) if isinstance(scale.measure, Sum) else 0
     return sqrt(3) * float(scale.sigma) * scale.grain / 10**places
 
 

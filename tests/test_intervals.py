@@ -78,13 +78,12 @@ def released(plan, row, count):
         parts.append(
             [value * scales[measure.key].grain for value, (measure, _, _) in zip(drawn, plan.cells(), strict=True)]
         )
-    places = {column.name: column.decimals for column in CREDIT.columns}
     return Release(
         plan,
         "session",
         tuple(map(sum, zip(*parts, strict=True))),
         {key: parties * (scale.sigma * scale.grain) ** 2 for key, scale in scales.items()},
-        {measure.key: decimals(measure.term, places) for measure in plan.measures if isinstance(measure, Sum)},
+        {measure.key: decimals(measure.term, CREDIT.decimals) for measure in plan.measures if isinstance(measure, Sum)},
     )
 
 

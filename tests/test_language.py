@@ -30,8 +30,7 @@ def ask(sql, **options):
 def exact_cells(plan, raw):
     """Cells without noise, by the reference's own evaluation of the plan, in the terms' units."""
     totals = reference.cells(plan, raw, LOANS)
-    of = {column.name: column.decimals for column in LOANS.columns}
-    scale = {m.key: 10 ** decimals(m.term, of) if isinstance(m, Sum) else 1 for m in plan.measures}
+    scale = {m.key: 10 ** decimals(m.term, LOANS.decimals) if isinstance(m, Sum) else 1 for m in plan.measures}
 
     def cell(key, group, slot):
         return Noisy.constant(Fraction(totals[plan.place(key, group, slot)], scale[key]))

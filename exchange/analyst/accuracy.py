@@ -37,7 +37,7 @@ def assumed(plan: Plan, standard: Standard, *, rows: int) -> Cells:
     Values are taken to lie three quarters up their range, which makes ratios err a little more than usual; people have as
     many rows as may count.
     """
-    places = {column.name: column.decimals for column in standard.columns}
+    places = standard.decimals
 
     def value(measure: Measure) -> Fraction:
         match measure:
@@ -61,7 +61,7 @@ def with_noise_of(plan: Plan, standard: Standard, cells: Cells) -> Cells:
 
 
 def _noised(plan: Plan, standard: Standard, value: Callable[[str, tuple[str, ...], int], Fraction | float]) -> Cells:
-    places = {column.name: column.decimals for column in standard.columns}
+    places = standard.decimals
     told = variances(plan)
     deviations = {
         measure.key: sqrt(told[measure.key]) / (10 ** decimals(measure.term, places) if isinstance(measure, Sum) else 1)
