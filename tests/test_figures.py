@@ -14,13 +14,13 @@ from exchange.analyst.accuracy import assumed
 from exchange.analyst.figures import Reckoning
 from exchange.analyst.noisy import Noisy
 from exchange.analyst.reading import parse
-from exchange.analyst.shelf import cells_of
 from exchange.analyst.tables import columns, figures, rows, tabulate
 from privacy.expression import decimals
 from privacy.plan import Sum
 from privacy.release import Release
 from privacy.sensitivity import calibrate
 from tests import reference
+from tests.released import cells_of
 from tests.statements import LOANS, rows_of
 
 REGIONS = LOANS.column("region").domain

@@ -14,7 +14,6 @@ from math import exp, fsum, inf, sqrt
 import pytest
 
 from exchange.analyst.reading import parse
-from exchange.analyst.shelf import cells_of
 from exchange.analyst.tables import rows
 from privacy.expression import ByCategory, decimals
 from privacy.ledger import Receipt
@@ -24,6 +23,7 @@ from privacy.release import Estimate, Release
 from privacy.sensitivity import Clipped, calibrate
 from privacy.terms import NANO, UNKNOWN, Bounds, Column, Kind, Standard
 from tests.reference import cells
+from tests.released import cells_of
 from valuation.evidence import Measured
 from valuation.quality import LEAST_SIGMAS, quality
 

@@ -146,24 +146,18 @@ class Shelf:
         return self._held
 
 
-def cells_of(release: Release) -> Cells:
-    """Read the cells of one release as they are."""
-    return serve(release.plan, Stored(release, {}, {}, min_group=0, opened=0, took=0), None, []).cells
-
-
-def serve(plan: Plan, base: Stored, places: Places | None, others: Sequence[tuple[Stored, Places]]) -> Served:
+def serve(plan: Plan, base: Stored, places: Places, others: Sequence[tuple[Stored, Places]]) -> Served:
     """Build the cells of ``plan``: sums, at ``places``, of the cells of ``base``, made consistent with ``others``.
 
     ``others`` come with the places in ``base`` that each of their cells adds up from.
     """
     held = _Held(base, sorted(others, key=lambda other: other[0].release.plan.cells_count))
-    order = tuple((number,) for number in range(plan.cells_count)) if places is None else places
     found: dict[int, Noisy] = {}
 
     def cell(measure: str, group: tuple[str, ...] = (), slot: int = 0) -> Noisy:
         place = plan.place(measure, group, slot)
         if place not in found:
-            found[place] = held.sum(measure, order[place])
+            found[place] = held.sum(measure, places[place])
         return found[place]
 
     used = tuple(other for other, _ in held.used(measure.key for measure in plan.measures))
