@@ -9,10 +9,9 @@ from fractions import Fraction
 from math import inf, isclose, isfinite, sqrt
 
 from exchange.analyst.desk import variances
-from exchange.analyst.noisy import Figure, Noisy, deviations
+from exchange.analyst.noisy import Cells, Figure, Noisy, deviations
 from exchange.analyst.pricing import Target, cheapest
 from exchange.analyst.question import Question
-from exchange.analyst.shelf import Cells
 from privacy.expression import decimals, extent
 from privacy.plan import CountUnits, Histogram, Measure, Plan, Sum, width
 from privacy.terms import Standard

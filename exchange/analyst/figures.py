@@ -4,12 +4,12 @@ Cells are read by measure key, group labels and band, whatever they come from: o
 cells assumed before anything is asked. The formulas are the same for all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
 
 from exchange.analyst import statistics
-from exchange.analyst.noisy import Figure, Noisy, TooNoisy, ratio, steady
+from exchange.analyst.noisy import Cells, Figure, Noisy, TooNoisy, ratio, steady
 from exchange.analyst.planning import JOINT, Recipe, counted, planner_of, products
 from exchange.analyst.question import (
     Aggregate,
@@ -24,9 +24,6 @@ from exchange.analyst.question import (
 )
 from exchange.analyst.spelling import spell_term
 from privacy.plan import Measure
-
-Cells = Callable[[str, tuple[str, ...], int], Noisy]
-"""Reads one cell: measure key, labels of the group in plan order, number of the band."""
 
 Group = tuple[str, ...]
 """Labels of a group, in the order of the plan's dimensions."""

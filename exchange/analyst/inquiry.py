@@ -12,9 +12,10 @@ from exchange.analyst import accuracy
 from exchange.analyst.asker import Asker, Asking, Job, Progress, unwatched
 from exchange.analyst.desk import Outlook
 from exchange.analyst.narrowing import narrow
+from exchange.analyst.noisy import Cells
 from exchange.analyst.question import Question
 from exchange.analyst.result import SCHEMA_VERSION, Result
-from exchange.analyst.shelf import Cells, Served
+from exchange.analyst.shelf import Served
 from exchange.analyst.spelling import spell
 from exchange.analyst.tables import figures
 from exchange.protocol.errors import Overreach

@@ -148,6 +148,10 @@ class Noisy:
         return Noisy(value, {number: slope * part for number, part in self.parts.items()})
 
 
+Cells = Callable[[str, tuple[str, ...], int], Noisy]
+"""Reads one cell: measure key, labels of the group in plan order, number of the band."""
+
+
 def total(terms: Iterable[Noisy]) -> Noisy:
     """Sum of any number of noisy values, in time that grows with their parts only; of none: 0."""
     values: list[Fraction | float] = []

@@ -9,7 +9,7 @@ answer, better than both.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from exchange import identity
-from exchange.analyst.noisy import Noisy, total
+from exchange.analyst.noisy import Cells, Noisy, total
 from exchange.analyst.rollup import Domains, Places, derive
 from privacy import canonical
 from privacy.errors import Malformed
@@ -27,9 +27,6 @@ from privacy.release import Release
 
 MOST_SUMS = 200
 """Sums of other releases that one measure is made consistent with; beyond, the releases of fewest cells come first."""
-
-Cells = Callable[[str, tuple[str, ...], int], Noisy]
-"""Reads one cell: measure key, labels of the group in plan order, number of the band."""
 
 
 @dataclass(frozen=True, slots=True)

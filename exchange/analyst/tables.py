@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import product
 
 from exchange.analyst import statistics
-from exchange.analyst.figures import Cells, Group, Reckoning
-from exchange.analyst.noisy import Figure, TooNoisy
+from exchange.analyst.figures import Group, Reckoning
+from exchange.analyst.noisy import Cells, Figure, TooNoisy
 from exchange.analyst.question import Aggregate, Output, Question, Sorting, default_name
 from exchange.analyst.result import Cell, Table
 from privacy.expression import ByBand, ByCase, ByCategory, ByDate, Dimension, tested
