@@ -22,7 +22,7 @@ from exchange.analyst.noisy import Cells, Noisy, total
 from exchange.analyst.rollup import Domains, Places, derive
 from privacy import canonical
 from privacy.errors import Malformed
-from privacy.plan import Plan, width
+from privacy.plan import Plan
 from privacy.release import Release
 
 MOST_SUMS = 200
@@ -215,7 +215,8 @@ class _Held:
         number = self._base.plan.cells_count
         for other, derived in self._others:
             release = other.release
-            measured = _span(release.plan, measure)
+            keys = {held.key for held in release.plan.measures}
+            measured = release.plan.places(measure) if measure in keys else range(0)
             if measured and len(sums) + len(measured) <= MOST_SUMS:
                 scale = Fraction(10) ** release.decimals.get(measure, 0)
                 deviation = sqrt(release.variances[measure]) / float(scale)
@@ -251,17 +252,6 @@ def _apart(sums: Sequence[tuple[tuple[int, ...], Noisy]]) -> Iterator[list[tuple
             found += joined
             grown = bool(joined)
         yield found
-
-
-def _span(plan: Plan, measure: str) -> range:
-    """Return the places of a measure's cells; none if the plan does not have it."""
-    start = 0
-    for held in plan.measures:
-        size = plan.groups_count * width(held)
-        if held.key == measure:
-            return range(start, start + size)
-        start += size
-    return range(0)
 
 
 def _solve(matrix: list[list[float]], right: list[Noisy]) -> list[Noisy]:
