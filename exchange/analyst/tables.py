@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from exchange.analyst import statistics
+from exchange.analyst import regression, statistics
 from exchange.analyst.figures import Group, Reckoning
 from exchange.analyst.noisy import Cells, Figure, TooNoisy
 from exchange.analyst.question import Aggregate, Output, Question, Sorting, default_name
@@ -195,7 +195,7 @@ def _sheet(question: Question, reckoning: Reckoning) -> Table:
             return _table(("statistic", "value"), 1, listed)
         case statistics.Contingency():
             return _contingency(judged, dimensions, reckoning)
-        case statistics.Regression():
+        case regression.Regression():
             listed = [
                 (
                     one.name or "(intercept)",
