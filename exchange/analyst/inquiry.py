@@ -279,7 +279,8 @@ class Inquiry:
         return {name: None if name in depends else half for name, half in anyhow.items()}
 
     def _spelled(self, question: Question, nearest: Plan | None) -> str | None:
-        return None if nearest is None else spell(narrow(question, nearest), self._standard)
+        found = None if nearest is None else narrow(question, nearest)
+        return None if found is None else spell(found, self._standard)
 
     def _usual_seconds(self, plan: Plan) -> float | None:
         alike = [stored for stored in self._asker.shelf.newest() if stored.release.plan.parties == plan.parties]
