@@ -360,6 +360,16 @@ def test_a_contingency_table_stands_as_it_was_asked_for(one, other):
     assert "4 degrees of freedom" in table.notes[0]
 
 
+def test_a_table_without_a_chi_square_says_why():
+    question = ask("SELECT crosstab(region, grade) FROM loans")
+
+    def cell(key, group, slot):
+        return Noisy.cell(question.plan.place(key, group, slot), 3 if "c" in group else 5_000, 10.0)
+
+    (note,) = tabulate(question, cell, min_group=0).notes
+    assert "no chi-square: a row or column of the table does not stand out from noise" in note
+
+
 def test_a_regression_is_that_of_the_complete_rows():
     np = pytest.importorskip("numpy")
     found = judged("SELECT linear_regression(balance, income, rate - overdue) FROM loans")

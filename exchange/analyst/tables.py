@@ -219,7 +219,9 @@ def _contingency(judged: statistics.Contingency, dimensions: Sequence[Dimension]
     told += [] if judged.chi_square is None else [f"chi-square {judged.chi_square:,.4g}"]
     told += [] if judged.p_value is None else [f"p {judged.p_value:.3g} for independence"]
     strength = judged.cramers_v
-    if strength.value is not None:
+    if strength.value is None:
+        told.append(f"no chi-square: {strength.caution}")
+    else:
         told.append(f"Cramér's V {float(strength.value):.3f} ({strength.low:.3f} to {strength.high:.3f})")
     return _table(names, 2, listed, notes=(", ".join(told),))
 
