@@ -908,6 +908,21 @@ G = "SELECT region, COUNT(*) FROM loans GROUP BY region"
             "SELECT BIN(balance, 0, 10, 3), COUNT(*) FROM loans GROUP BY 1",
             "SELECT BIN(balance, 0, 12, 3), COUNT(*) FROM loans GROUP BY 1",
         ),
+        # what has the same FILTER is a question of its own
+        (
+            "SELECT COUNT(DISTINCT person) FILTER (WHERE overdue > 2) FROM loans",
+            "SELECT COUNT(DISTINCT person) FROM loans WHERE overdue > 2",
+        ),
+        (
+            "SELECT region, COUNT(*), MEDIAN(income) FILTER (WHERE overdue > 2 OR rate > 5), AVG(rate) FILTER (WHERE overdue > 2 OR "
+            "rate > 5) FROM loans WHERE grade = 'a' GROUP BY region ORDER BY COUNT(*), region",
+            "SELECT region, MEDIAN(income), AVG(rate) FROM loans WHERE grade = 'a' AND (overdue > 2 OR rate > 5) GROUP BY region "
+            "ORDER BY region",
+        ),
+        (
+            "SELECT 100 * COUNT(DISTINCT person) FILTER (WHERE overdue > 2) / COUNT(DISTINCT person), AVG(rate) FROM loans",
+            "SELECT AVG(rate) FROM loans",
+        ),
         ("DROP TABLE loans", G),
         ("SELECT COUNT(*)) FROM loans", G),
     ],
