@@ -49,7 +49,8 @@ def narrow(question: Question, plan: Plan) -> Question | None:
     if found is not None or not tight or not free:
         return found
     inner = (*plan.where, *plan.groups, *(term for term in map(term_of, free) if term is not None))
-    bounds = tuple((column, wide[column]) for column in frozenset[str]().union(*map(values, inner)) if column in wide)
+    needed = frozenset[str]().union(*map(values, inner))
+    bounds = tuple((column, wide.get(column, plan.clipped[column])) for column in needed)
     measures, prices = tuple(free), tuple(free.values())
     rest = replace(plan, measures=measures, prices=prices, rho=sum(prices), bounds=bounds)
     return _read_again(_left(question, rest), plan)
