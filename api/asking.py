@@ -79,10 +79,11 @@ def follow(inquiry: Inquiry) -> Result:
         try:
             return inquiry.run(lambda stage, waiting: status.update(progress_line(stage, waiting)))
         except Overreach as refusal:
-            if refusal.nearest is not None:
+            nearest, plan = inquiry.offer(refusal), refusal.nearest
+            if nearest is not None and plan is not None:
                 dear = any(item.item == "precision" for item in refusal.violations)
-                price = f" --budget {refusal.nearest.rho / NANO:g}" if dear else ""
-                refusal.fix = f'ask the nearest request that passes: -e "{inquiry.offer(refusal)}"{price}'
+                price = f" --budget {plan.rho / NANO:g}" if dear else ""
+                refusal.fix = f'ask the nearest request that passes: -e "{nearest}"{price}'
             raise
 
 

@@ -1,11 +1,11 @@
-"""A private joint answer beside plain ones: ``python -m benchmarks.joint_query [--rows N] [--peers]``.
+"""A private joint answer beside plain ones: ``python -m benchmarks.joint_query [--rows N] [--peers [PYTHON ...]]``.
 
 Three institutions with N rows each (10,000,000 unless said otherwise) in Parquet files, each prepared by its own node. The
 same statement is answered (a) by the town: exchange, three nodes and an analyst as processes of their own, with accounting,
 noise, masks and Paillier at full size; (b) by plain DuckDB over the union of the Parquet files; (c) by plain DuckDB over
 tables of its own format. All on the same cores, in one run, each the median of several. CPU seconds are those of all
-processes that take part. With ``--peers`` the statement also goes, per institution, through OpenDP's context interface and
-smartnoise-sql, as far as they are installed. Lines for people go to stderr, one JSON object to stdout, last.
+processes that take part. With ``--peers`` the statement also goes once through OpenDP's context interface and
+smartnoise-sql, over all rows at once and as far as they are installed. Lines for people go to stderr, one JSON object to stdout, last.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +25,7 @@ from typing import Any
 import duckdb
 
 from api.demo import people, town
+from benchmarks import peers
 from benchmarks.end_to_end import Stopwatch, processor_seconds
 from exchange import connect
 from exchange.analyst.client import Client
@@ -42,7 +44,12 @@ COLUMNS = ("person", "region", "product", "education", "month", "balance", "cred
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000, help="rows of each institution")
-    parser.add_argument("--peers", action="store_true", help="also ask OpenDP's and SmartNoise's own interfaces")
+    parser.add_argument(
+        "--peers",
+        nargs="*",
+        metavar="PYTHON",
+        help="also ask OpenDP's and SmartNoise's own interfaces, by these interpreters (this one if none is named)",
+    )
     options = parser.parse_args()
     watch = Stopwatch()
     with tempfile.TemporaryDirectory(prefix="touchstone-benchmark-") as directory:
@@ -52,7 +59,7 @@ def main() -> None:
         private, cube = asked_of_the_town(home, institutions, watch)
         parquet = plain(files, native=None, watch=watch)
         native = plain(files, native=home / "native.duckdb", watch=watch)
-        peers = asked_of_peers(files) if options.peers else {}
+        others = {} if options.peers is None else asked_of_peers(files, options.peers or [sys.executable])
     told = {
         "benchmark": "joint_query",
         "rows_per_institution": options.rows,
@@ -63,7 +70,7 @@ def main() -> None:
         "duckdb_on_parquet": parquet,
         "duckdb_on_native_tables": native,
         "cube": cube,
-        "peers": peers,
+        "peers": others,
         "seconds": watch.seconds,
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "processor": platform.machine()},
     }
@@ -172,63 +179,41 @@ def _own() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def asked_of_peers(files: list[str]) -> dict[str, Any]:
-    """Ask OpenDP's context interface and smartnoise-sql for one institution's table, where they are installed."""
+def asked_of_peers(files: list[str], interpreters: list[str]) -> dict[str, Any]:
+    """Put the statement to other libraries, each by the first interpreter that has it; over the rows of all files at once."""
     found: dict[str, Any] = {}
-    for name, work in (("opendp_context", _opendp), ("smartnoise_sql", _smartnoise)):
-        started, used = time.perf_counter(), _own()
-        try:
-            work(files[0])
-        except ImportError as missing:
-            found[name] = f"not installed: {missing.name}"
-            continue
-        found[name] = {"wall": round(time.perf_counter() - started, 2), "cpu": round(_own() - used, 2), "files": 1}
+    for name in peers.PEERS:
+        found[name] = "not installed"
+        for interpreter in interpreters:
+            told = _told(interpreter, name, files)
+            if told is not None:
+                found[name] = told
+                break
+        print(f"{name:>24} {found[name]}", file=sys.stderr)
     return found
 
 
-def _opendp(file: str) -> None:
-    import opendp.prelude as dp
-    import polars as pl
-
-    dp.enable_features("contrib")
-    context = dp.Context.compositor(
-        data=pl.scan_parquet(file).with_columns(pl.col("balance").cast(pl.Float64)),
-        privacy_unit=dp.unit_of(contributions=6, identifier="person"),
-        privacy_loss=dp.loss_of(rho=0.002),
-        split_evenly_over=1,
-        margins=[dp.polars.Margin(by=["region", "product"], max_length=10**9, invariant="keys")],
-    )
-    query = (
-        context.query()
-        .truncate_per_group(6)
-        .group_by("region", "product")
-        .agg(dp.len(), pl.col("balance").fill_null(0.0).fill_nan(0.0).dp.sum((0.0, 200_000.0)))
-    )
-    query.release().collect()
-
-
-def _smartnoise(file: str) -> None:
-    import pandas as pd
-    import snsql
-
-    frame = pd.read_parquet(file, columns=["person", "region", "product", "balance"])
-    metadata = {
-        "": {
-            "": {
-                "accounts": {
-                    "max_contrib": 6,
-                    "person": {"type": "string", "private_id": True},
-                    "region": {"type": "string"},
-                    "product": {"type": "string"},
-                    "balance": {"type": "float", "lower": 0, "upper": 200_000},
-                }
-            }
-        }
+def _told(interpreter: str, name: str, files: list[str]) -> dict[str, Any] | str | None:
+    """Return what one library took in a process of its own: seconds, and gigabytes at most; nothing if it is not there."""
+    started = time.perf_counter()
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen([interpreter, peers.__file__, name, *files], stdout=said, stderr=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        took = time.perf_counter() - started
+        said.seek(0)
+        told = json.loads(said.read() or b"{}") if process.returncode == 0 else {}
+    if "missing" in told:
+        return None
+    if "answer" not in told:
+        return f"failed with exit code {process.returncode}"
+    return {
+        "version": told["version"],
+        "wall": round(took, 2),
+        "cpu": round(used.ru_utime + used.ru_stime, 2),
+        "gigabytes": round(used.ru_maxrss / (1 << 20), 2),
+        "groups": len(told["answer"]),
     }
-    reader = snsql.from_connection(frame, privacy=snsql.Privacy(epsilon=1.0, delta=1e-6), metadata=metadata)
-    reader.execute(
-        "SELECT region, product, COUNT(*), SUM(balance), AVG(balance) FROM accounts GROUP BY region, product"
-    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from privacy.errors import Mismatch, Refused
 from privacy.ledger import Receipt
-from privacy.plan import Plan, width
+from privacy.plan import Plan
 from privacy.sensitivity import Clipped, Scale, calibrate, magnitude
 
 if TYPE_CHECKING:
@@ -45,12 +45,10 @@ def add_noise(clipped: Clipped, plan: Plan, receipt: Receipt) -> Noised:
         raise Mismatch("the cells, the plan and the charge do not belong together")
     limit = (1 << magnitude(plan)) - 1
     values: list[int] = []
-    start = 0
     for scale in calibrate(plan):
-        end = start + plan.groups_count * width(scale.measure)
-        within = [max(-scale.room, min(scale.room, total // scale.grain)) for total in clipped.totals[start:end]]
+        totals = (clipped.totals[place] for place in plan.places(scale.measure.key))
+        within = [max(-scale.room, min(scale.room, total // scale.grain)) for total in totals]
         values += [max(-limit, min(limit, value)) for value in _mechanism(scale)(within)]
-        start = end
     return Noised(plan.hash, tuple(values))
 
 

@@ -320,6 +320,15 @@ class Plan:
                 for slot in range(width(measure)):
                     yield measure, labels, slot
 
+    def places(self, measure: str) -> range:
+        """Return where the cells of a measure's key stand in :meth:`cells`.
+
+        Raises:
+            KeyError: if the plan has no such measure.
+        """
+        start, wide = self._starts[measure]
+        return range(start, start + self.groups_count * wide)
+
     def place(self, measure: str, group: tuple[str, ...] = (), slot: int = 0) -> int:
         """Return where the cell of a measure's key, a group's labels (in plan order) and a band stands in :meth:`cells`.
 

@@ -193,6 +193,11 @@ class Standard:
         """SHA-256 of the canonical form; plans and registrations pin it."""
         return canonical.digest(self.to_json())
 
+    @property
+    def decimals(self) -> dict[str, int]:
+        """The decimals of each column, by its name."""
+        return {column.name: column.decimals for column in self.columns}
+
     def column(self, name: str) -> Column:
         """Return the column called ``name``.
 

@@ -324,3 +324,20 @@ def statement(choose):
             sql += f" HAVING {least}"
             plain += f" HAVING {least}"
     return Asked(sql, plain, tuple(names), ("label",) * len(dimensions) + tuple(told[2] for told in figures))
+
+
+def people_that(choose):
+    """Draw a statement that counts people under a FILTER beside other figures; the plain SQL of the filtered count alone."""
+    draw = Draw(choose)
+    label = label_sql(draw) if choose.random() < 0.7 else None
+    test, where = draw.test(1), draw.test(1) if choose.random() < 0.4 else ""
+    others = draw.pick([], ["COUNT(*) AS n"], [f"SUM(rate) FILTER (WHERE {draw.test(1)}) AS s", "AVG(balance) AS a"])
+    figure = f"COUNT(DISTINCT person) FILTER (WHERE {test}) AS f0"
+    sql = f"SELECT {', '.join([*([] if label is None else [f'{label[0]} AS g0']), *others, figure])} FROM loans"
+    sql += f" WHERE {where}" if where else ""
+    sql += f" GROUP BY {label[0]}" if label is not None else ""
+    told = "" if label is None else f"CASE WHEN {label[2]} THEN {label[1]} ELSE '(unknown)' END AS g0, "
+    tests = ["person IS NOT NULL", *([f"({where})"] if where else [])]
+    plain = f"SELECT {told}count(DISTINCT person) FILTER (WHERE {test}) AS f0 FROM loans WHERE {' AND '.join(tests)}"
+    plain += " GROUP BY 1" if label is not None else ""
+    return Asked(sql, plain, ("g0", "f0") if label is not None else ("f0",), ())

@@ -14,18 +14,17 @@ from exchange.analyst.accuracy import assumed
 from exchange.analyst.figures import Reckoning
 from exchange.analyst.noisy import Noisy
 from exchange.analyst.reading import parse
-from exchange.analyst.shelf import cells_of
 from exchange.analyst.tables import columns, figures, rows, tabulate
 from privacy.expression import decimals
 from privacy.plan import Sum
 from privacy.release import Release
 from privacy.sensitivity import calibrate
 from tests import reference
+from tests.released import cells_of
 from tests.statements import LOANS, rows_of
 
 REGIONS = LOANS.column("region").domain
 GRADES = LOANS.column("grade").domain
-PLACES = {column.name: column.decimals for column in LOANS.columns}
 
 
 def ask(sql, rho=20_000_000):
@@ -44,7 +43,9 @@ def released(question, value):
     names = [by.column for by in plan.groups]
     totals = tuple(value(measure.key, dict(zip(names, group, strict=True))) for measure, group, _ in plan.cells())
     variances = {scale.measure.key: 3 * (scale.sigma * scale.grain) ** 2 for scale in calibrate(plan)}
-    scales = {measure.key: decimals(measure.term, PLACES) for measure in plan.measures if isinstance(measure, Sum)}
+    scales = {
+        measure.key: decimals(measure.term, LOANS.decimals) for measure in plan.measures if isinstance(measure, Sum)
+    }
     return cells_of(Release(plan, "session", totals, variances, scales))
 
 
@@ -52,14 +53,14 @@ def exactly(question, raw):
     """Cells without noise over raw rows."""
     plan = question.plan
     totals = reference.cells(plan, raw, LOANS)
-    scale = {m.key: 10 ** decimals(m.term, PLACES) if isinstance(m, Sum) else 1 for m in plan.measures}
+    scale = {m.key: 10 ** decimals(m.term, LOANS.decimals) if isinstance(m, Sum) else 1 for m in plan.measures}
     return lambda key, group, slot: Noisy.constant(Fraction(totals[plan.place(key, group, slot)], scale[key]))
 
 
 def deviation(question, key):
     """Deviation of the noise of a cell in the answer, in its term's unit."""
     scale = next(scale for scale in calibrate(question.plan) if scale.measure.key == key)
-    places = decimals(scale.measure.term, PLACES) if isinstance(scale.measure, Sum) else 0
+    places = decimals(scale.measure.term, LOANS.decimals) if isinstance(scale.measure, Sum) else 0
     return sqrt(3) * float(scale.sigma) * scale.grain / 10**places
 
 
@@ -357,6 +358,16 @@ def test_a_contingency_table_stands_as_it_was_asked_for(one, other):
     assert table.columns == (one, other, "count", "expected")
     assert len(table.rows) == 10
     assert "4 degrees of freedom" in table.notes[0]
+
+
+def test_a_table_without_a_chi_square_says_why():
+    question = ask("SELECT crosstab(region, grade) FROM loans")
+
+    def cell(key, group, slot):
+        return Noisy.cell(question.plan.place(key, group, slot), 3 if "c" in group else 5_000, 10.0)
+
+    (note,) = tabulate(question, cell, min_group=0).notes
+    assert "no chi-square: a row or column of the table does not stand out from noise" in note
 
 
 def test_a_regression_is_that_of_the_complete_rows():

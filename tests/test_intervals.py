@@ -14,7 +14,6 @@ from math import exp, fsum, inf, sqrt
 import pytest
 
 from exchange.analyst.reading import parse
-from exchange.analyst.shelf import cells_of
 from exchange.analyst.tables import rows
 from privacy.expression import ByCategory, decimals
 from privacy.ledger import Receipt
@@ -24,6 +23,7 @@ from privacy.release import Estimate, Release
 from privacy.sensitivity import Clipped, calibrate
 from privacy.terms import NANO, UNKNOWN, Bounds, Column, Kind, Standard
 from tests.reference import cells
+from tests.released import cells_of
 from valuation.evidence import Measured
 from valuation.quality import LEAST_SIGMAS, quality
 
@@ -78,13 +78,12 @@ def released(plan, row, count):
         parts.append(
             [value * scales[measure.key].grain for value, (measure, _, _) in zip(drawn, plan.cells(), strict=True)]
         )
-    places = {column.name: column.decimals for column in CREDIT.columns}
     return Release(
         plan,
         "session",
         tuple(map(sum, zip(*parts, strict=True))),
         {key: parties * (scale.sigma * scale.grain) ** 2 for key, scale in scales.items()},
-        {measure.key: decimals(measure.term, places) for measure in plan.measures if isinstance(measure, Sum)},
+        {measure.key: decimals(measure.term, CREDIT.decimals) for measure in plan.measures if isinstance(measure, Sum)},
     )
 
 

@@ -297,6 +297,15 @@ def test_every_cell_is_found_where_it_stands_and_no_other_is(plan):
 
 
 @given(plans())
+def test_the_cells_of_each_measure_stand_together(plan):
+    cells = list(plan.cells())
+    for measure in plan.measures:
+        assert list(plan.places(measure.key)) == [place for place, (held, _, _) in enumerate(cells) if held == measure]
+    with pytest.raises(KeyError):
+        plan.places("sum(nothing)")
+
+
+@given(plans())
 def test_the_columns_of_a_plan_are_all_that_its_document_names(plan):
     bounded = {"value", "band", "date"}
 

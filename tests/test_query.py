@@ -901,6 +901,21 @@ G = "SELECT region, COUNT(*) FROM loans GROUP BY region"
             "SELECT BIN(balance, 0, 10, 3), COUNT(*) FROM loans GROUP BY 1",
             "SELECT BIN(balance, 0, 12, 3), COUNT(*) FROM loans GROUP BY 1",
         ),
+        # what has the same FILTER is a question of its own
+        (
+            "SELECT COUNT(DISTINCT person) FILTER (WHERE overdue > 2) FROM loans",
+            "SELECT COUNT(DISTINCT person) FROM loans WHERE overdue > 2",
+        ),
+        (
+            "SELECT region, COUNT(*), MEDIAN(income) FILTER (WHERE overdue > 2 OR rate > 5), AVG(rate) FILTER (WHERE overdue > 2 OR "
+            "rate > 5) FROM loans WHERE grade = 'a' GROUP BY region ORDER BY COUNT(*), region",
+            "SELECT region, MEDIAN(income), AVG(rate) FROM loans WHERE grade = 'a' AND (overdue > 2 OR rate > 5) GROUP BY region "
+            "ORDER BY region",
+        ),
+        (
+            "SELECT 100 * COUNT(DISTINCT person) FILTER (WHERE overdue > 2) / COUNT(DISTINCT person), AVG(rate) FROM loans",
+            "SELECT AVG(rate) FROM loans",
+        ),
         ("DROP TABLE loans", G),
         ("SELECT COUNT(*)) FROM loans", G),
     ],
@@ -1036,14 +1051,75 @@ def test_the_nearest_request_of_a_refused_table_is_a_statement_that_passes(seed)
         assert [measure.key for measure in again.measures] == [measure.key for measure in nearest.measures]
 
 
-def test_the_nearest_request_within_narrower_bounds_is_clipped_to_them():
-    everything = {"*": USES, **{column.name: USES for column in LOANS.columns}}
-    question = ask(f"SELECT region, AVG(income) AS a{FROM} GROUP BY region")
-    held = policy(everything, {"income": Bounds(0, 100_000)})
+def ends(choose, bounds):
+    """Bounds within others: often far narrower, sometimes of a single value."""
+    low, high = sorted(choose.randint(bounds.lower, bounds.upper) for _ in range(2))
+    return choose.choice(
+        [bounds, Bounds(low, bounds.upper), Bounds(bounds.lower, high), Bounds(low, high), Bounds(low, low)]
+    )
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.integers(0, 10**9))
+def test_the_nearest_request_within_narrower_bounds_is_a_statement_that_passes(seed):
+    choose = random.Random(seed)
+    sql = choose.choice(SHEETS) if choose.random() < 0.2 else statement(choose).sql
+    try:
+        question = ask(sql)
+    except QueryFault:
+        return
+    columns = {"*": ("count",) if choose.random() < 0.7 else ()}
+    for column in LOANS.columns:
+        columns[column.name] = tuple(use for use in USES if choose.random() < 0.9)
+    declared = {column.name: ends(choose, column.bounds) for column in LOANS.columns if column.bounds is not None}
+    held = policy(columns, declared)
     nearest = decide(question.plan, asker="lender", standard=LOANS, policies=[held]).nearest
-    again = ask(spell(narrow(question, nearest), LOANS), rho=nearest.rho)
-    assert again.plan.clipped == {"income": Bounds(0, 100_000)}
+    offered = None if nearest is None else narrow(question, nearest)
+    if offered is None:
+        return
+    again = ask(spell(offered, LOANS), rho=offered.plan.rho)
+    assert again.plan == offered.plan
     assert decide(again.plan, asker="lender", standard=LOANS, policies=[held]).allowed
+    assert again.plan.rho <= nearest.rho
+
+
+EVERYTHING = {"*": USES, **{column.name: USES for column in LOANS.columns}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "declared", "offered"),
+    [
+        ("region, AVG(income) AS a FROM loans GROUP BY region", (0, 100_000),
+         "region, AVG(CLIP(income, 0, 1000)) AS a FROM loans GROUP BY region"),
+        ("AVG(income), MEDIAN(income) FROM loans", (0, 100_000),
+         "AVG(CLIP(income, 0, 1000)), MEDIAN(CLIP(income, 0, 1000)) FROM loans"),
+        # within the declared bounds the test is true wherever there is a value
+        ("SUM(income) FROM loans WHERE income > -100", (0, 100_000),
+         "SUM(CLIP(income, 0, 1000)) FROM loans WHERE income IS NOT NULL"),
+        ("SUM(income) FROM loans WHERE income BETWEEN -100 AND 500", (0, 100_000),
+         "SUM(CLIP(income, 0, 1000)) FROM loans WHERE CLIP(income, 0, 1000) <= 500"),
+        # or never: what is asked of other rows is no answer
+        ("SUM(income), COUNT(*) FROM loans WHERE income > 2000", (0, 100_000),
+         "COUNT(*) FROM loans WHERE income >= 2000.01"),
+        # bounds of one value leave nothing to add up
+        ("COUNT(*), AVG(income) FROM loans", (500, 500), "COUNT(*), COUNT(income) FROM loans"),
+        ("AVG(income), SUM(rate) FROM loans WHERE income > 7", (500, 500), "SUM(rate), COUNT(income) FROM loans WHERE income >= 7.01"),
+        ("linear_regression(balance, income, rate) FROM loans", (0, 100_000),
+         "linear_regression(balance, CLIP(income, 0, 1000), rate) FROM loans"),
+    ],
+)  # fmt: skip
+def test_the_nearest_request_within_narrower_bounds_is_clipped_to_them(asked, declared, offered):
+    question = ask(f"SELECT {asked}")
+    held = policy(EVERYTHING, {"income": Bounds(*declared)})
+    nearest = decide(question.plan, asker="lender", standard=LOANS, policies=[held]).nearest
+    assert spell(narrow(question, nearest), LOANS) == f"SELECT {offered}"
+
+
+def test_no_request_is_offered_where_nothing_is_left_of_the_same_rows():
+    question = ask("SELECT SUM(income) FROM loans WHERE income > 2000")
+    held = policy(EVERYTHING, {"income": Bounds(0, 100_000)})
+    nearest = decide(question.plan, asker="lender", standard=LOANS, policies=[held]).nearest
+    assert narrow(question, nearest) is None
 
 
 def test_narrowing_shows_what_is_left_by_itself():

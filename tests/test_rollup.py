@@ -12,7 +12,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from exchange.analyst.rollup import derive, holds
-from exchange.analyst.shelf import Shelf, Stored, cells_of
+from exchange.analyst.shelf import Shelf, Stored
 from privacy.errors import Malformed
 from privacy.expression import (
     Added,
@@ -34,6 +34,7 @@ from privacy.plan import CountKnown, CountPresent, CountRows, CountUnits, Histog
 from privacy.release import Release
 from privacy.terms import UNKNOWN, Bounds, Column, Kind, Standard
 from tests import reference
+from tests.released import cells_of
 
 DOMAINS = {"region": ("north", "east", "south"), "product": ("card", "car")}
 DAY = (date(2021, 1, 1) - date(1970, 1, 1)).days

@@ -17,21 +17,10 @@ import duckdb
 import numpy as np
 import pytest
 
+from exchange.analyst.moments import correlation, covariance, deviation, mean, variance
 from exchange.analyst.noisy import DRAWS, Figure, Noisy, TooNoisy
-from exchange.analyst.statistics import (
-    Moments,
-    auc,
-    correlation,
-    covariance,
-    crosstab,
-    deviation,
-    mean,
-    psi,
-    quantile,
-    regression,
-    variance,
-    woe_iv,
-)
+from exchange.analyst.regression import Moments, regression
+from exchange.analyst.statistics import auc, crosstab, psi, quantile, woe_iv
 
 RUNS = 2_000
 LEAST = 0.94

@@ -21,9 +21,9 @@ from privacy.errors import Mismatch, Refused
 from privacy.modulus import from_text
 from privacy.packing import layout_of, unpack
 from tests.asked import open_desk, put
+from tests.cards import CARDS, with_cards
 from tests.recorder import Recorder
 
-CARDS = Path(__file__).parents[2] / "shared" / "data" / "credit_card_clients.csv"
 SQL = "SELECT region, COUNT(*), SUM(balance), AVG(balance) FROM consumer_credit WHERE product = 'card' GROUP BY region"
 CANARIES = ("CANARY-PERSON-7", "31415.93", "3141593", "27182.82", "2718282")
 
@@ -82,7 +82,7 @@ def test_the_demonstration_verifies_itself_on_synthetic_people(tmp_path):
     assert "FAILED" not in told
 
 
-@pytest.mark.skipif(not CARDS.exists(), reason="the public credit-card file does not lie beside the project")
+@with_cards
 def test_the_demonstration_verifies_itself_on_the_real_file(tmp_path):
     told = run_demo(tmp_path, "--data", str(CARDS)).stdout
     assert re.search(r"(\d+) of \1 checks passed", told)

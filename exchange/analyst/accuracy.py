@@ -9,10 +9,9 @@ from fractions import Fraction
 from math import inf, isclose, isfinite, sqrt
 
 from exchange.analyst.desk import variances
-from exchange.analyst.noisy import Figure, Noisy
+from exchange.analyst.noisy import Cells, Figure, Noisy, deviations
 from exchange.analyst.pricing import Target, cheapest
 from exchange.analyst.question import Question
-from exchange.analyst.shelf import Cells
 from privacy.expression import decimals, extent
 from privacy.plan import CountUnits, Histogram, Measure, Plan, Sum, width
 from privacy.terms import Standard
@@ -22,10 +21,6 @@ Figures = Mapping[str, Sequence[Figure | None]]
 
 Evaluate = Callable[[Question, Cells], Figures]
 """Works out every figure of a question from cells."""
-
-Z95 = 1.959963984540054
-"""Deviations on each side of a 95 % interval (the 0.975 quantile of the standard normal law)."""
-
 
 MARGIN = 0.999
 """Part of a wanted variance that prices aim at: noise scales are rounded up, by a three-thousandth at most."""
@@ -37,7 +32,7 @@ def assumed(plan: Plan, standard: Standard, *, rows: int) -> Cells:
     Values are taken to lie three quarters up their range, which makes ratios err a little more than usual; people have as
     many rows as may count.
     """
-    places = {column.name: column.decimals for column in standard.columns}
+    places = standard.decimals
 
     def value(measure: Measure) -> Fraction:
         match measure:
@@ -61,15 +56,15 @@ def with_noise_of(plan: Plan, standard: Standard, cells: Cells) -> Cells:
 
 
 def _noised(plan: Plan, standard: Standard, value: Callable[[str, tuple[str, ...], int], Fraction | float]) -> Cells:
-    places = {column.name: column.decimals for column in standard.columns}
+    places = standard.decimals
     told = variances(plan)
-    deviations = {
+    spreads = {
         measure.key: sqrt(told[measure.key]) / (10 ** decimals(measure.term, places) if isinstance(measure, Sum) else 1)
         for measure in plan.measures
     }
 
     def cell(key: str, group: tuple[str, ...] = (), slot: int = 0) -> Noisy:
-        return Noisy.cell(plan.place(key, group, slot), value(key, group, slot), deviations[key])
+        return Noisy.cell(plan.place(key, group, slot), value(key, group, slot), spreads[key])
 
     return cell
 
@@ -116,7 +111,7 @@ def priced_for(
     Raises:
         Refused: if no budget reaches it.
     """
-    plan = question.plan
+    plan, reach = question.plan, deviations(0.95)
     prices = {measure.key: price for measure, price in zip(plan.measures, plan.prices, strict=True)}
     # each measure's part of a figure's variance is that of the figure with this noise alone
     alone = {key: evaluate(question, _only(key, cells)) for key in prices}
@@ -124,11 +119,11 @@ def priced_for(
     for name, wanted in accuracy.items():
         for index in range(len(next(iter(alone.values()))[name])):
             told = None if stored is None else half(stored[name][index])
-            variance = _missing(MARGIN * (wanted / Z95) ** 2, None if told is None else (told / Z95) ** 2)
+            variance = _missing(MARGIN * (wanted / reach) ** 2, None if told is None else (told / reach) ** 2)
             halves = {key: half(figures[name][index]) for key, figures in alone.items()}
             if variance is None or None in halves.values():
                 continue
-            costs = {key: (wide / Z95) ** 2 * prices[key] for key, wide in halves.items() if wide}
+            costs = {key: (wide / reach) ** 2 * prices[key] for key, wide in halves.items() if wide}
             targets.append(Target(costs, variance))
     floor = 1 if plan.shared is None else 2
     return question.priced(cheapest(targets, measures=list(prices), floor=floor))

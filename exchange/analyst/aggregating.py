@@ -37,6 +37,7 @@ BANDS = 100
 """Bands of the histogram behind a quantile."""
 
 _TESTS = (Among, Within, Absent, Invert)
+_OWN = "ask it by itself, with the test in WHERE"
 
 
 class Figures:
@@ -143,12 +144,7 @@ class Figures:
             why = "distinct values cannot be added up over institutions, each of which may hold the same"
             raise Fault(why, node, fix=fix, instead=f"COUNT(DISTINCT {unit})")
         if node.where is not None:
-            raise Fault(
-                "people are counted once over all rows of the question",
-                node,
-                fix="write the test in WHERE",
-                instead=f"COUNT(DISTINCT {unit})",
-            )
+            raise Fault("people are counted over all rows of the question", node, fix=_OWN)
         return Aggregate("UNITS")
 
     def _count(self, node: Call, one: Node, where: Test | None) -> Aggregate:
@@ -242,12 +238,7 @@ class Figures:
 
     def _bands(self, node: Call, bands: ByBand) -> ByBand:
         if node.where is not None:
-            raise Fault(
-                "histograms count the rows of the whole question",
-                node,
-                fix="write the test in WHERE, or group by CASE",
-                instead=show(Call(node.at, node.name, node.args)),
-            )
+            raise Fault("histograms count all rows of the question", node, fix=_OWN)
         return bands
 
     # -- conditions ------------------------------------------------------------------------------------------------

@@ -364,7 +364,7 @@ def _release(plan: Plan, session: str, lattice: tuple[int, ...], standard: Stand
     grains = {scale.measure.key: scale.grain for scale in calibrate(plan)}
     units = (grains[measure.key] for measure, _, _ in plan.cells())
     totals = tuple(total * unit for total, unit in zip(lattice, units, strict=True))
-    places = {column.name: column.decimals for column in standard.columns}
+    places = standard.decimals
     found = {measure.key: decimals(measure.term, places) for measure in plan.measures if isinstance(measure, Sum)}
     return Release(plan, session, totals, variances(plan), found)
 

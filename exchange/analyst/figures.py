@@ -4,12 +4,12 @@ Cells are read by measure key, group labels and band, whatever they come from: o
 cells assumed before anything is asked. The formulas are the same for all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
 
-from exchange.analyst import statistics
-from exchange.analyst.noisy import Figure, Noisy, TooNoisy, ratio, steady
+from exchange.analyst import moments, regression, statistics
+from exchange.analyst.noisy import Cells, Figure, Noisy, TooNoisy, ratio, steady
 from exchange.analyst.planning import JOINT, Recipe, counted, planner_of, products
 from exchange.analyst.question import (
     Aggregate,
@@ -25,13 +25,10 @@ from exchange.analyst.question import (
 from exchange.analyst.spelling import spell_term
 from privacy.plan import Measure
 
-Cells = Callable[[str, tuple[str, ...], int], Noisy]
-"""Reads one cell: measure key, labels of the group in plan order, number of the band."""
-
 Group = tuple[str, ...]
 """Labels of a group, in the order of the plan's dimensions."""
 
-Judged = statistics.Comparison | statistics.Discrimination | statistics.Contingency | statistics.Regression
+Judged = statistics.Comparison | statistics.Discrimination | statistics.Contingency | regression.Regression
 """What a table function comes to."""
 
 
@@ -115,15 +112,15 @@ class Reckoning:
         sample, level = of.name.endswith("SAMP"), self._level
         match of.name:
             case "AVG":
-                return statistics.mean(count, totals[0], recipe.centres[0], level=level)
+                return moments.mean(count, totals[0], recipe.centres[0], level=level)
             case "VAR_POP" | "VAR_SAMP":
-                return statistics.variance(count, *totals, sample=sample, level=level)
+                return moments.variance(count, *totals, sample=sample, level=level)
             case "STDDEV_POP" | "STDDEV_SAMP":
-                return statistics.deviation(count, *totals, sample=sample, level=level)
+                return moments.deviation(count, *totals, sample=sample, level=level)
             case "CORR":
-                return statistics.correlation(count, *totals, level=level)
+                return moments.correlation(count, *totals, level=level)
             case name if name in JOINT:
-                return statistics.covariance(count, *totals, sample=sample, level=level)
+                return moments.covariance(count, *totals, sample=sample, level=level)
             case _:
                 raise ValueError(of.name)
 
@@ -178,7 +175,7 @@ class Reckoning:
         if sheet is None:
             raise ValueError("the question has no table function")
         if sheet.terms:
-            return statistics.regression(self._moments(), ridge=float(sheet.ridge), level=level, seed=seed)
+            return regression.regression(self._moments(), ridge=float(sheet.ridge), level=level, seed=seed)
         table = self.table
         labels = sheet.dimensions[0].labels
         first, second = ([row[column] for row in table] for column in (0, 1))
@@ -205,7 +202,7 @@ class Reckoning:
             for one in across.labels
         ]
 
-    def _moments(self) -> statistics.Moments:
+    def _moments(self) -> regression.Moments:
         sheet = self._question.sheet
         if sheet is None:
             raise ValueError("the question has no table function")
@@ -217,7 +214,7 @@ class Reckoning:
             total / (scales[later] * scales[earlier])
             for total, (later, earlier) in zip(totals[size:], products(size), strict=True)
         )
-        return statistics.Moments(
+        return regression.Moments(
             names=tuple(spell_term(self._question, term) for term in (*sheet.terms[1:], sheet.terms[0])),
             centres=recipe.centres,
             scales=scales,

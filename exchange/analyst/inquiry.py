@@ -12,9 +12,10 @@ from exchange.analyst import accuracy
 from exchange.analyst.asker import Asker, Asking, Job
 from exchange.analyst.desk import Outlook, Progress, unwatched
 from exchange.analyst.narrowing import narrow
+from exchange.analyst.noisy import Cells
 from exchange.analyst.question import Question
 from exchange.analyst.result import SCHEMA_VERSION, Result
-from exchange.analyst.shelf import Cells, Served
+from exchange.analyst.shelf import Served
 from exchange.analyst.spelling import spell
 from exchange.analyst.tables import figures
 from exchange.protocol.errors import Overreach
@@ -182,7 +183,7 @@ class Inquiry:
 
     def offer(self, refusal: Overreach) -> str | None:
         """Return the nearest request that passes, as a statement, of a refusal of this question; nothing if there is none."""
-        return None if refusal.nearest is None else self._spelled(refusal.nearest)
+        return self._spelled(refusal.nearest)
 
     def _submit(self, served: Served | None, progress: Progress) -> Job:
         question, pilot = self._priced(served)
@@ -266,7 +267,7 @@ class Inquiry:
             on_line={party: party in told for party in plan.parties},
             left=left,
             refusals=tuple(_reasons(outlook)),
-            nearest=None if outlook.nearest is None else self._spelled(outlook.nearest),
+            nearest=self._spelled(outlook.nearest),
             pilot=pilot,
             seconds=self._usual_seconds(plan),
         )
@@ -279,8 +280,9 @@ class Inquiry:
         depends = accuracy.depending(question, question.standard, figures)
         return {name: None if name in depends else half for name, half in anyhow.items()}
 
-    def _spelled(self, nearest: Plan) -> str:
-        return spell(narrow(self._question, nearest), self._question.standard)
+    def _spelled(self, nearest: Plan | None) -> str | None:
+        found = None if nearest is None else narrow(self._question, nearest)
+        return None if found is None else spell(found, self._question.standard)
 
     def _usual_seconds(self, plan: Plan) -> float | None:
         alike = [stored for stored in self._asker.shelf.newest() if stored.release.plan.parties == plan.parties]

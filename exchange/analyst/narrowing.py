@@ -18,16 +18,80 @@ from exchange.analyst.question import (
     asked,
     default_name,
 )
+from exchange.analyst.reading import QueryFault, parse
+from exchange.analyst.spelling import spell
 from privacy.errors import Malformed
-from privacy.expression import ByCategory, Choice, Constant, Dimension, Value
-from privacy.plan import CountKnown, CountPresent, CountRows, CountUnits, Histogram, Measure, Plan, Sum
+from privacy.expression import ByCase, ByCategory, Choice, Constant, Dimension, Value, known, summed, tested, values
+from privacy.necessity import atoms
+from privacy.plan import CountKnown, CountPresent, CountRows, CountUnits, Histogram, Measure, Plan, Sum, term_of
 
 
-def narrow(question: Question, plan: Plan) -> Question:
+def narrow(question: Question, plan: Plan) -> Question | None:
     """Return the question that shows of ``question`` what ``plan``, the nearest that passes, can answer.
 
-    What the plan measures beyond that is shown by itself, so that the spelling asks for it.
+    What the plan measures beyond that is shown by itself. Within narrower bounds everything is clipped to them: averages get
+    their own middle, quantiles their own bands, and a test that is true of every value there asks for a value alone.
+    Where that makes no question about the same rows, the sums that need the narrower bounds fall away instead; nothing is
+    returned if that leaves none. What is returned is what its own spelling asks.
     """
+    wide = dict(question.plan.bounds)
+    tight = {column for column, bounds in plan.bounds if bounds != wide.get(column, bounds)}
+    # what is kept is told by the question's own bounds, which its measures were made for
+    kept = _left(
+        question, replace(plan, bounds=tuple((column, wide.get(column, held)) for column, held in plan.bounds))
+    )
+    found = _read_again(replace(kept, plan=replace(kept.plan, bounds=plan.bounds)), plan)
+    free = {
+        measure: price
+        for measure, price in zip(plan.measures, plan.prices, strict=True)
+        if not (isinstance(measure, Sum) and any(column in tight for column, _ in summed(measure.term)))
+    }
+    if found is not None or not tight or not free:
+        return found
+    inner = (*plan.where, *plan.groups, *(term for term in map(term_of, free) if term is not None))
+    needed = frozenset[str]().union(*map(values, inner))
+    bounds = tuple((column, wide.get(column, plan.clipped[column])) for column in needed)
+    measures, prices = tuple(free), tuple(free.values())
+    rest = replace(plan, measures=measures, prices=prices, rho=sum(prices), bounds=bounds)
+    return _read_again(_left(question, rest), plan)
+
+
+def _read_again(question: Question, plan: Plan) -> Question | None:
+    """Return the question that the spelling of this one asks, or the rewrite of its refusal; nothing if it might not pass."""
+    sql = spell(question, question.standard)
+    for _ in range(2):
+        try:
+            found = parse(
+                sql,
+                standard=question.standard,
+                purpose=plan.purpose,
+                parties=plan.parties,
+                rho=question.plan.rho,
+                shared=plan.shared,
+            )
+        except QueryFault as fault:
+            sql = fault.rewrite
+        else:
+            return found if _is_part(found.plan, plan) else None
+    return None
+
+
+def _is_part(part: Plan, whole: Plan) -> bool:
+    """Whether a plan asks of the same rows what another one asks or less: then it passes where that does."""
+    added = {column for measure in part.measures if isinstance(measure, Sum) for column, _ in summed(measure.term)}
+    labels = {by.column: set(known(by)) for by in whole.groups if isinstance(by, ByCategory)}
+    chosen = {column for test in part.where for column in tested(test)}
+    chosen |= {by.column for by in part.groups if not isinstance(by, ByCase)}
+    return (
+        set(atoms(part)) <= set(atoms(whole))
+        and all(column in whole.clipped and whole.clipped[column].covers(part.clipped[column]) for column in added)
+        and all(set(known(by)) <= labels.get(by.column, set()) for by in part.groups if isinstance(by, ByCategory))
+        and all(tested(test) <= chosen for test in whole.where)
+    )
+
+
+def _left(question: Question, plan: Plan) -> Question:
+    """The question that shows of ``question`` what a plan within the same bounds can answer."""
     rest = _Rest(question, plan)
     if question.sheet is not None and rest.answers_sheet(question.sheet):
         return replace(question, plan=plan)

@@ -28,6 +28,12 @@ DRAWS = 599
 """Redraws of the noise behind an interval: the observed figure is then one of 600, 15 of which a 95 % interval leaves out at
 each side. Which 2.5 % these are hangs on the draws: give or take 0.6 %."""
 
+BEYOND = "noise carried it beyond its limit: shown there"
+"""Caution of a figure that is shown at the end of what it can be."""
+
+BUDGET = "ask with a larger budget, of more rows or for fewer groups"
+"""The way out where rows do not stand out from noise."""
+
 
 class TooNoisy(PrivacyError):
     """The cells do not stand out from their noise far enough for the figure asked for to mean anything."""
@@ -146,6 +152,10 @@ class Noisy:
 
     def _moved(self, value: Fraction | float, slope: float) -> "Noisy":
         return Noisy(value, {number: slope * part for number, part in self.parts.items()})
+
+
+Cells = Callable[[str, tuple[str, ...], int], Noisy]
+"""Reads one cell: measure key, labels of the group in plan order, number of the band."""
 
 
 def total(terms: Iterable[Noisy]) -> Noisy:

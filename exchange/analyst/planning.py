@@ -43,7 +43,7 @@ class Planner:
 
     def __init__(self, standard: Standard, bounds: Mapping[str, Bounds]) -> None:
         self.bounds = bounds
-        self.decimals = {column.name: column.decimals for column in standard.columns}
+        self.decimals = standard.decimals
 
     def recipe(self, of: Aggregate, counted: Iterable[str] = ()) -> Recipe:  # noqa: C901  one name after the other
         """Return what an aggregate is made of; ``counted`` are the keys of counts that are measured anyway.

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from exchange.analyst.labels import is_dimension
-from exchange.analyst.syntax import Chain, Day, Fault, Item, Name, Node, Sorted, Statement, Text, walk
+from exchange.analyst.rows import AGGREGATES
+from exchange.analyst.syntax import Call, Chain, Day, Fault, Item, Name, Node, Sorted, Statement, Text, walk
 from exchange.analyst.writing import quoted_name, show
 from privacy.terms import UNKNOWN, Kind, Standard
 
@@ -86,6 +87,8 @@ def _candidates(statement: Statement, fault: Fault, standard: Standard) -> Itera
         return
     if fault.instead is not None:
         yield show_statement(cured, {id(fault.node): fault.instead})
+    elif isinstance(fault.node, Call) and fault.node.where is not None:
+        yield _filtered(cured, fault.node.where)
     if any(item.of is fault.node for item in statement.items) and is_dimension(fault.node) and not statement.by_all:
         yield show_statement(replace(cured, groups=(*cured.groups, fault.node)))
     rest = _without(cured, fault.node)
@@ -93,6 +96,37 @@ def _candidates(statement: Statement, fault: Fault, standard: Standard) -> Itera
         yield show_statement(rest)
         groups = tuple(one for one in rest.groups if any(show(item.of) == show(one) for item in rest.items))
         yield show_statement(replace(rest, groups=groups, order=(), having=None))
+
+
+def _filtered(statement: Statement, test: Node) -> str:
+    """The statement of what has the same FILTER, with the test in WHERE instead."""
+    told = show(test)
+    calls = [
+        one for held in _figures(statement) for one in walk(held) if isinstance(one, Call) and one.where is not None
+    ]
+    mine = {
+        id(one): show(replace(one, where=None)) for one in calls if one.where is not None and show(one.where) == told
+    }
+
+    def own(held: Node) -> bool:
+        return any(id(one) in mine for one in walk(held)) and all(
+            id(one) in mine or one.name not in AGGREGATES for one in walk(held) if isinstance(one, Call)
+        )
+
+    rest = replace(
+        statement,
+        items=tuple(item for item in statement.items if is_dimension(item.of) or own(item.of)),
+        where=test if statement.where is None else Chain(test.at, "AND", (statement.where, test)),
+        having=statement.having if statement.having is not None and own(statement.having) else None,
+        order=tuple(one for one in statement.order if is_dimension(one.of) or own(one.of)),
+    )
+    return show_statement(rest, mine)
+
+
+def _figures(statement: Statement) -> Iterator[Node]:
+    yield from (item.of for item in statement.items)
+    yield from (one.of for one in statement.order)
+    yield from () if statement.having is None else (statement.having,)
 
 
 def _without(statement: Statement, node: Node) -> Statement:

@@ -286,11 +286,7 @@ def _date(part: str, wider: str, label: str) -> str | None:
 def _places(stored: Plan, wanted: Plan, *, kept: list[frozenset[str]], maps: list[tuple[int, LabelMap]]) -> Places:
     """Collect for each wanted cell the stored cells that add up to it."""
     gathered: list[list[int]] = [[] for _ in range(wanted.cells_count)]
-    starts = {}
-    start = 0
-    for measure in wanted.measures:
-        starts[measure] = start
-        start += wanted.groups_count * width(measure)
+    starts = {measure: wanted.places(measure.key).start for measure in wanted.measures}
     groups = list(product(*(by.labels for by in stored.groups)))
     targets: list[int | None] = [_target(wanted, labels, kept=kept, maps=maps) for labels in groups]
     place = 0

@@ -84,7 +84,7 @@ class Reader:
 
     def __init__(self, standard: Standard, statement: Iterable[Node]) -> None:
         self.standard = standard
-        self.decimals = {column.name: column.decimals for column in standard.columns}
+        self.decimals = standard.decimals
         self.bounds = {column.name: column.bounds for column in standard.columns if column.bounds is not None}
         self.clips: Mapping[str, Bounds] = {}
         self.clips = self._clips(statement)

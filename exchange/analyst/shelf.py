@@ -9,7 +9,7 @@ answer, better than both.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,18 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from exchange import identity
-from exchange.analyst.noisy import Noisy, total
+from exchange.analyst.noisy import Cells, Noisy, total
 from exchange.analyst.rollup import Domains, Places, derive
 from privacy import canonical
 from privacy.errors import Malformed
-from privacy.plan import Plan, width
+from privacy.plan import Plan
 from privacy.release import Release
 
 MOST_SUMS = 200
 """Sums of other releases that one measure is made consistent with; beyond, the releases of fewest cells come first."""
-
-Cells = Callable[[str, tuple[str, ...], int], Noisy]
-"""Reads one cell: measure key, labels of the group in plan order, number of the band."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,24 +143,18 @@ class Shelf:
         return self._held
 
 
-def cells_of(release: Release) -> Cells:
-    """Read the cells of one release as they are."""
-    return serve(release.plan, Stored(release, {}, {}, min_group=0, opened=0, took=0), None, []).cells
-
-
-def serve(plan: Plan, base: Stored, places: Places | None, others: Sequence[tuple[Stored, Places]]) -> Served:
+def serve(plan: Plan, base: Stored, places: Places, others: Sequence[tuple[Stored, Places]]) -> Served:
     """Build the cells of ``plan``: sums, at ``places``, of the cells of ``base``, made consistent with ``others``.
 
     ``others`` come with the places in ``base`` that each of their cells adds up from.
     """
     held = _Held(base, sorted(others, key=lambda other: other[0].release.plan.cells_count))
-    order = tuple((number,) for number in range(plan.cells_count)) if places is None else places
     found: dict[int, Noisy] = {}
 
     def cell(measure: str, group: tuple[str, ...] = (), slot: int = 0) -> Noisy:
         place = plan.place(measure, group, slot)
         if place not in found:
-            found[place] = held.sum(measure, order[place])
+            found[place] = held.sum(measure, places[place])
         return found[place]
 
     used = tuple(other for other, _ in held.used(measure.key for measure in plan.measures))
@@ -224,7 +215,8 @@ class _Held:
         number = self._base.plan.cells_count
         for other, derived in self._others:
             release = other.release
-            measured = _span(release.plan, measure)
+            keys = {held.key for held in release.plan.measures}
+            measured = release.plan.places(measure) if measure in keys else range(0)
             if measured and len(sums) + len(measured) <= MOST_SUMS:
                 scale = Fraction(10) ** release.decimals.get(measure, 0)
                 deviation = sqrt(release.variances[measure]) / float(scale)
@@ -260,17 +252,6 @@ def _apart(sums: Sequence[tuple[tuple[int, ...], Noisy]]) -> Iterator[list[tuple
             found += joined
             grown = bool(joined)
         yield found
-
-
-def _span(plan: Plan, measure: str) -> range:
-    """Return the places of a measure's cells; none if the plan does not have it."""
-    start = 0
-    for held in plan.measures:
-        size = plan.groups_count * width(held)
-        if held.key == measure:
-            return range(start, start + size)
-        start += size
-    return range(0)
 
 
 def _solve(matrix: list[list[float]], right: list[Noisy]) -> list[Noisy]:

@@ -248,7 +248,7 @@ class _Speller:
             column = self.standard.column(term.column)
             ends = [None if end is None else spell_units(column, end) for end in (lower, upper)]
         else:
-            scale = 10 ** decimals(term, {column.name: column.decimals for column in self.standard.columns})
+            scale = 10 ** decimals(term, self.standard.decimals)
             ends = [None if end is None else spell_number(Fraction(end, scale)) for end in (lower, upper)]
         match ends:
             case [None, end]:

@@ -1,9 +1,9 @@
-"""Statistics from noisy cells: moments, quantiles, discrimination, weight of evidence, stability, independence, regression.
+"""Statistics from noisy cells: quantiles, discrimination, weight of evidence, stability, independence.
 
-Every function takes the cells as ``Noisy`` values (one cell each, or cells added up) and returns figures whose intervals
-are about the noise in the cells: how far the statistic of the very same rows may lie from the one shown. How far the rows
-may lie from the population they come from is another question, answered only where it says so: by the p-value of a
-contingency table and by the sampling errors of a regression.
+Every function here, in ``moments`` and in ``regression`` takes the cells as ``Noisy`` values (one cell each, or cells added up)
+and returns figures whose intervals are about the noise in the cells: how far the statistic of the very same rows may lie from
+the one shown. How far the rows may lie from the population they come from is another question, answered only where it says
+so: by the p-value of a contingency table and by the sampling errors of a regression.
 
 Which interval a statistic has was decided by what holds when measured, at 95 % in at least 94 % of runs
 (``tests/test_statistics.py``): Fieller's for what is a ratio, the noise's own normal law turned round for quantiles and the
@@ -21,6 +21,8 @@ from math import exp, fsum, inf, log, sqrt
 from operator import add, mul, truediv
 
 from exchange.analyst.noisy import (
+    BEYOND,
+    BUDGET,
     DRAWS,
     STEADY,
     Figure,
@@ -34,87 +36,6 @@ from exchange.analyst.noisy import (
     steady,
 )
 from exchange.analyst.noisy import total as sum_of
-
-_FEW = "few rows beside the noise: the error is larger than shown"
-_LITTLE = "little spread beside the noise: the error is larger than shown"
-_BEYOND = "noise carried it beyond its limit: shown there"
-_BUDGET = "ask with a larger budget, of more rows or for fewer groups"
-
-# -- moments ---------------------------------------------------------------------------------------------------------
-
-
-def mean(count: Noisy, total: Noisy, centre: Fraction | float = 0, *, level: float = 0.95) -> Figure:
-    """Average of a column in its unit; ``total`` is the sum of x - ``centre`` over the ``count`` rows that have x.
-
-    Interval: Fieller's, which holds at any count. There is no figure where the count does not stand out from 0 at all.
-    """
-    figure = ratio(total, count, level=level)
-    value = None if figure.value is None else figure.value + centre
-    return Figure(value, figure.low + float(centre), figure.high + float(centre), figure.caution)
-
-
-def variance(count: Noisy, total: Noisy, squares: Noisy, *, sample: bool, level: float = 0.95) -> Figure:
-    """Variance of a column in its unit squared, from the sums of x - c and of its square, c any centre near the mean.
-
-    ``sample`` divides by count - 1 (VAR_SAMP), else by count (VAR_POP). What noise brought below 0 is shown as 0 with a
-    caution. Interval: Fieller's.
-    """
-    figure = covariance(count, total, total, squares, sample=sample, level=level)
-    return figure.within(0.0, inf, caution="the noise is larger than the spread: shown as 0")
-
-
-def deviation(count: Noisy, total: Noisy, squares: Noisy, *, sample: bool, level: float = 0.95) -> Figure:
-    """Standard deviation of a column in its unit: the root of its variance and of the ends of its interval."""
-    return variance(count, total, squares, sample=sample, level=level).mapped(sqrt)
-
-
-def covariance(
-    count: Noisy, total_x: Noisy, total_y: Noisy, products: Noisy, *, sample: bool, level: float = 0.95
-) -> Figure:
-    """Covariance of two columns over the ``count`` rows that have both; totals and products are of centred values.
-
-    Interval: Fieller's. There is no figure where the count does not stand out from 0.
-    """
-    if count.value <= 1:
-        return Figure.missing("what it is divided by does not stand out from noise")
-    figure = ratio(_spread(count, total_x, total_y, products), count - 1 if sample else count, level=level)
-    return figure if steady(count) or figure.value is None else figure.cautioned(_FEW)
-
-
-def correlation(
-    count: Noisy,
-    total_x: Noisy,
-    total_y: Noisy,
-    squares_x: Noisy,
-    squares_y: Noisy,
-    products: Noisy,
-    *,
-    level: float = 0.95,
-) -> Figure:
-    """Pearson's correlation of two columns over the rows that have both, within [-1, 1].
-
-    Interval: Fieller's of covariance over the root of the variances, cut to [-1, 1]. Fisher's z, made for the error of
-    sampling, was measured and not taken: noise does not shrink as the correlation nears 1, as that error does, so that an
-    interval by z covers less there.
-    """
-    if count.value <= 1:
-        return Figure.missing("what it is divided by does not stand out from noise").within(-1.0, 1.0)
-    x, y = _spread(count, total_x, total_x, squares_x), _spread(count, total_y, total_y, squares_y)
-    if x.value <= 0 or y.value <= 0:
-        return Figure.missing("the spread of a column does not stand out from noise").within(-1.0, 1.0)
-    figure = ratio(_spread(count, total_x, total_y, products), (x * y).sqrt(), level=level)
-    figure = figure.within(-1.0, 1.0, caution=_BEYOND)
-    shaky = figure.value is not None and not (steady(count) and steady(x) and steady(y))
-    return figure.cautioned(_LITTLE if shaky else "")
-
-
-def _spread(count: Noisy, total_x: Noisy, total_y: Noisy, products: Noisy) -> Noisy:
-    """Sum of products of deviations from the means, without the bias of the product of two noisy totals.
-
-    Noise n of variance s² makes the mean of (t + n)² equal to t² + s²; of two totals, the covariance of their noises.
-    """
-    return products - total_x * total_y / count + total_x.covariance(total_y) / float(count.value)
-
 
 # -- quantiles -------------------------------------------------------------------------------------------------------
 
@@ -224,7 +145,7 @@ def auc(
     won = sum_of(one * weight for one, weight in zip(positives, beaten, strict=True))
     lost = sum_of(one * weight for one, weight in zip(negatives, beating, strict=True))
     pairs = Noisy(won.value, (won + lost).parts)
-    area = ratio(pairs, first * second, level=level).within(0.0, 1.0, caution=_BEYOND).cautioned(few)
+    area = ratio(pairs, first * second, level=level).within(0.0, 1.0, caution=BEYOND).cautioned(few)
     redraws = Redraws([*positives, *negatives], seed=seed, draws=draws)
     return Discrimination(
         area,
@@ -400,7 +321,7 @@ def _part(label: str, first: Noisy, second: Noisy, rows: tuple[Noisy, Noisy], le
     # each share's interval has half the miss, so that both hold together at the level
     shares = [ratio(one, all_rows, level=(1 + level) / 2) for one, all_rows in zip((first, second), rows, strict=True)]
     p, q = (
-        ratio(one, all_rows, level=level).within(0.0, 1.0, caution=_BEYOND)
+        ratio(one, all_rows, level=level).within(0.0, 1.0, caution=BEYOND)
         for one, all_rows in zip((first, second), rows, strict=True)
     )
     caution = "" if steady(first) and steady(second) else "few rows beside the noise"
@@ -500,7 +421,7 @@ def crosstab(table: Sequence[Sequence[Noisy]], *, seed: str, level: float = 0.95
     cells = [cell for row in table for cell in row]
     _apart(cells)
     if not steady(sum_of(cells)):
-        raise TooNoisy("the table's rows do not stand out from noise", fix=_BUDGET)
+        raise TooNoisy("the table's rows do not stand out from noise", fix=BUDGET)
     observed = [float(cell.value) for cell in cells]
     expected = _independent(observed, width)
     shown = tuple(tuple(expected[start : start + width]) for start in range(0, height * width, width))
@@ -553,227 +474,7 @@ def _p_value(cells: Sequence[Noisy], width: int, *, seed: str, draws: int) -> fl
     return (1 + sum(far(counts) >= seen for counts in redraws.around(fitted))) / (1 + draws)
 
 
-# -- regression ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Moments:
-    """Noisy second moments of columns over the ``count`` rows that have them all; the last column is the response.
-
-    A column's value is taken as z = (x - centre) / scale, scale > 0: ``totals[i]`` is the sum of z_i, ``products[i][j]`` for
-    j <= i that of z_i z_j. Cells are their own.
-    """
-
-    names: tuple[str, ...]
-    centres: tuple[Fraction, ...]
-    scales: tuple[Fraction, ...]
-    count: Noisy
-    totals: tuple[Noisy, ...]
-    products: tuple[tuple[Noisy, ...], ...]
-
-    def __post_init__(self) -> None:
-        size = len(self.names)
-        if size < 2 or {len(self.centres), len(self.scales), len(self.totals), len(self.products)} != {size}:
-            raise ValueError("a regression has an explanatory column and a response, each with centre, scale and total")
-        if any(len(row) != place + 1 for place, row in enumerate(self.products)):
-            raise ValueError("products are of every column with itself and all before it")
-
-    @property
-    def cells(self) -> list[Noisy]:
-        """All moments in one row: the count, the totals, the products row by row."""
-        return [self.count, *self.totals, *(cell for row in self.products for cell in row)]
-
-
-@dataclass(frozen=True, slots=True)
-class Coefficient:
-    """One coefficient, response units per unit of the column ``name`` (empty: the intercept); its interval is for the noise.
-
-    ``sampling_error`` is the classical standard error of least squares, as if the moments were exact: how far another sample
-    of as many rows would move it; ``None`` where noise leaves no residual variance to compute it from.
-    """
-
-    name: str
-    figure: Figure
-    sampling_error: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Regression:
-    """A fit in the columns' own units; ``r_squared`` in [0, 1] is of the rows, its interval for the noise.
-
-    ``noise_share`` says how large the noise of the moments is beside the moments in the worst direction (0: none).
-    """
-
-    intercept: Coefficient
-    coefficients: tuple[Coefficient, ...]
-    r_squared: Figure
-    rows: Figure
-    noise_share: float
-
-
-SINGULAR = 1 / 6
-"""Noise beside the moments, in the worst direction, beyond which no regression is shown: intervals of R² cover less there."""
-
-
-def regression(
-    moments: Moments, *, seed: str, ridge: float = 0.0, level: float = 0.95, draws: int = DRAWS
-) -> Regression:
-    """Least squares, or ridge regression, of the last column on the others with an intercept, from noisy second moments.
-
-    ``ridge`` >= 0 is added to the variance of every scaled explanatory column (so 1 is much: scaled values lie in about
-    [-1, 1]); the intercept is not shrunk, and the true value that intervals hold is the ridge fit of the exact moments.
-    Intervals of coefficients: delta method, by the implicit function (Wang 2018, "Revisiting differentially private linear
-    regression", perturbs the same moments). Interval of R²: redraws.
-
-    Raises:
-        TooNoisy: if the moments of the explanatory columns do not stand out from their noise in every direction.
-    """
-    if ridge < 0:
-        raise ValueError(f"a ridge is not negative, unlike {ridge}")
-    count, size = moments.count, len(moments.names) - 1
-    if not steady(count):
-        raise TooNoisy("the rows that have all columns do not stand out from noise", fix=_BUDGET)
-    spread = [
-        [_spread(count, x, y, product) for y, product in zip(moments.totals, row, strict=False)]
-        for x, row in zip(moments.totals, moments.products, strict=True)
-    ]
-    normal = [
-        [cell + count * ridge if i == j else cell for j, cell in enumerate(row)] for i, row in enumerate(spread[:-1])
-    ]
-    root = _cholesky([[float(cell.value) for cell in row] for row in normal])
-    inverse = [] if root is None else [_solved(root, [float(i == j) for i in range(size)]) for j in range(size)]
-    noise_share = _noise_share(normal, inverse) if inverse else inf
-    if noise_share > SINGULAR:
-        raise TooNoisy(
-            "noise leaves the explanatory columns too little spread, or too close to one another, to tell them apart",
-            fix="ask with a larger budget, leave out a column, or take a ridge of some hundredths",
-        )
-    cross = spread[-1][:-1]
-    plain = [fsum(weight * float(one.value) for weight, one in zip(row, cross, strict=True)) for row in inverse]
-    # the normal equations, differentiated: d slopes = A^-1 (d cross - dA slopes)
-    gaps = [cross[i] - sum_of(normal[max(i, j)][min(i, j)] * plain[j] for j in range(size)) for i in range(size)]
-    slopes = [
-        Noisy(slope, sum_of(gap * weight for gap, weight in zip(gaps, row, strict=True)).parts)
-        for slope, row in zip(plain, inverse, strict=True)
-    ]
-    caution = "" if noise_share * STEADY <= 1 else _LITTLE
-    told = [Figure.around(one, level=level, caution=caution) for one in _in_units(moments, slopes)]
-    errors = _sampling_errors(moments, spread, plain, inverse)
-    fits = [Coefficient(*row) for row in zip(("", *moments.names[:-1]), told, errors, strict=True)]
-    explained = _r_squared(
-        moments, ridge, level=level, redraws=Redraws(moments.cells, seed=seed, draws=draws)
-    ).cautioned(caution)
-    return Regression(fits[0], tuple(fits[1:]), explained, Figure.around(count, level=level), noise_share)
-
-
-def _in_units(moments: Moments, slopes: Sequence[Noisy]) -> list[Noisy]:
-    """Intercept and coefficients in the columns' own units, from the slopes of scaled columns."""
-    owns = [slope * (moments.scales[-1] / scale) for slope, scale in zip(slopes, moments.scales, strict=False)]
-    *means, response = _means(moments)
-    return [response - sum_of(own * one for own, one in zip(owns, means, strict=True)), *owns]
-
-
-def _means(moments: Moments) -> list[Noisy]:
-    return [
-        added / moments.count * scale + centre
-        for added, scale, centre in zip(moments.totals, moments.scales, moments.centres, strict=True)
-    ]
-
-
-def _sampling_errors(
-    moments: Moments, spread: Sequence[Sequence[Noisy]], slopes: Sequence[float], inverse: Sequence[Sequence[float]]
-) -> list[float | None]:
-    """Classical standard errors of intercept and coefficients in their own units, of the noisy moments as they are.
-
-    The covariance is s² A^-1 S A^-1 with S the moments and A = S + ridge, hence s² S^-1 without ridge; s² has rows - columns
-    degrees of freedom.
-    """
-    size, rows = len(slopes), float(moments.count.value)
-    square = [[float(spread[max(i, j)][min(i, j)].value) for j in range(size)] for i in range(size)]
-    cross = [float(one.value) for one in spread[-1][:-1]]
-    fitted = [_dot(row, slopes) for row in square]
-    residual = float(spread[-1][-1].value) - 2 * _dot(slopes, cross) + _dot(slopes, fitted)
-    if residual <= 0 or rows <= size + 1:
-        return [None] * (size + 1)
-    middle = [[_dot(row, column) for column in inverse] for row in square]
-    scale = float(moments.scales[-1])
-    units = [scale / float(one) for one in moments.scales[:-1]]
-    noise = residual / (rows - size - 1)
-    covariances = [
-        [noise * _dot(row, [line[j] for line in middle]) * units[i] * units[j] for j in range(size)]
-        for i, row in enumerate(inverse)
-    ]
-    means = [float(one.value) for one in _means(moments)[:-1]]
-    intercept = noise * scale * scale / rows + _dot(means, [_dot(row, means) for row in covariances])
-    # with a ridge, noise may leave moments that no sample can have, and negative variances
-    return [sqrt(one) if one > 0 else None for one in (intercept, *(covariances[i][i] for i in range(size)))]
-
-
-def _r_squared(moments: Moments, ridge: float, *, level: float, redraws: Redraws) -> Figure:
-    """Share of the response's variance that the fit explains."""
-    size = len(moments.names)
-    observed = [float(cell.value) for cell in moments.cells]
-    rows, totals = observed[0], observed[1 : size + 1]
-    own = observed[-1] - totals[-1] * totals[-1] / rows
-    if own <= 0:
-        return Figure.missing("the response's spread does not stand out from noise").within(0.0, 1.0)
-
-    def statistic(cells: Sequence[float]) -> float:
-        count, place, spread = cells[0], size + 1, []
-        for i in range(size):
-            mean_of = cells[i + 1] / count
-            spread.append([cells[place + j] - mean_of * cells[j + 1] for j in range(i + 1)])
-            place += i + 1
-        *cross, response = spread.pop()
-        for i, row in enumerate(spread):
-            row[i] += ridge * count
-        root = _cholesky(spread)
-        if root is None or response <= 0:
-            return 1.0
-        # explained is 2 b'c - b'Sb = b'c + ridge b'b for b = A^-1 c, and b'c the square of the half-solved c
-        half = _half_solved(root, cross)
-        slopes = _solved(root, cross) if ridge else ()
-        return (_dot(half, half) + ridge * count * _dot(slopes, slopes)) / response
-
-    def path(distance: float) -> list[float]:
-        """The moments with so many times the observed covariance of the response with every other column."""
-        moved = list(observed)
-        for i in range(size - 1):
-            apart = totals[i] * totals[-1] / rows
-            moved[i - size] = apart + distance * (observed[i - size] - apart)
-        return moved
-
-    clear = own >= STEADY * moments.cells[-1].deviation
-    figure = divergence(statistic, path, redraws, level=level).within(0.0, 1.0)
-    return figure.cautioned("" if clear else _LITTLE)
-
-
-def _noise_share(normal: Sequence[Sequence[Noisy]], inverse: Sequence[Sequence[float]]) -> float:
-    """Noise of a matrix beside the matrix in the worst direction: for one column, its deviation over its value.
-
-    The root of the largest eigenvalue of A^-1 E[W A^-1 W], W the noise, entries taken as independent; by the power method.
-    """
-    size = len(normal)
-    noises = [[normal[max(i, j)][min(i, j)].variance for j in range(size)] for i in range(size)]
-    second = [
-        [
-            _dot(noises[i], [inverse[k][k] for k in range(size)]) if i == j else inverse[i][j] * noises[i][j]
-            for j in range(size)
-        ]
-        for i in range(size)
-    ]
-    direction, largest = [1.0] * size, 0.0
-    for _ in range(100):
-        turned = [_dot(row, direction) for row in second]
-        turned = [_dot(row, turned) for row in inverse]
-        largest = max(map(abs, turned))
-        if not largest:
-            return 0.0
-        direction = [one / largest for one in turned]
-    return sqrt(largest)
-
-
-# -- arithmetic ------------------------------------------------------------------------------------------------------
+# -- arithmetic --------------------------------------------------------------------------------------------------------
 
 
 def _apart(cells: Sequence[Noisy]) -> None:
@@ -781,38 +482,3 @@ def _apart(cells: Sequence[Noisy]) -> None:
     numbers = [number for cell in cells for number in cell.parts]
     if len(numbers) != len(set(numbers)):
         raise ValueError("the same cell stands in two places")
-
-
-def _dot(one: Sequence[float], other: Sequence[float]) -> float:
-    return fsum(map(mul, one, other))
-
-
-def _cholesky(lower: Sequence[Sequence[float]]) -> list[list[float]] | None:
-    """Lower triangular root of a symmetric matrix given by its lower triangle; ``None`` if it is not positive definite."""
-    root: list[list[float]] = []
-    for i, row in enumerate(lower):
-        line: list[float] = []
-        for j in range(i):
-            line.append((row[j] - _dot(line, root[j])) / root[j][j])
-        rest = row[i] - _dot(line, line)
-        if rest <= 0:
-            return None
-        root.append([*line, sqrt(rest)])
-    return root
-
-
-def _half_solved(root: Sequence[Sequence[float]], right: Sequence[float]) -> list[float]:
-    """Solution of root x = right for a lower triangular root."""
-    solved: list[float] = []
-    for row, one in zip(root, right, strict=True):
-        solved.append((one - _dot(row[:-1], solved)) / row[-1])
-    return solved
-
-
-def _solved(root: Sequence[Sequence[float]], right: Sequence[float]) -> list[float]:
-    """Solution of a system of equations by the lower triangular root of its matrix."""
-    forward = _half_solved(root, right)
-    back = [0.0] * len(root)
-    for i in range(len(root) - 1, -1, -1):
-        back[i] = (forward[i] - sum(root[k][i] * back[k] for k in range(i + 1, len(root)))) / root[i][i]
-    return back

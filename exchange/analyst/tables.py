@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from exchange.analyst import statistics
-from exchange.analyst.figures import Cells, Group, Reckoning
-from exchange.analyst.noisy import Figure, TooNoisy
+from exchange.analyst import regression, statistics
+from exchange.analyst.figures import Group, Reckoning
+from exchange.analyst.noisy import Cells, Figure, TooNoisy
 from exchange.analyst.question import Aggregate, Output, Question, Sorting, default_name
 from exchange.analyst.result import Cell, Table
 from privacy.expression import ByBand, ByCase, ByCategory, ByDate, Dimension, tested
@@ -195,7 +195,7 @@ def _sheet(question: Question, reckoning: Reckoning) -> Table:
             return _table(("statistic", "value"), 1, listed)
         case statistics.Contingency():
             return _contingency(judged, dimensions, reckoning)
-        case statistics.Regression():
+        case regression.Regression():
             listed = [
                 (
                     one.name or "(intercept)",
@@ -219,7 +219,9 @@ def _contingency(judged: statistics.Contingency, dimensions: Sequence[Dimension]
     told += [] if judged.chi_square is None else [f"chi-square {judged.chi_square:,.4g}"]
     told += [] if judged.p_value is None else [f"p {judged.p_value:.3g} for independence"]
     strength = judged.cramers_v
-    if strength.value is not None:
+    if strength.value is None:
+        told.append(f"no chi-square: {strength.caution}")
+    else:
         told.append(f"Cramér's V {float(strength.value):.3f} ({strength.low:.3f} to {strength.high:.3f})")
     return _table(names, 2, listed, notes=(", ".join(told),))
 

@@ -21,6 +21,7 @@ from exchange.analyst.syntax import (
     When,
     Within,
 )
+from privacy.expression import quoted
 
 
 def quoted_name(name: str) -> str:
@@ -174,9 +175,9 @@ def _written(node: Node, text: Callable[[Node], str], inner: Callable[[Node], st
         case Number(_, value):
             return f"{value:f}"
         case Text(_, value):
-            return "'" + value.replace("'", "''") + "'"
+            return quoted(value)
         case Day(_, value):
-            return "DATE '" + value.replace("'", "''") + "'"
+            return f"DATE {quoted(value)}"
         case Star():
             return "*"
         case Call(_, name, args, distinct, where):

@@ -33,13 +33,13 @@ from exchange.node.source import (
     Parameters,
     SourceFault,
     engine,
-    literal,
     lock,
     print_chosen,
     print_told,
     view_columns,
 )
 from privacy import canonical
+from privacy.expression import quoted
 from privacy.terms import Kind
 
 FORM = 1
@@ -173,8 +173,8 @@ class Prepared:
         if opened is None:
             opened = duckdb.connect(":memory:")
             try:
-                opened.execute(f"SET temp_directory = {literal(str(self.spill))}")
-                opened.execute(f"ATTACH {literal(str(path))} AS prepared (READ_ONLY)")
+                opened.execute(f"SET temp_directory = {quoted(str(self.spill))}")
+                opened.execute(f"ATTACH {quoted(str(path))} AS prepared (READ_ONLY)")
                 opened.execute("USE prepared")
                 lock(opened)
                 made = opened.execute("SELECT name FROM made").fetchall()

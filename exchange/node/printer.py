@@ -87,10 +87,10 @@ class Printed:
 
     def cells(self, plan: Plan, rows: Iterable[Sequence[Any]]) -> tuple[int, ...]:
         """Return all cells of ``plan`` in its order, from the engine's rows; groups without rows hold zeros."""
-        starts, start = {}, 0
-        for measure in plan.measures:
-            starts[measure.key] = start
-            start += plan.groups_count * width(measure)
+        spans = [
+            [(plan.places(measure.key).start, width(measure)) for measure in section.measures]
+            for section in self.sections
+        ]
         cells = [0] * plan.cells_count
         sizes = [len(by.labels) for by in plan.groups]
         groups = len(self.places)
@@ -102,11 +102,11 @@ class Printed:
                     break
                 place = place * size + label
             else:
-                slot, section = told[groups], self.sections[number]
-                if section.band is not None and slot is None:
+                slot = told[groups]
+                if self.sections[number].band is not None and slot is None:
                     continue
-                for measure, value in zip(section.measures, told[groups + 1 :], strict=False):
-                    cells[starts[measure.key] + place * width(measure) + (slot or 0)] = int(value or 0)
+                for (start, wide), value in zip(spans[number], told[groups + 1 :], strict=False):
+                    cells[start + place * wide + (slot or 0)] = int(value or 0)
         return tuple(cells)
 
 

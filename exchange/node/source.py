@@ -33,6 +33,7 @@ import duckdb
 
 from exchange.node.printer import filled, print_cells, quote, valid
 from privacy.errors import Malformed, PrivacyError
+from privacy.expression import quoted
 from privacy.plan import Plan
 from privacy.sensitivity import Clipped
 from privacy.terms import Column, Kind, Standard
@@ -299,13 +300,13 @@ def _narrowest(*ends: int) -> str:
 def _table(location: Location) -> str:
     match location.kind:
         case "parquet":
-            return f"read_parquet({literal(location.path)}, hive_partitioning = false)"
+            return f"read_parquet({quoted(location.path)}, hive_partitioning = false)"
         case "csv":
             names, delimiter = _header(location)
-            columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+            columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in names)
             return (
-                f"read_csv({literal(location.path)}, auto_detect = false, hive_partitioning = false, header = true, "
-                f"delim = {literal(delimiter)}, quote = '\"', escape = '\"', comment = '', columns = {{{columns}}})"
+                f"read_csv({quoted(location.path)}, auto_detect = false, hive_partitioning = false, header = true, "
+                f"delim = {quoted(delimiter)}, quote = '\"', escape = '\"', comment = '', columns = {{{columns}}})"
             )
         case _:
             return f"source.{quote(location.table)}"
@@ -347,13 +348,13 @@ def engine(
     _check_file(location)
     try:
         with duckdb.connect(":memory:") as opened:
-            opened.execute(f"SET temp_directory = {literal('' if spill is None else str(spill))}")
+            opened.execute(f"SET temp_directory = {quoted('' if spill is None else str(spill))}")
             for name, (path, mode) in (beside or {}).items():
-                opened.execute(f"ATTACH {literal(str(path))} AS {name} ({mode})")
+                opened.execute(f"ATTACH {quoted(str(path))} AS {name} ({mode})")
             if location.kind == "duckdb":
-                opened.execute(f"ATTACH {literal(location.path)} AS source (READ_ONLY)")
+                opened.execute(f"ATTACH {quoted(location.path)} AS source (READ_ONLY)")
             else:
-                opened.execute(f"SET allowed_paths = [{literal(location.path)}]")
+                opened.execute(f"SET allowed_paths = [{quoted(location.path)}]")
             lock(opened)
             yield opened
     except duckdb.OutOfMemoryException:
@@ -386,8 +387,3 @@ def _run(
 
 def _unreadable() -> SourceFault:
     return SourceFault("the source cannot be read", fix="check that the file is there and has its columns")
-
-
-def literal(text: str) -> str:
-    """Return a text of this machine, a path or a name in a file, as SQL spells it."""
-    return "'" + text.replace("'", "''") + "'"
