@@ -17,7 +17,8 @@ from typing import Any
 
 import duckdb
 
-from exchange.book import Book, Projection
+from exchange.book import Book
+from exchange.projection import Projection
 from exchange.journal import Entry, Journal
 
 OWNER = "benchmark"

@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange import book as room
-from exchange.book import Book, Closed, Projection, Unknown
+from exchange.book import Book, Closed
+from exchange.projection import Projection, Unknown
 from exchange.journal import Broken, Damaged, Held, Journal, NoSpace, RolledBack
 from privacy.errors import Malformed, Refused
 

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from exchange.book import Book, Projection
+from exchange.book import Book
+from exchange.projection import Projection
 from exchange.journal import Entry
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.session import OVER, Session, Stage

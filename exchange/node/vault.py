@@ -19,7 +19,8 @@ import duckdb
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from exchange import identity
-from exchange.book import Book, Projection
+from exchange.book import Book
+from exchange.projection import Projection
 from exchange.journal import Entry, RolledBack
 from exchange.node.prepared import Prepared
 from exchange.node.source import Dataset, SourceFault
