@@ -40,13 +40,14 @@ class Stuck(Exception):
 class Rows:
     """A kind of event that is one row of ``table``, in place of the row with the same key; many are put in at once.
 
-    Without ``replace``, a second row of the same key is a fault. ``then`` follows with what the rows mean for other tables,
-    for a run of events in their order; it may not touch ``table``.
+    Without ``replace``, a second row of the same key is a fault. ``beside`` are rows that the same event is in other tables;
+    ``then`` follows with what a run of events, in their order, means for yet other tables.
     """
 
     table: str
     row: Callable[[Entry], Sequence[Any]]
     replace: bool = True
+    beside: tuple["Rows", ...] = ()
     then: Callable[[Cursor, Sequence[Entry]], None] | None = None
 
     def __call__(self, cursor: Cursor, entry: Entry) -> None:
@@ -55,6 +56,8 @@ class Rows:
         marks = ", ".join("?" * len(values))
         verb = "INSERT OR REPLACE" if self.replace else "INSERT"
         cursor.execute(f"{verb} INTO {self.table} VALUES ({marks})", values)
+        for other in self.beside:
+            other(cursor, entry)
         if self.then is not None:
             self.then(cursor, [entry])
 
@@ -240,10 +243,12 @@ class Draft:
         if apply is None:
             raise Unknown(entry.kind)
         if isinstance(apply, Rows) and not self._singly:
-            row = apply.row(entry)
-            self._waiting.setdefault(apply.table, []).append((apply, entry, row))
-            self._touched.add(apply.table)
-            self._outdate(apply.table, row)
+            rows = [(part, entry, part.row(entry)) for part in (apply, *apply.beside)]
+            for part, _, row in rows:
+                self._touched.add(part.table)
+                self._outdate(part.table, row)
+            for one in rows:
+                self._waiting.setdefault(one[0].table, []).append(one)
             return
         self.flush()
         touched: set[str] = set()

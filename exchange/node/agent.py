@@ -82,6 +82,7 @@ class Agent:
                 population=dataset.population,
                 columns=tuple(sorted(dataset.mapping)),
                 refreshed=dataset.refreshed,
+                declared=dataset.declared,
             )
             self._line.post("/v1/datasets", self._sign(registration))
             policy = self._vault.policy(dataset.name)
