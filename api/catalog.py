@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
 from api.service import Authenticated
-from exchange.hub import catalog
+from exchange.hub import catalog, certificates
 from exchange.hub.search import LONGEST_QUESTION, MOST, Question
 from exchange.protocol.errors import Unknown
 
@@ -67,9 +67,7 @@ async def datasets(
 @router.get("/datasets/{owner}/{dataset}")
 async def dataset(owner: str, dataset: str, call: Authenticated) -> dict[str, Any]:
     """Return everything on record of a dataset, with all its versions and what its owner signed."""
-    return await run_in_threadpool(
-        lambda: catalog.describe(call.store.view(), f"{owner}/{dataset}", reader=call.party)
-    )
+    return await run_in_threadpool(lambda: catalog.describe(call.store.view(), f"{owner}/{dataset}", reader=call.party))
 
 
 @router.get("/datasets/{owner}/{dataset}/consequences")
@@ -78,6 +76,19 @@ async def consequences(owner: str, dataset: str, call: Authenticated) -> dict[st
     return await run_in_threadpool(
         lambda: catalog.consequences(call.store.view(), f"{owner}/{dataset}", caller=call.party)
     )
+
+
+@router.get("/datasets/{owner}/{dataset}/certificate")
+async def certificate(owner: str, dataset: str, call: Authenticated) -> dict[str, Any]:
+    """Return the certificate of a dataset's registration, signed by the exchange."""
+    issued = await run_in_threadpool(certificates.issue, call.store, f"{owner}/{dataset}", reader=call.party)
+    return issued.to_json()
+
+
+@router.get("/exchange")
+async def exchange_key(call: Authenticated) -> dict[str, Any]:
+    """Return the exchange's own public key, under which it signs certificates."""
+    return {"key": certificates.public_key(call.store)}
 
 
 @router.post("/datasets", status_code=201)

@@ -29,10 +29,49 @@ from exchange.standards import shipped
 from privacy.terms import Standard
 
 CALLERS = 256
-ZH = ["消费", "信贷", "账户", "逾期", "小微", "企业", "流水", "税务", "发票", "信用卡", "按揭", "汽车", "保险", "理赔", "通信", "空气质量"]
-EN = ["consumer", "credit", "accounts", "overdue", "small", "business", "payments", "tax", "invoices", "cards", "mortgage"]
+ZH = [
+    "消费",
+    "信贷",
+    "账户",
+    "逾期",
+    "小微",
+    "企业",
+    "流水",
+    "税务",
+    "发票",
+    "信用卡",
+    "按揭",
+    "汽车",
+    "保险",
+    "理赔",
+    "通信",
+    "空气质量",
+]
+EN = [
+    "consumer",
+    "credit",
+    "accounts",
+    "overdue",
+    "small",
+    "business",
+    "payments",
+    "tax",
+    "invoices",
+    "cards",
+    "mortgage",
+]
 REGIONS = ["北京", "上海", "广东", "浙江", "四川", "陕西"]
-QUESTIONS = ["信贷", "小微企业 逾期", "信用卡", "空气质量 北京", "税", "credit", "overdue accounts", "tax invoices 广东", "number 4711"]
+QUESTIONS = [
+    "信贷",
+    "小微企业 逾期",
+    "信用卡",
+    "空气质量 北京",
+    "税",
+    "credit",
+    "overdue accounts",
+    "tax invoices 广东",
+    "number 4711",
+]
 
 
 def clock() -> int:
@@ -58,7 +97,9 @@ def registration(number: int, standard: Standard) -> Registration:
         refreshed="2026-10-31",
         declared=Declaration(
             title=Wording(zh=f"{''.join(zh)}数据第{number}号"),
-            description=Wording(zh=f"{REGIONS[number % 6]}的{zh[2]}与{zh[0]}明细，按月更新。" * 3, en=f"{en[1]} of {en[2]}. " * 5),
+            description=Wording(
+                zh=f"{REGIONS[number % 6]}的{zh[2]}与{zh[0]}明细，按月更新。" * 3, en=f"{en[1]} of {en[2]}. " * 5
+            ),
             level=1 + number % 5,
             coverage=Coverage(regions=(REGIONS[number % 6],)),
         ),
@@ -77,6 +118,7 @@ class Parties:
             catalog.publish_standard(store, standard)
 
     def signed(self, caller: int, count: int) -> list[Envelope]:
+        """Return a caller's registrations, one for each of the first ``count`` standards."""
         party = f"bank-{caller}"
         told = [registration(caller + CALLERS * turn, self.standards[turn]) for turn in range(count)]
         return [one.sealed_by(party, self.keys[party]) for one in told]
@@ -135,7 +177,9 @@ def searches(store: Store, repeats: int) -> dict[str, Any]:
         first = search.find(question, hidden=(), limit=50)
         found[words] = len(first.datasets)
         times[language] += timed(lambda q=question: search.find(q, hidden=(), limit=50), repeats)
-        times[f"facets_{language}"] += timed(lambda q=question: search.find(q, hidden=(), limit=50, facets=True), repeats)
+        times[f"facets_{language}"] += timed(
+            lambda q=question: search.find(q, hidden=(), limit=50, facets=True), repeats
+        )
         narrow = Question(words=words, owner="bank-7", level="3")
         times["filtered"] += timed(lambda q=narrow: search.find(q, hidden=(), limit=50, facets=True), repeats)
         if first.following:

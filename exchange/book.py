@@ -323,8 +323,6 @@ class Book:
             events, command.result = command.decide(draft)
             prepared = self.journal.prepare(events, at=self._clock(), after=entries[-1] if entries else None)
             _check_size(prepared)
-            if prepared and draft.spoilt:
-                raise draft.spoilt
             for entry in prepared:
                 draft.take(entry)
         except BaseException as error:

@@ -206,7 +206,9 @@ class Draft:
             width = len(find.key)
             listed = list(keys)
             found: dict[Values, list[Values]] = {values: [] for values in listed}
-            for row in self._cursor.execute(find.together, [list(part) for part in zip(*listed, strict=True)]).fetchall():
+            for row in self._cursor.execute(
+                find.together, [list(part) for part in zip(*listed, strict=True)]
+            ).fetchall():
                 found[row[:width]].append(row[width:])
             self._finds.setdefault(find.table, set()).add(find)
             sql, key = find.sql, len(self._tables[find.table].key)
@@ -237,8 +239,11 @@ class Draft:
 
         Raises:
             Unknown: if the owner does not know its kind.
+            duckdb.Error: if the decision has spoilt the transaction.
             Exception: whatever applying it raises.
         """
+        if self.spoilt is not None:
+            raise self.spoilt
         apply = self._projection.apply.get(entry.kind)
         if apply is None:
             raise Unknown(entry.kind)
@@ -288,7 +293,7 @@ class Draft:
             lists = [list(part) for part in zip(*chosen, strict=True)]
             parts = ", ".join(f"unnest(?::{kind}[])" for kind in table.types)
             verb = "INSERT OR REPLACE" if replace else "INSERT"
-            self._cursor.execute(f"{verb} INTO {table.name} SELECT {parts}", lists)  # noqa: S608  names of the owner's code
+            self._cursor.execute(f"{verb} INTO {table.name} SELECT {parts}", lists)
             start = end
 
     def _follow(self, rows: Sequence[tuple[Rows, Entry, Sequence[Any]]]) -> None:

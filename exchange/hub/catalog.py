@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from exchange.evolution import check_compatible
 from exchange.hub.store import HELD, STANDING, UNDER, Event, Store, View
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Denied, Encumbered, PeerFault, Unknown
@@ -40,15 +41,19 @@ def _enrolment(held: list[dict[str, str]], *, party: str, name: str, role: str, 
 
 
 def publish_standard(store: Store, standard: Standard) -> None:
-    """Publish a standard; a published version never changes.
+    """Publish a standard; a published version never changes, and a new one may only extend the one before it.
 
     Raises:
         PeerFault: if the version is published with other content.
+        Refused: if it is not compatible with the version before it, naming each change that is not.
     """
 
     def decide(view: View) -> tuple[list[Event], None]:
         held = view.standard(standard.id)
         if held is None:
+            before = view.standard_before(standard)
+            if before is not None:
+                check_compatible(before, standard)
             return [("standard", standard.to_json())], None
         if held.digest != standard.digest:
             raise PeerFault("this version of the standard is published with other content", fix="raise its version")
@@ -71,21 +76,8 @@ def register(store: Store, envelope: Envelope) -> str:
         Encumbered: if a pledged dataset would become something else.
         PeerFault: if the dataset was withdrawn, its people change, or another one is held under the standard.
     """
-    view = store.view()
-    told = expect(envelope, view.signer(envelope.signer), Registration)
-    if view.role(envelope.signer) != "institution":
-        raise Denied("only institutions register datasets", fix="enrol as an institution")
-    standard = view.standard(told.standard)
-    if standard is None:
-        raise Unknown("standard")
-    if standard.digest != told.standard_digest:
-        raise Mismatch("the registration pins another content of the standard", fix="fetch the standard anew")
-    if not set(told.columns) <= {column.name for column in standard.columns} or standard.unit not in told.columns:
-        raise Malformed("the mapped columns are not the standard's", fix="map the identifier and the columns you hold")
+    told, standard = _checked(store.view(), envelope)
     asset = f"{envelope.signer}/{told.dataset}"
-    lineage = told.declared.lineage
-    if asset in lineage.parents or asset == lineage.earlier:
-        raise Malformed("a dataset does not descend from itself", fix="name the datasets that it was made from")
 
     def decide(inner: View) -> tuple[list[Event], str]:
         if inner.state(asset) == "withdrawn":
@@ -105,6 +97,24 @@ def register(store: Store, envelope: Envelope) -> str:
 
     foreseen = [(HELD, (asset,)), (UNDER, (envelope.signer, standard.id)), (STANDING, (asset,))]
     return store.write(decide, foreseen)
+
+
+def _checked(view: View, envelope: Envelope) -> tuple[Registration, Standard]:
+    """Check what does not depend on other datasets; published standards and enrolled keys never change."""
+    told = expect(envelope, view.signer(envelope.signer), Registration)
+    if view.role(envelope.signer) != "institution":
+        raise Denied("only institutions register datasets", fix="enrol as an institution")
+    standard = view.standard(told.standard)
+    if standard is None:
+        raise Unknown("standard")
+    if view.standard_digest(told.standard) != told.standard_digest:
+        raise Mismatch("the registration pins another content of the standard", fix="fetch the standard anew")
+    if not set(told.columns) <= {column.name for column in standard.columns} or standard.unit not in told.columns:
+        raise Malformed("the mapped columns are not the standard's", fix="map the identifier and the columns you hold")
+    lineage = told.declared.lineage
+    if f"{envelope.signer}/{told.dataset}" in (*lineage.parents, lineage.earlier):
+        raise Malformed("a dataset does not descend from itself", fix="name the datasets that it was made from")
+    return told, standard
 
 
 def _check_level(view: View, told: Registration) -> None:
@@ -208,7 +218,9 @@ def describe(view: View, asset: str, *, reader: str) -> dict[str, Any]:
     return record | {
         "unit": None if standard is None else standard.unit,
         "versions": versions,
-        "standing": None if standing is None else {"seq": standing[1], "at": standing[2], "said": standing[0].to_json()},
+        "standing": None
+        if standing is None
+        else {"seq": standing[1], "at": standing[2], "said": standing[0].to_json()},
     }
 
 

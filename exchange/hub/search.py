@@ -110,9 +110,7 @@ class Catalogue(Protocol):
 class Search:
     """The search file at ``path`` over one catalogue; ``hash_at`` gives the hash of an entry. For any number of threads."""
 
-    def __init__(
-        self, path: Path, *, catalogue: Callable[[], Catalogue], hash_at: Callable[[int], str | None]
-    ) -> None:
+    def __init__(self, path: Path, *, catalogue: Callable[[], Catalogue], hash_at: Callable[[int], str | None]) -> None:
         self._catalogue = catalogue
         self._hash_at = hash_at
         self._path = path
@@ -123,7 +121,13 @@ class Search:
             self._open()
 
     def find(
-        self, question: Question, *, hidden: Collection[str], cursor: str | None = None, limit: int = 50, facets: bool = False
+        self,
+        question: Question,
+        *,
+        hidden: Collection[str],
+        cursor: str | None = None,
+        limit: int = 50,
+        facets: bool = False,
     ) -> Found:
         """Return one page of what a question finds; ``hidden`` are owners whose datasets are neither shown nor counted.
 
@@ -253,7 +257,13 @@ def _put(connection: sqlite3.Connection, record: Mapping[str, Any]) -> None:
     title, description = declared.get("title") or {}, declared.get("description") or {}
     coverage = declared.get("coverage") or {}
     titles = [record["title"], title.get("zh"), title.get("en"), record["asset"]]
-    body = [description.get("zh"), description.get("en"), record["standard"], declared.get("steward"), *record["columns"]]
+    body = [
+        description.get("zh"),
+        description.get("en"),
+        record["standard"],
+        declared.get("steward"),
+        *record["columns"],
+    ]
     body += [declared.get("licence"), *coverage.get("regions", [])]
     level = str(record["level"] or UNDECLARED_LEVEL)
     values = {"standard": record["standard"], "owner": record["owner"], "level": level, "state": record["state"]}

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from exchange import identity
 from exchange.book import Book
-from exchange.projection import Find, Foreseen, Projection, Rows
 from exchange.hub.search import FACETS, UNDECLARED_LEVEL, Search
 from exchange.journal import Entry
+from exchange.projection import Find, Foreseen, Projection, Rows
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Unknown
 from exchange.protocol.session import OVER, Session, Stage
@@ -37,7 +37,7 @@ _TABLES = [
     "CREATE TABLE standard (id VARCHAR PRIMARY KEY, digest VARCHAR, document VARCHAR)",
     "CREATE TABLE dataset (asset VARCHAR PRIMARY KEY, id VARCHAR, owner VARCHAR, standard VARCHAR, title VARCHAR, "
     "population VARCHAR, columns VARCHAR, refreshed VARCHAR, level INTEGER, declared VARCHAR, seq BIGINT, since VARCHAR)",
-    "CREATE TABLE version (asset VARCHAR, seq BIGINT, since VARCHAR, id VARCHAR, envelope VARCHAR, PRIMARY KEY (asset, seq))",
+    "CREATE TABLE version (asset VARCHAR, seq BIGINT PRIMARY KEY, since VARCHAR, id VARCHAR, envelope VARCHAR)",
     "CREATE TABLE standing (asset VARCHAR PRIMARY KEY, state VARCHAR, because VARCHAR, successor VARCHAR, id VARCHAR, "
     "envelope VARCHAR, seq BIGINT, since VARCHAR)",
     "CREATE TABLE policy (asset VARCHAR PRIMARY KEY, version INTEGER, document VARCHAR, envelope VARCHAR)",
@@ -66,28 +66,33 @@ def _standard(entry: Entry) -> list[Any]:
     return [standard.id, standard.digest, json.dumps(entry.body)]
 
 
+def _signed(entry: Entry) -> tuple[str, dict[str, Any]]:
+    """Return id and message of an entry's envelope, which was checked before it was written."""
+    body = entry.body
+    return Envelope(body["kind"], body["signer"], body["body"].encode(), b"").id, json.loads(body["body"])
+
+
 def _dataset(entry: Entry) -> list[Any]:
-    envelope = Envelope.from_json(entry.body)
-    told = json.loads(envelope.body)
+    id_, told = _signed(entry)
+    owner = entry.body["signer"]
     declared = told.get("declared") or {}  # releases before the declaration did not write one
     return [
-        f"{envelope.signer}/{told['dataset']}", envelope.id, envelope.signer, told["standard"], told["title"],
+        f"{owner}/{told['dataset']}", id_, owner, told["standard"], told["title"],
         told["population"], json.dumps(told["columns"]), told["refreshed"], declared.get("level"), json.dumps(declared),
         entry.seq, stamp(entry.at),
     ]  # fmt: skip
 
 
 def _version(entry: Entry) -> list[Any]:
-    envelope = Envelope.from_json(entry.body)
-    asset = f"{envelope.signer}/{json.loads(envelope.body)['dataset']}"
-    return [asset, entry.seq, stamp(entry.at), envelope.id, json.dumps(entry.body)]
+    id_, told = _signed(entry)
+    asset = f"{entry.body['signer']}/{told['dataset']}"
+    return [asset, entry.seq, stamp(entry.at), id_, json.dumps(entry.body)]
 
 
 def _standing(entry: Entry) -> list[Any]:
-    envelope = Envelope.from_json(entry.body)
-    told = json.loads(envelope.body)
+    id_, told = _signed(entry)
     return [
-        f"{envelope.signer}/{told['dataset']}", entry.kind, told["because"], told.get("successor"), envelope.id,
+        f"{entry.body['signer']}/{told['dataset']}", entry.kind, told["because"], told.get("successor"), id_,
         json.dumps(entry.body), entry.seq, stamp(entry.at),
     ]  # fmt: skip
 
@@ -248,7 +253,18 @@ class View:
 
     def signer(self, party: str) -> Mapping[str, bytes]:
         """Return the registered Ed25519 key of one party, or nothing."""
-        return {party: bytes.fromhex(row[0]) for row in self.rows("SELECT key FROM party WHERE id = ?", [party])}
+        found = self.rows("SELECT key FROM party WHERE id = ?", [party])
+        return {party: bytes.fromhex(found[0][0])} if found else {}
+
+    def standard_before(self, standard: Standard) -> Standard | None:
+        """Return the newest published version of a standard below the given one."""
+        listed = [row[0].rpartition("/") for row in self.rows("SELECT id FROM standard", [])]
+        older = [int(v) for name, _, v in listed if name == standard.name and int(v) < standard.version]
+        return self.standard(f"{standard.name}/{max(older)}") if older else None
+
+    def standard_digest(self, name: str) -> str | None:
+        """Return the digest of a published standard by ``name/version``."""
+        return next((row[0] for row in self.rows("SELECT digest FROM standard WHERE id = ?", [name])), None)
 
     def parties(self) -> list[dict[str, str]]:
         """Return every registered party."""
@@ -305,10 +321,10 @@ class View:
 
     def standards(self) -> list[dict[str, Any]]:
         """Return every published standard with how many datasets are listed under it."""
+        listed = f"SELECT asset, standard FROM ({_METADATA}) WHERE {_LISTED}"  # noqa: S608  constant text
         sql = (
-            "SELECT standard.id, standard.digest, count(held.asset) FROM standard LEFT JOIN "
-            f"(SELECT asset, standard FROM ({_METADATA}) WHERE {_LISTED}) held ON held.standard = standard.id "  # noqa: S608  constant text
-            "GROUP BY standard.id, standard.digest ORDER BY standard.id"
+            f"SELECT standard.id, standard.digest, count(held.asset) FROM standard LEFT JOIN ({listed}) held "  # noqa: S608  constant text
+            "ON held.standard = standard.id GROUP BY standard.id, standard.digest ORDER BY standard.id"
         )
         return [dict(zip(("id", "digest", "datasets"), row, strict=True)) for row in self.rows(sql, [])]
 
@@ -392,7 +408,9 @@ class View:
 
     def open_sessions_under(self, party: str, standard: str) -> list[str]:
         """Return the ids of a party's sessions over a standard that are not over."""
-        asked = ((name, self.rows("SELECT ask FROM session WHERE id = ?", [name])) for name in self.open_sessions(party))
+        asked = (
+            (name, self.rows("SELECT ask FROM session WHERE id = ?", [name])) for name in self.open_sessions(party)
+        )
         return [name for name, rows in asked if _plan_standard(rows[0][0]) == standard]
 
     def late_sessions(self, now: int) -> list[str]:

@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 def register(vault: Vault, *, dataset: Any, policy: Any) -> Dataset:
     """Keep a dataset and its policy; both are announced when the node runs.
 
-    The dataset document has ``name``, ``title``, ``standard`` (``name/version``), ``population`` (whose budget it
+    The dataset document has ``name``, ``title``, ``standard`` (``name/version`` of one that
+    ships, or the whole document of another), ``population`` (whose budget it
     draws on), ``source`` (``kind``, ``path``, ``table``), ``mapping`` (standard's column to ``{"source": column}`` or
     ``{"constant": text}``), ``refreshed`` (ISO date) and, if anything is declared, ``declared``.
 
@@ -92,7 +93,8 @@ def _put(vault: Vault, dataset: Dataset, policy: Policy) -> None:
 
 def _dataset(document: Any) -> Dataset:
     try:
-        standard = shipped(document["standard"])
+        named = document["standard"]
+        standard = shipped(named) if isinstance(named, str) else Standard.from_json(named)
         source = document["source"]
         location = Location(source["kind"], str(Path(source["path"]).resolve()), source.get("table", ""))
         mapping = {name: _field(field) for name, field in document["mapping"].items()}

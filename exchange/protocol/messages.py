@@ -14,7 +14,6 @@ from exchange.protocol.declaration import UNDECLARED, Asset, Date, Declaration, 
 from exchange.protocol.envelope import Envelope, sign
 from privacy.errors import Malformed
 
-
 Party = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 LONGEST_TEXT = 400
