@@ -1,15 +1,17 @@
 """Standards, parties, datasets and policies over HTTP: metadata that every registered party may read."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
 from api.service import Authenticated
-from exchange.hub import catalog
+from exchange.hub import catalog, certificates
+from exchange.hub.search import LONGEST_QUESTION, MOST, Question
 from exchange.protocol.errors import Unknown
 
 router = APIRouter(prefix="/v1")
+Facet = Annotated[str | None, Query(max_length=LONGEST_QUESTION)]
 
 
 @router.get("/standards/{name}/{version}")
@@ -27,16 +29,84 @@ async def parties(call: Authenticated) -> dict[str, Any]:
     return {"parties": await run_in_threadpool(lambda: call.store.view().parties())}
 
 
+@router.get("/standards")
+async def standards(call: Authenticated) -> dict[str, Any]:
+    """Return every published standard and how many datasets are listed under it."""
+    return {"standards": await run_in_threadpool(lambda: call.store.view().standards())}
+
+
 @router.get("/datasets")
-async def datasets(call: Authenticated) -> dict[str, Any]:
-    """Return the metadata of every registered dataset."""
-    return {"datasets": await run_in_threadpool(lambda: call.store.view().datasets())}
+async def datasets(
+    call: Authenticated,
+    *,
+    q: Annotated[str, Query(max_length=LONGEST_QUESTION)] = "",
+    standard: Facet = None,
+    owner: Facet = None,
+    level: Facet = None,
+    state: Facet = None,
+    cursor: Annotated[str | None, Query(max_length=200)] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST)] = 50,
+    facets: bool = False,
+) -> dict[str, Any]:
+    """Return one page of the datasets that hold all words of ``q`` and the values asked for, newest change first.
+
+    ``next`` is the cursor of the page that follows. With ``facets``, all that was found is counted by standard, owner, level
+    and state; ``exact`` tells whether that was everything or the newest part. Withdrawn datasets are found by their state
+    only.
+    """
+    question = Question(words=q.strip(), standard=standard, owner=owner, level=level, state=state)
+    found = await run_in_threadpool(
+        lambda: call.store.search.find(
+            question, hidden=catalog.hidden_owners(call.party), cursor=cursor, limit=limit, facets=facets
+        )
+    )
+    told: dict[str, Any] = {"datasets": found.datasets, "next": found.following}
+    return told | ({"facets": found.facets, "exact": found.exact} if facets else {})
+
+
+@router.get("/datasets/{owner}/{dataset}")
+async def dataset(owner: str, dataset: str, call: Authenticated) -> dict[str, Any]:
+    """Return everything on record of a dataset, with all its versions and what its owner signed."""
+    return await run_in_threadpool(lambda: catalog.describe(call.store.view(), f"{owner}/{dataset}", reader=call.party))
+
+
+@router.get("/datasets/{owner}/{dataset}/consequences")
+async def consequences(owner: str, dataset: str, call: Authenticated) -> dict[str, Any]:
+    """Tell the owner what a withdrawal would meet: open sessions, liens, open offers."""
+    return await run_in_threadpool(
+        lambda: catalog.consequences(call.store.view(), f"{owner}/{dataset}", caller=call.party)
+    )
+
+
+@router.get("/datasets/{owner}/{dataset}/certificate")
+async def certificate(owner: str, dataset: str, call: Authenticated) -> dict[str, Any]:
+    """Return the certificate of a dataset's registration, signed by the exchange."""
+    issued = await run_in_threadpool(certificates.issue, call.store, f"{owner}/{dataset}", reader=call.party)
+    return issued.to_json()
+
+
+@router.get("/exchange")
+async def exchange_key(call: Authenticated) -> dict[str, Any]:
+    """Return the exchange's own public key, under which it signs certificates."""
+    return {"key": certificates.public_key(call.store)}
 
 
 @router.post("/datasets", status_code=201)
 async def register(call: Authenticated) -> dict[str, Any]:
     """Register a dataset: a signed registration envelope."""
     return {"asset": await run_in_threadpool(catalog.register, call.store, call.envelope())}
+
+
+@router.post("/deprecations", status_code=201)
+async def deprecate(call: Authenticated) -> dict[str, Any]:
+    """Advise against a dataset: the owner's signed deprecation."""
+    return {"asset": await run_in_threadpool(catalog.deprecate, call.store, call.envelope())}
+
+
+@router.post("/withdrawals", status_code=201)
+async def withdraw(call: Authenticated) -> dict[str, Any]:
+    """Take a dataset out of the catalog: the owner's signed withdrawal; refused while a lien on it is live."""
+    return {"asset": await run_in_threadpool(catalog.withdraw, call.store, call.envelope())}
 
 
 @router.post("/policies", status_code=201)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from api import cataloguing
 from privacy.errors import PrivacyError, Refused
 
 app = typer.Typer(
@@ -22,6 +23,11 @@ app.add_typer(desk_app, name="desk")
 app.add_typer(job_app, name="job")
 value_app = typer.Typer(no_args_is_help=True, help="Value data assets.")
 app.add_typer(value_app, name="value")
+app.add_typer(cataloguing.catalog_app, name="catalog")
+app.add_typer(cataloguing.standard_app, name="standard")
+app.add_typer(cataloguing.certificate_app, name="certificate")
+node_app.command("deprecate")(cataloguing.deprecate)
+node_app.command("withdraw")(cataloguing.withdraw)
 
 FAILED, REFUSED, UNREACHABLE = 1, 3, 4
 """Exit codes: 0 done, 1 failed, 2 a wrong command line, 3 refused by policy, budget or a lien, 4 nobody could be reached."""
@@ -53,13 +59,14 @@ def demo(
 @exchange_app.command("init")
 def exchange_init(home: Home) -> None:
     """Make an exchange and publish the standards of this release."""
-    from exchange.hub import catalog  # noqa: PLC0415
+    from exchange.hub import catalog, certificates  # noqa: PLC0415
     from exchange.standards import every  # noqa: PLC0415
 
     with _store(home) as store:
         for standard in every():
             catalog.publish_standard(store, standard)
             _note(f"published {standard.id}")
+        _note(f"signs with {certificates.public_key(store)}")
 
 
 @exchange_app.command("enrol")

@@ -57,6 +57,7 @@ def run_node(home: Path, *, exchange: str, lifeline: bool) -> None:
     """Run the node under ``home`` until a signal comes."""
     from exchange.line import Line  # noqa: PLC0415
     from exchange.node.agent import Agent  # noqa: PLC0415
+    from exchange.node.declared import deliver  # noqa: PLC0415
     from exchange.node.vault import Vault  # noqa: PLC0415
 
     _prepare(home, lifeline=lifeline)
@@ -65,7 +66,7 @@ def run_node(home: Path, *, exchange: str, lifeline: bool) -> None:
     try:
         vault.prepare()
         with Line(exchange, party=vault.party, key=vault.signing) as line:
-            agent = Agent(vault, line, seconds=time.time)
+            agent = Agent(vault, line, seconds=time.time, deliver=lambda: deliver(home, vault, line))
             agent.announce()
             _say({"ready": vault.party})
             agent.run(lambda: ending.asked, rest=time.sleep)

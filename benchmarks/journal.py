@@ -17,8 +17,9 @@ from typing import Any
 
 import duckdb
 
-from exchange.book import Book, Projection
+from exchange.book import Book
 from exchange.journal import Entry, Journal
+from exchange.projection import Projection
 
 OWNER = "benchmark"
 BODY = {"dataset": "loans-2025", "digest": "0" * 64, "note": "n" * 30, "units": 12_500_000}

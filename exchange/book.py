@@ -14,27 +14,25 @@ import logging
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 import duckdb
 
 from exchange.journal import Entry, Event, Head, Held, Journal, NoSpace, RolledBack
+from exchange.projection import Draft, Foreseen, Projection, Stuck, parsed
 from exchange.recall import Recall
-from privacy import canonical
 from privacy.errors import Malformed, PrivacyError
 
 T = TypeVar("T")
 Cursor = duckdb.DuckDBPyConnection
-Decide = Callable[[Cursor], tuple[Sequence[Event], T]]
-Apply = Callable[[Cursor, Entry], None]
+Decide = Callable[[Any], tuple[Sequence[Event], T]]
+"""Takes what runs a SELECT as a cursor does; returns events and a result."""
 
 MEMORY = "1GB"
 
@@ -42,7 +40,8 @@ _WAITING = 4096  # commands in the queue before callers have to wait at the door
 _COMMANDS = 512  # commands in one transaction
 _BATCH_BYTES = 16 << 20  # a batch ends with the command that passes this
 _COMMAND_BYTES = 32 << 20  # with the line above, always within one frame of the journal
-_REPLAY = 2000  # entries in one transaction of a replay
+_REPLAY = 10_000  # entries in one transaction of a replay
+_REPLAY_BYTES = 32 << 20  # and their bytes
 _META = "CREATE TABLE meta (one INTEGER PRIMARY KEY, applied_seq BIGINT, head VARCHAR, schema_version VARCHAR)"
 _TABLE = re.compile(r"CREATE TABLE (\w+)")
 _HOLDER = re.compile(r"Conflicting lock is held.*?PID (\d+)", re.DOTALL)
@@ -64,74 +63,12 @@ class Mended(PrivacyError):
         super().__init__("the catalogue was damaged and is being made again", fix="send the request again in a moment")
 
 
-class Unknown(PrivacyError):
-    """An event is of a kind that this version of the owner cannot apply."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__(f"events of kind {kind!r} are not known here", fix="start the version that wrote the journal")
-        self.kind = kind
-
-
-@dataclass(frozen=True, slots=True)
-class Projection:
-    """How an owner's events become tables.
-
-    ``version`` changes whenever the meaning of a table changes; ``tables`` are CREATE TABLE statements with primary keys
-    and no other index (``meta`` is taken); ``apply`` gives for every kind the function that applies one event with plain
-    SQL, reading nothing but the event and the tables: replay must lead to the same tables.
-    """
-
-    version: int
-    tables: Sequence[str]
-    apply: Mapping[str, Apply]
-
-    @property
-    def stamp(self) -> str:
-        """The version with a digest of the statements, so that a forgotten new version is noticed as well."""
-        return f"{self.version}-{canonical.digest(list(self.tables))[:16]}"
-
-
-@lru_cache(maxsize=1_024)
-def parsed(sql: str) -> duckdb.Statement:
-    """Parse one statement, once: DuckDB spends as long on parsing a short one as on running it.
-
-    Raises:
-        ValueError: if the text holds another number of statements.
-    """
-    (statement,) = duckdb.extract_statements(sql)
-    return statement
-
-
-class _Parsing:
-    """A cursor that parses no statement twice."""
-
-    def __init__(self, cursor: Cursor) -> None:
-        self._cursor = cursor
-
-    def execute(self, sql: str, params: object = None) -> Cursor:
-        """Execute one statement."""
-        return self._cursor.execute(parsed(sql), params)
-
-
-class _Noting:
-    """A cursor that notes which tables the statements of an event mention."""
-
-    def __init__(self, cursor: Cursor, recall: Recall, touched: set[str]) -> None:
-        self._cursor = cursor
-        self._recall = recall
-        self._touched = touched
-
-    def execute(self, sql: str, params: object = None) -> Cursor:
-        """Note the tables, then execute."""
-        self._touched.update(self._recall.mentioned(sql))
-        return self._cursor.execute(parsed(sql), params)
-
-
 @dataclass(slots=True)
 class _Command:
     """A caller's wish: to be decided, applied, written and answered."""
 
     decide: Decide[Any]
+    foreseen: Sequence[Foreseen] = ()
     future: Future[Any] = field(default_factory=Future)
     result: Any = None
     error: BaseException | None = None
@@ -221,11 +158,12 @@ class Book:
         """What had to be mended when the book was opened or since, in words; empty if nothing."""
         return tuple(self._notes)
 
-    def write(self, decide: Decide[T]) -> T:
+    def write(self, decide: Decide[T], foreseen: Sequence[Foreseen] = ()) -> T:
         """Run ``decide`` in the writer's turn; make its events durable and visible; return its result.
 
         ``decide`` sees everything written before it and returns events and a result. It refuses by raising; it must not
-        write SQL, and it may run again if its batch has to be repeated.
+        write SQL, and it may run again if its batch has to be repeated. What it will ask by key may be ``foreseen``: then
+        a whole batch's questions are asked at once.
 
         Raises:
             NoSpace, Broken: the events could not be written and have no effect.
@@ -236,9 +174,9 @@ class Book:
         if threading.current_thread() is self._thread:
             raise RuntimeError("a callback or a decision must not write: it would wait for itself")
         try:
-            return self._ask(decide)
+            return self._ask(decide, foreseen)
         except Mended:
-            return self._ask(decide)
+            return self._ask(decide, foreseen)
 
     def read(self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[dict[str, Any]]:
         """Return the rows of a query over committed state, each by column name; writing is refused by the engine.
@@ -284,8 +222,8 @@ class Book:
     ) -> None:
         self.close()
 
-    def _ask(self, decide: Decide[T]) -> T:
-        command = _Command(decide)
+    def _ask(self, decide: Decide[T], foreseen: Sequence[Foreseen] = ()) -> T:
+        command = _Command(decide, foreseen)
         with self._turn:
             self._turn.wait_for(lambda: len(self._queue) < _WAITING or self._closing)
             if self._closing:
@@ -337,30 +275,36 @@ class Book:
                         command.future.set_exception(error)
             self._tell()
 
-    def _settle(self, batch: list[_Command]) -> list[_Command]:
+    def _settle(self, batch: list[_Command], *, singly: bool = False) -> list[_Command]:
         """Decide, apply, write and answer the first commands of a batch; return the rest."""
         self._recover()
         cursor = self._writer()
         cursor.begin()
+        draft = Draft(cursor, self._projection, self._recall, self._touched, singly=singly)
         entries: list[Entry] = []
         size = taken = 0
         try:
+            draft.foresee([one for command in batch for one in command.foreseen])
             while taken < len(batch) and size < _BATCH_BYTES:
                 before = len(entries)
-                self._consider(batch[taken], entries)
+                self._consider(batch[taken], entries, draft)
                 size += sum(len(entry.text) for entry in entries[before:])
                 taken += 1
             if entries:
+                draft.flush()
                 _stand_at(cursor, entries[-1].seq, entries[-1].hash)
                 self.journal.commit(entries)
         except BaseException as error:  # noqa: BLE001  nothing was written: everybody whose outcome depends on it hears why
             _roll_back(cursor)
-            if _is_fatal(error):
-                self._suspect = str(error)
-                error = Mended()
+            cause = error.__cause__ if isinstance(error, Stuck) and error.__cause__ is not None else error
+            if draft.stuck and not _is_fatal(cause):
+                return self._settle(batch, singly=True)  # so that only the command at fault fails
+            if _is_fatal(cause):
+                self._suspect = str(cause)
+                cause = Mended()
             # a command at which the engine failed runs again after the mending, unless it was the first
             for command in batch[: max(taken, 1)]:
-                command.error = command.error if command.firm else error
+                command.error = command.error if command.firm else cause
         else:
             if entries:
                 self._commit(cursor)
@@ -370,47 +314,45 @@ class Book:
             command.answer()
         return batch[max(taken, 1) :]
 
-    def _consider(self, command: _Command, entries: list[Entry]) -> None:
+    def _consider(self, command: _Command, entries: list[Entry], draft: Draft) -> None:
         """Decide one command after those that led to ``entries``; add its own, or its error and nothing else."""
-        cursor = self._writer()
         prepared: list[Entry] = []
         nothing_before = not entries
+        command.error, command.firm = None, False
         try:
-            events, command.result = command.decide(cast(Cursor, _Parsing(cursor)))
+            events, command.result = command.decide(draft)
             prepared = self.journal.prepare(events, at=self._clock(), after=entries[-1] if entries else None)
             _check_size(prepared)
             for entry in prepared:
-                self._apply(cursor, entry)
+                draft.take(entry)
         except BaseException as error:
-            if _is_fatal(error):
+            if draft.stuck or _is_fatal(error):
                 raise
             command.error = error
             command.firm = nothing_before
-            self._restore(entries, touched=bool(prepared))
+            if prepared or draft.spoilt:
+                self._restore(entries, draft)
             return
+        if draft.stuck:  # a decision must not swallow this
+            raise Stuck
         command.firm = nothing_before and not prepared
-        if not prepared:
-            self._restore(entries, touched=False)
+        if draft.spoilt:
+            self._restore(entries, draft)
         entries += prepared
 
-    def _restore(self, entries: Sequence[Entry], *, touched: bool) -> None:
-        """Bring the open transaction back to exactly ``entries`` if a failed command may have spoilt it.
+    def _restore(self, entries: Sequence[Entry], draft: Draft) -> None:
+        """Bring the open transaction back to exactly ``entries`` after a failed command has spoilt it.
 
         Any SQL error, even one that a decision has swallowed, makes DuckDB refuse the rest of its transaction.
         """
         cursor = self._writer()
-        if not touched:
-            try:
-                cursor.execute("SELECT 1").fetchall()
-            except duckdb.Error as error:
-                if _is_fatal(error):
-                    raise
-            else:
-                return
+        if draft.spoilt is not None and _is_fatal(draft.spoilt):
+            raise draft.spoilt
         _roll_back(cursor)
         cursor.begin()
+        draft.restart()
         for entry in entries:
-            self._apply(cursor, entry)
+            draft.take(entry)
 
     def _commit(self, cursor: Cursor) -> None:
         """Commit what the journal has already made durable; a catalogue that cannot follow now follows later."""
@@ -550,24 +492,26 @@ class Book:
         """Apply the entries that the catalogue does not have yet; return how many."""
         cursor = self._writer()
         row = cursor.execute("SELECT applied_seq FROM meta").fetchone()
-        entries = self.journal.entries(after=row[0] if row else 0)
         count = 0
-        while chunk := list(islice(entries, _REPLAY)):
-            cursor.begin()
-            for entry in chunk:
-                self._apply(cursor, entry)
-            _stand_at(cursor, chunk[-1].seq, chunk[-1].hash)
-            cursor.commit()
+        for chunk in _chunks(self.journal.entries(after=row[0] if row else 0)):
+            try:
+                self._take_up(cursor, chunk, singly=False)
+            except Stuck:
+                _roll_back(cursor)
+                self._take_up(cursor, chunk, singly=True)
             count += len(chunk)
         self._behind = False
         self._recall.forget()
         return count
 
-    def _apply(self, cursor: Cursor, entry: Entry) -> None:
-        apply = self._projection.apply.get(entry.kind)
-        if apply is None:
-            raise Unknown(entry.kind)
-        apply(cast("Cursor", _Noting(cursor, self._recall, self._touched)), entry)
+    def _take_up(self, cursor: Cursor, entries: Sequence[Entry], *, singly: bool) -> None:
+        cursor.begin()
+        draft = Draft(cursor, self._projection, self._recall, self._touched, singly=singly)
+        for entry in entries:
+            draft.take(entry)
+        draft.flush()
+        _stand_at(cursor, entries[-1].seq, entries[-1].hash)
+        cursor.commit()
 
     def _writer(self) -> Cursor:
         if self._cursor is None:
@@ -611,8 +555,22 @@ class Book:
                 self._gate.notify_all()
 
 
-def _nothing(_: Cursor) -> tuple[Sequence[Event], None]:
+def _nothing(_: Any) -> tuple[Sequence[Event], None]:
     return (), None
+
+
+def _chunks(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Divide a journal into what one transaction of a replay takes up."""
+    chunk: list[Entry] = []
+    size = 0
+    for entry in entries:
+        chunk.append(entry)
+        size += len(entry.text)
+        if len(chunk) == _REPLAY or size >= _REPLAY_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _check_size(entries: Sequence[Entry]) -> None:

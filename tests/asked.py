@@ -27,7 +27,7 @@ def open_desk(home, url):
 def put(desk, sql, *, rho=NANO // 10, shared=None, seconds=PATIENCE):
     """Ask every institution that holds data, follow the session, open the answer."""
     schema = desk.standard(town.STANDARD)
-    holders = desk.holders()[town.STANDARD]
+    holders = desk.holders(town.STANDARD)
     question = parse(sql, standard=schema, purpose=town.PURPOSE, parties=holders, rho=rho, shared=shared)
     desk.registered_key()
     session = desk.ask(question.plan, now=int(time.time()), seconds=seconds)

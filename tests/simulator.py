@@ -276,7 +276,7 @@ class Memory:
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    def write(self, decide):
+    def write(self, decide, foreseen=()):
         events, result = decide(self._cursor)
         if not events:
             return result

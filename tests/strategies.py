@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from hypothesis import strategies as st
 
-from exchange.protocol import messages
+from exchange.protocol import declaration, messages
 from privacy.expression import (
     PARTS,
     Added,
@@ -414,6 +414,57 @@ _dates = st.dates().map(date.isoformat)
 _mapped = st.lists(st.sampled_from(COLUMNS), unique=True).map(tuple)
 _objects = st.dictionaries(keys, json_values, max_size=3)
 _offences = st.builds(messages.Offence, item=_text, layer=_text, rule=_text, why=_text, fix=_text)
+_assets = st.from_regex(r"[a-z][a-z0-9-]{0,9}/[a-z][a-z0-9_]{0,9}", fullmatch=True)
+_wordings = st.builds(declaration.Wording, zh=st.none() | _text, en=st.none() | _text)
+_rights = st.lists(st.sampled_from(["holding", "processing", "operating"]), unique=True).flatmap(
+    lambda kinds: st.tuples(
+        *(
+            st.builds(
+                declaration.Right,
+                right=st.just(kind),
+                source=st.sampled_from(["collected", "authorised", "purchased", "public"]),
+                evidence=hex32,
+                valid_until=st.none() | _dates,
+            )
+            for kind in kinds
+        )
+    )
+)
+
+
+def _chain(told):
+    days = sorted(day for day, _ in told)
+    events = ["initial", "transfer", "change", "renewal", "cancellation", "transfer", "transfer"]
+    return tuple(
+        declaration.Title(event=event, document=document, on=day)
+        for event, day, (_, document) in zip(events, days, told, strict=False)
+    )
+
+
+def _ordered(pair):
+    return dict(zip(("first", "last"), sorted(pair), strict=True))
+
+
+declarations = st.builds(
+    declaration.Declaration,
+    title=_wordings,
+    description=_wordings,
+    steward=st.none() | _text,
+    licence=st.none() | _text,
+    level=st.none() | st.integers(1, 5),
+    rights=_rights,
+    titles=st.lists(st.tuples(_dates, hex32), max_size=5, unique_by=lambda pair: pair[1]).map(_chain),
+    refresh=st.none() | st.sampled_from(["P1D", "P2W", "P12M", "P1Y"]),
+    coverage=st.builds(declaration.Coverage)
+    | st.tuples(_dates, _dates).map(lambda pair: declaration.Coverage(regions=("北京",), **_ordered(pair))),
+    lineage=st.builds(
+        declaration.Lineage, earlier=st.none() | _assets, parents=st.lists(_assets, max_size=3).map(tuple)
+    ),
+    rows=st.none()
+    | st.builds(declaration.Band, least=st.integers(0, 10**6), below=st.none() | st.integers(10**6 + 1, 10**9))
+    | st.builds(declaration.Profile, release=hex32),
+)
+"""Anything that an owner may declare."""
 
 any_message = st.one_of(
     st.builds(
@@ -425,7 +476,20 @@ any_message = st.one_of(
         population=_text,
         columns=_mapped,
         refreshed=_dates,
+    )
+    | st.builds(
+        messages.Registration,
+        dataset=st.just("accounts"),
+        title=_text,
+        standard=_text,
+        standard_digest=hex32,
+        population=_text,
+        columns=_mapped,
+        refreshed=_dates,
+        declared=declarations,
     ),
+    st.builds(messages.Deprecation, dataset=st.just("accounts"), because=_text, successor=st.none() | _assets),
+    st.builds(messages.Withdrawal, dataset=st.just("accounts"), because=_text),
     st.builds(messages.Publication, policy=_objects),
     st.builds(messages.Key, key=_objects, proof=_objects),
     st.builds(messages.Ask, plan=_objects, key=hex32, nonce=hex32, expires=st.integers(0, 2**40 - 1)),

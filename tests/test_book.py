@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange import book as room
-from exchange.book import Book, Closed, Projection, Unknown
+from exchange.book import Book, Closed
 from exchange.journal import Broken, Damaged, Held, Journal, NoSpace, RolledBack
+from exchange.projection import Projection, Unknown
 from privacy.errors import Malformed, Refused
 
 ROOT = Path(__file__).parents[1]

@@ -55,6 +55,7 @@ LIBRARIES = {
     "duckdb": {
         "exchange/analyst/result.py",
         "exchange/book.py",
+        "exchange/projection.py",
         "exchange/hub/store.py",
         "exchange/node/prepared.py",
         "exchange/node/source.py",

@@ -15,7 +15,7 @@ import privacy
 import valuation
 from api.problems import _Stopping
 from exchange.protocol import problems
-from exchange.protocol.errors import Denied, Overreach, PeerFault, Taken, Unknown
+from exchange.protocol.errors import Denied, Encumbered, Overreach, PeerFault, Taken, Unknown
 from privacy import canonical
 from privacy.errors import Exhausted, Malformed, Mismatch, Overflow, PrivacyError, Refused
 from privacy.necessity import Violation, decide
@@ -33,6 +33,7 @@ ERRORS = [
     Exhausted(asked=5, left=3, cap="partner"),
     Taken(asset="bank-a/accounts", rank=1, holder="lender", since="2026-01-01T00:00:00Z"),
     Overreach((VIOLATION,), None),
+    Encumbered(asset="bank-a/accounts", rank=1, holder="lender", since="2026-01-01T00:00:00Z", doing="withdrawn"),
 ]
 
 

@@ -29,7 +29,7 @@ CODE = "touchstone-data 0.1.0"
 
 NOTICE: Mapping[str, str] = {
     "en": "Valuation calculation, not an appraisal report signed by a licensed firm",
-    "zh": "估值计算，不是由持牌机构签署的资产评估报告",  # noqa: RUF001  Chinese punctuation in Chinese text
+    "zh": "估值计算，不是由持牌机构签署的资产评估报告",
 }
 """Stands on every page made of a report."""
 

@@ -96,9 +96,8 @@ class Client:
             raise Malformed("an accuracy, a budget or a number of rows is not positive", fix="give numbers above 0")
         if budget is not None and not 1 <= round(budget * NANO) <= 100 * NANO:
             raise Malformed("the budget is not one that a plan can have", fix="give rho between 1e-9 and 100")
-        held = {} if standard and parties else self._asker.desk.holders()
-        name = standard or _newest(held, table_of(sql))
-        asked = tuple(sorted(parties)) if parties else held.get(name, ())
+        name = standard or _newest(self._asker.desk.standards(), table_of(sql))
+        asked = tuple(sorted(parties)) if parties else self._asker.desk.holders(name)
         asking = Asking(sql=sql, purpose=purpose, standard=name, parties=asked, shared=shared)
         nano = None if budget is None else round(budget * NANO)
         return Inquiry(self._asker, asking, Wish(accuracy=accuracy, budget=nano, rows=rows, fresh=fresh))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
@@ -55,6 +56,8 @@ PATIENCE = 120
 
 MARGIN = 90
 """Seconds that a desk waits for the end of a session beyond its deadline: clocks may differ by a minute."""
+
+_MOST_PAGES = 1_000
 
 HELD = 60
 """Seconds that the exchange is asked to hold a preview."""
@@ -147,27 +150,42 @@ class Desk:
             self._standards[name] = Standard.from_json(self.line.get(f"/v1/standards/{name}"))
         return self._standards[name]
 
-    def holders(self) -> dict[str, tuple[str, ...]]:
-        """Return by standard, ``name/version``, the institutions that registered a dataset under it."""
-        found: dict[str, set[str]] = {}
-        for row in self._listed():
-            found.setdefault(row["standard"], set()).add(row["owner"])
-        return {standard: tuple(sorted(owners)) for standard, owners in found.items()}
+    def standards(self) -> frozenset[str]:
+        """Return the standards, ``name/version``, under which a dataset is listed."""
+        match self.line.get("/v1/standards"):
+            case {"standards": list(rows)} if all(isinstance(row, dict) for row in rows):
+                return frozenset(str(row["id"]) for row in rows if row.get("datasets"))
+        raise PeerFault("the exchange's list is not one of standards", fix="report the exchange")
+
+    def holders(self, standard: str) -> tuple[str, ...]:
+        """Return the institutions whose dataset is listed under a standard."""
+        return tuple(sorted({row["owner"] for row in self._listed(standard)}))
 
     def versions(self, plan: Plan) -> dict[str, str]:
         """Return the published versions of the data of a plan's parties; a party that withdrew its data has none."""
-        told = {row["owner"]: row["refreshed"] for row in self._listed() if row["standard"] == plan.standard}
+        told = {row["owner"]: row["refreshed"] for row in self._listed(plan.standard)}
         return {party: told[party] for party in plan.parties if party in told}
 
     def record(self, session: str) -> Mapping[str, Any]:
         """Return what the exchange tells of a session now, unchecked."""
         return dict(self.line.get(f"/v1/sessions/{session}"))
 
-    def _listed(self) -> list[dict[str, str]]:
-        match self.line.get("/v1/datasets"):
-            case {"datasets": list(rows)} if all(isinstance(row, dict) for row in rows):
-                return [{str(key): str(value) for key, value in row.items()} for row in rows]
-        raise PeerFault("the exchange's list is not one of datasets", fix="report the exchange")
+    def _listed(self, standard: str) -> list[dict[str, str]]:
+        """Return what is listed under a standard, page by page."""
+        asked = {"standard": standard, "limit": "500"}
+        found: list[dict[str, str]] = []
+        for _ in range(_MOST_PAGES):
+            match self.line.get(f"/v1/datasets?{urlencode(asked)}"):
+                case {"datasets": list(rows), "next": str() | None as following} if all(
+                    isinstance(row, dict) for row in rows
+                ):
+                    found += [{key: str(row.get(key)) for key in ("owner", "standard", "refreshed")} for row in rows]
+                    if following is None:
+                        return [row for row in found if row["standard"] == standard]
+                    asked["cursor"] = following
+                case _:
+                    raise PeerFault("the exchange's list is not one of datasets", fix="report the exchange")
+        raise PeerFault("the exchange's list of datasets does not end", fix="report the exchange")
 
     def ask(self, plan: Plan, *, now: int, seconds: int = PATIENCE) -> str:
         """Open a session for a plan and return its id; ``now`` in seconds since 1970, to be answered in ``seconds``.

@@ -74,6 +74,8 @@ def answer(store: Store, offer_id: str, envelope: Envelope) -> dict[str, Any]:
             raise PeerFault("the offer has been answered", fix="ask the lender for a new offer")
         if isinstance(message, Objection):
             return [("objected", envelope.to_json())], None
+        if view.dataset(held["asset"]) is None:
+            raise PeerFault("the asset was withdrawn", fix="ask the lender for an offer on another asset")
         _check_free(view, asset=held["asset"], rank=held["rank"])
         return [("lien", envelope.to_json())], None
 

@@ -1,4 +1,4 @@
-"""All SQL of the exchange: the projection of its journal into DuckDB, and typed reading of it.
+"""All SQL of the exchange over its catalogue: the projection of its journal into DuckDB, and typed reading of it.
 
 The journal is the truth; every table here can be deleted and is rebuilt. Writing happens only in :meth:`Store.write`, in
 the book's single writer, where a decision sees everything that was decided before it.
@@ -9,21 +9,27 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from exchange.book import Book, Projection
+from exchange import identity
+from exchange.book import Book
+from exchange.hub.search import FACETS, UNDECLARED_LEVEL, Search
 from exchange.journal import Entry
+from exchange.projection import Find, Foreseen, Projection, Rows
 from exchange.protocol.envelope import Envelope
+from exchange.protocol.errors import Unknown
 from exchange.protocol.session import OVER, Session, Stage
 from privacy.necessity import Policy
 from privacy.terms import Standard
 
 T = TypeVar("T")
 Event = tuple[str, Any]
-Rows = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+Asked = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 """Runs one SELECT with its parameters and returns its rows."""
 
 _HEARD_IN = {"accept": Stage.JUDGING, "commit": Stage.COMMITTING, "share": Stage.ANSWERING}
@@ -32,8 +38,11 @@ _HEARD_IN = {"accept": Stage.JUDGING, "commit": Stage.COMMITTING, "share": Stage
 _TABLES = [
     "CREATE TABLE party (id VARCHAR PRIMARY KEY, name VARCHAR, role VARCHAR, key VARCHAR)",
     "CREATE TABLE standard (id VARCHAR PRIMARY KEY, digest VARCHAR, document VARCHAR)",
-    "CREATE TABLE dataset (asset VARCHAR PRIMARY KEY, owner VARCHAR, standard VARCHAR, title VARCHAR, "
-    "population VARCHAR, columns VARCHAR[], refreshed VARCHAR, envelope VARCHAR)",
+    "CREATE TABLE dataset (asset VARCHAR PRIMARY KEY, id VARCHAR, owner VARCHAR, standard VARCHAR, title VARCHAR, "
+    "population VARCHAR, columns VARCHAR, refreshed VARCHAR, level INTEGER, declared VARCHAR, seq BIGINT, since VARCHAR)",
+    "CREATE TABLE version (asset VARCHAR, seq BIGINT PRIMARY KEY, since VARCHAR, id VARCHAR, envelope VARCHAR)",
+    "CREATE TABLE standing (asset VARCHAR PRIMARY KEY, state VARCHAR, because VARCHAR, successor VARCHAR, id VARCHAR, "
+    "envelope VARCHAR, seq BIGINT, since VARCHAR)",
     "CREATE TABLE policy (asset VARCHAR PRIMARY KEY, version INTEGER, document VARCHAR, envelope VARCHAR)",
     "CREATE TABLE paillier (fingerprint VARCHAR PRIMARY KEY, owner VARCHAR, envelope VARCHAR)",
     "CREATE TABLE witness (party VARCHAR PRIMARY KEY, seq BIGINT, hash VARCHAR)",
@@ -51,98 +60,118 @@ _TABLES = [
 ]
 
 
-def _party(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    body = entry.body
-    row = [body["id"], body["name"], body["role"], body["key"]]
-    cursor.execute("INSERT OR REPLACE INTO party VALUES (?, ?, ?, ?)", row)
+def _party(entry: Entry) -> list[Any]:
+    return [entry.body[name] for name in ("id", "name", "role", "key")]
 
 
-def _standard(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+def _standard(entry: Entry) -> list[Any]:
     standard = Standard.from_json(entry.body)
-    row = [standard.id, standard.digest, json.dumps(entry.body)]
-    cursor.execute("INSERT OR REPLACE INTO standard VALUES (?, ?, ?)", row)
+    return [standard.id, standard.digest, json.dumps(entry.body)]
 
 
-def _dataset(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    envelope = entry.body
-    told = json.loads(envelope["body"])
-    row = [
-        f"{envelope['signer']}/{told['dataset']}", envelope["signer"], told["standard"], told["title"],
-        told["population"], told["columns"], told["refreshed"], json.dumps(envelope),
+def _signed(entry: Entry) -> tuple[str, dict[str, Any]]:
+    """Return id and message of an entry's envelope, which was checked before it was written."""
+    body = entry.body
+    return Envelope(body["kind"], body["signer"], body["body"].encode(), b"").id, json.loads(body["body"])
+
+
+def _dataset(entry: Entry) -> list[Any]:
+    id_, told = _signed(entry)
+    owner = entry.body["signer"]
+    declared = told.get("declared") or {}  # releases before the declaration did not write one
+    return [
+        f"{owner}/{told['dataset']}", id_, owner, told["standard"], told["title"],
+        told["population"], json.dumps(told["columns"]), told["refreshed"], declared.get("level"), json.dumps(declared),
+        entry.seq, stamp(entry.at),
     ]  # fmt: skip
-    cursor.execute("INSERT OR REPLACE INTO dataset VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
-def _policy(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    envelope = entry.body
-    document = json.loads(envelope["body"])["policy"]
-    row = [
-        f"{document['owner']}/{document['dataset']}",
-        document["version"],
-        json.dumps(document),
-        json.dumps(envelope),
-    ]
-    cursor.execute("INSERT OR REPLACE INTO policy VALUES (?, ?, ?, ?)", row)
+def _version(entry: Entry) -> list[Any]:
+    id_, told = _signed(entry)
+    asset = f"{entry.body['signer']}/{told['dataset']}"
+    return [asset, entry.seq, stamp(entry.at), id_, json.dumps(entry.body)]
 
 
-def _key(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+def _standing(entry: Entry) -> list[Any]:
+    id_, told = _signed(entry)
+    return [
+        f"{entry.body['signer']}/{told['dataset']}", entry.kind, told["because"], told.get("successor"), id_,
+        json.dumps(entry.body), entry.seq, stamp(entry.at),
+    ]  # fmt: skip
+
+
+def _policy(entry: Entry) -> list[Any]:
+    document = json.loads(entry.body["body"])["policy"]
+    asset = f"{document['owner']}/{document['dataset']}"
+    return [asset, document["version"], json.dumps(document), json.dumps(entry.body)]
+
+
+def _key(entry: Entry) -> list[Any]:
     body = entry.body
-    row = [body["fingerprint"], body["envelope"]["signer"], json.dumps(body["envelope"])]
-    cursor.execute("INSERT INTO paillier VALUES (?, ?, ?)", row)
+    return [body["fingerprint"], body["envelope"]["signer"], json.dumps(body["envelope"])]
 
 
-def _witness(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+def _witness(entry: Entry) -> list[Any]:
+    return [entry.body[name] for name in ("party", "seq", "hash")]
+
+
+def _session(entry: Entry) -> list[Any]:
     body = entry.body
-    cursor.execute("INSERT OR REPLACE INTO witness VALUES (?, ?, ?)", [body["party"], body["seq"], body["hash"]])
-
-
-def _session(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    body = entry.body
-    row = [
+    return [
         body["id"], body["asker"], Stage.JUDGING.value, body["plan_hash"], body["key_fingerprint"], body["parties"],
         body["expires"], json.dumps(body["ask"]),
     ]  # fmt: skip
-    cursor.execute("INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
-def _message(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    body = entry.body
-    envelope = body["envelope"]
-    row = [body["session"], envelope["kind"], envelope["signer"], json.dumps(envelope)]
-    cursor.execute("INSERT INTO message VALUES (?, ?, ?, ?)", row)
-    if Stage(body["stage"]) is not _HEARD_IN.get(envelope["kind"]):
-        cursor.execute("UPDATE session SET stage = ? WHERE id = ?", [body["stage"], body["session"]])
+def _message(entry: Entry) -> list[Any]:
+    envelope = entry.body["envelope"]
+    return [entry.body["session"], envelope["kind"], envelope["signer"], json.dumps(envelope)]
+
+
+def _moved(cursor: duckdb.DuckDBPyConnection, entries: Sequence[Entry]) -> None:
+    """The last message of its kind moves its session on; of many, the last one tells the stage."""
+    stages = {
+        entry.body["session"]: entry.body["stage"]
+        for entry in entries
+        if Stage(entry.body["stage"]) is not _HEARD_IN.get(entry.body["envelope"]["kind"])
+    }
+    if not stages:
+        return
+    if len(stages) == 1:
+        cursor.execute("UPDATE session SET stage = ? WHERE id = ?", [*stages.values(), *stages])
+        return
+    cursor.execute(
+        "UPDATE session SET stage = told.stage FROM (SELECT unnest(?::VARCHAR[]) AS id, unnest(?::VARCHAR[]) AS stage) "
+        "told WHERE session.id = told.id",
+        [list(stages), list(stages.values())],
+    )
 
 
 def _expired(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
     cursor.execute("UPDATE session SET stage = ? WHERE id = ?", [Stage.EXPIRED.value, entry.body["session"]])
 
 
-def _folded(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    row = [entry.body["session"], json.dumps(entry.body["product"])]
-    cursor.execute("INSERT INTO product VALUES (?, ?)", row)
+def _folded(entry: Entry) -> list[Any]:
+    return [entry.body["session"], json.dumps(entry.body["product"])]
 
 
-def _refusal(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    row = [entry.seq, entry.body["asker"], entry.body["plan_hash"], json.dumps(entry.body["items"])]
-    cursor.execute("INSERT INTO refusal VALUES (?, ?, ?, ?)", row)
+def _refusal(entry: Entry) -> list[Any]:
+    return [entry.seq, entry.body["asker"], entry.body["plan_hash"], json.dumps(entry.body["items"])]
 
 
-def _appraisal(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+def _appraisal(entry: Entry) -> list[Any]:
     envelope = Envelope.from_json(entry.body)
     told = json.loads(envelope.body)
-    row = [envelope.id, told["asset"], told["report"], envelope.signer, json.dumps(entry.body)]
-    cursor.execute("INSERT INTO appraisal VALUES (?, ?, ?, ?, ?)", row)
+    return [envelope.id, told["asset"], told["report"], envelope.signer, json.dumps(entry.body)]
 
 
-def _offer(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+def _offer(entry: Entry) -> list[Any]:
     envelope = Envelope.from_json(entry.body)
     told = json.loads(envelope.body)
-    row = [
+    return [
         envelope.id, told["asset"], told["asset"].partition("/")[0], envelope.signer, told["rank"], told["amount"],
         told["matures"], "open", json.dumps(entry.body), None,
     ]  # fmt: skip
-    cursor.execute("INSERT INTO offer VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def _lien(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
@@ -163,25 +192,45 @@ def _objected(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
 
 
 PROJECTION = Projection(
-    version=1,
+    version=2,
     tables=_TABLES,
     apply={
-        "party": _party,
-        "standard": _standard,
-        "dataset": _dataset,
-        "policy": _policy,
-        "key": _key,
-        "witness": _witness,
-        "session": _session,
-        "message": _message,
+        "party": Rows("party", _party),
+        "standard": Rows("standard", _standard),
+        "dataset": Rows("dataset", _dataset, beside=(Rows("version", _version, replace=False),)),
+        "deprecated": Rows("standing", _standing),
+        "withdrawn": Rows("standing", _standing),
+        "policy": Rows("policy", _policy),
+        "key": Rows("paillier", _key, replace=False),
+        "witness": Rows("witness", _witness),
+        "session": Rows("session", _session, replace=False),
+        "message": Rows("message", _message, replace=False, then=_moved),
         "expired": _expired,
-        "folded": _folded,
-        "refusal": _refusal,
-        "appraisal": _appraisal,
-        "offer": _offer,
+        "folded": Rows("product", _folded, replace=False),
+        "refusal": Rows("refusal", _refusal, replace=False),
+        "appraisal": Rows("appraisal", _appraisal, replace=False),
+        "offer": Rows("offer", _offer, replace=False),
         "lien": _lien,
         "objected": _objected,
     },
+)
+
+HELD = Find("dataset", ("asset", "id", "standard", "population", "level"), ("asset",))
+UNDER = Find("dataset", ("asset",), ("owner", "standard"))
+STANDING = Find("standing", ("asset", "state", "id"), ("asset",))
+"""What is asked when a dataset is registered."""
+
+
+_NAMES = (
+    "asset", "owner", "standard", "title", "population", "columns", "refreshed", "level", "declared", "registered",
+    "since", "state", "because", "successor", "changed",
+)  # fmt: skip
+_LISTED = "state <> 'withdrawn'"
+_METADATA = (
+    "SELECT dataset.asset AS asset, owner, standard, title, population, columns, refreshed, level, declared, "
+    "dataset.seq AS registered, dataset.since AS since, coalesce(standing.state, 'active') AS state, because, successor, "
+    "CASE WHEN coalesce(standing.seq, 0) > dataset.seq THEN standing.seq ELSE dataset.seq END AS changed "
+    "FROM dataset LEFT JOIN standing ON standing.asset = dataset.asset"
 )
 
 
@@ -204,12 +253,27 @@ class Lien:
 class View:
     """Typed reading: of what was committed, or of what the single writer sees while it decides."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Asked) -> None:
         self.rows = rows
 
     def directory(self) -> Mapping[str, bytes]:
         """Return the registered Ed25519 keys by party."""
         return {party: bytes.fromhex(key) for party, key in self.rows("SELECT id, key FROM party", [])}
+
+    def signer(self, party: str) -> Mapping[str, bytes]:
+        """Return the registered Ed25519 key of one party, or nothing."""
+        found = self.rows("SELECT key FROM party WHERE id = ?", [party])
+        return {party: bytes.fromhex(found[0][0])} if found else {}
+
+    def standard_before(self, standard: Standard) -> Standard | None:
+        """Return the newest published version of a standard below the given one."""
+        listed = [row[0].rpartition("/") for row in self.rows("SELECT id FROM standard", [])]
+        older = [int(v) for name, _, v in listed if name == standard.name and int(v) < standard.version]
+        return self.standard(f"{standard.name}/{max(older)}") if older else None
+
+    def standard_digest(self, name: str) -> str | None:
+        """Return the digest of a published standard by ``name/version``."""
+        return next((row[0] for row in self.rows("SELECT digest FROM standard WHERE id = ?", [name])), None)
 
     def parties(self) -> list[dict[str, str]]:
         """Return every registered party."""
@@ -223,24 +287,70 @@ class View:
     def standard(self, name: str) -> Standard | None:
         """Return a published standard by ``name/version``."""
         found = self.rows("SELECT document FROM standard WHERE id = ?", [name])
-        return Standard.from_json(json.loads(found[0][0])) if found else None
+        return _parsed(found[0][0]) if found else None
 
-    def datasets(self) -> list[dict[str, Any]]:
-        """Return the metadata of every registered dataset."""
-        return self._datasets("TRUE", [])
+    def find(self, find: Find, *values: str) -> list[tuple[Any, ...]]:
+        """Return what is asked by key."""
+        return self.rows(find.sql, values)
+
+    def state(self, asset: str) -> str:
+        """Return whether a dataset is ``active``, ``deprecated`` or ``withdrawn``."""
+        return next((row[1] for row in self.find(STANDING, asset)), "active")
 
     def dataset(self, asset: str) -> dict[str, Any] | None:
-        """Return the metadata of one dataset."""
-        return next(iter(self._datasets("asset = ?", [asset])), None)
+        """Return the metadata of one dataset that is not withdrawn."""
+        found = self.record(asset)
+        return None if found is None or found["state"] == "withdrawn" else found
 
-    def datasets_of(self, owner: str, standard: str) -> list[dict[str, Any]]:
-        """Return the metadata of one owner's datasets under a standard."""
-        return self._datasets("owner = ? AND standard = ?", [owner, standard])
+    def record(self, asset: str) -> dict[str, Any] | None:
+        """Return the metadata of one dataset, even a withdrawn one."""
+        return next(iter(self._datasets("dataset.asset = ?", [asset])), None)
 
-    def registration(self, asset: str) -> Envelope | None:
-        """Return the envelope that registered a dataset."""
-        found = self.rows("SELECT envelope FROM dataset WHERE asset = ?", [asset])
-        return Envelope.from_json(json.loads(found[0][0])) if found else None
+    def standing_at(self) -> tuple[int, str]:
+        """Return the entry of the journal that the catalogue stands at: seq and hash."""
+        seq, digest = self.rows("SELECT applied_seq, head FROM meta", [])[0]
+        return int(seq), str(digest)
+
+    def changed(self, after: int, most: int) -> list[dict[str, Any]]:
+        """Return the metadata of up to ``most`` datasets that changed after an entry of the journal, in that order."""
+        return self._datasets("changed > ?", [after], limit=most)
+
+    def tally(self, conditions: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+        """Count the datasets that meet all conditions (column to value) by standard, owner, level and state."""
+        named = " AND ".join([*(f"{name} = ?" for name in conditions), *([] if "state" in conditions else [_LISTED])])
+        sql = (
+            f"SELECT standard, owner, level, state, count(*) FROM ({_METADATA}) WHERE {named} "  # noqa: S608  constant names
+            "GROUP BY GROUPING SETS ((standard), (owner), (level), (state))"
+        )
+        counts: dict[str, dict[str, int]] = {facet: {} for facet in FACETS}
+        for *values, count in self.rows(sql, list(conditions.values())):
+            facet, value = next(((f, v) for f, v in zip(FACETS, values, strict=True) if v is not None), ("level", None))
+            counts[facet][str(value or UNDECLARED_LEVEL)] = count
+        return counts
+
+    def standards(self) -> list[dict[str, Any]]:
+        """Return every published standard with how many datasets are listed under it."""
+        listed = f"SELECT asset, standard FROM ({_METADATA}) WHERE {_LISTED}"  # noqa: S608  constant text
+        sql = (
+            f"SELECT standard.id, standard.digest, count(held.asset) FROM standard LEFT JOIN ({listed}) held "  # noqa: S608  constant text
+            "ON held.standard = standard.id GROUP BY standard.id, standard.digest ORDER BY standard.id"
+        )
+        return [dict(zip(("id", "digest", "datasets"), row, strict=True)) for row in self.rows(sql, [])]
+
+    def registration(self, asset: str) -> tuple[Envelope, int, str] | None:
+        """Return the envelope that registered a dataset last, with its entry of the journal and its time."""
+        found = self.versions(asset)
+        return None if not found else found[-1]
+
+    def versions(self, asset: str) -> list[tuple[Envelope, int, str]]:
+        """Return all registrations of a dataset, oldest first, with their entries of the journal and times."""
+        found = self.rows("SELECT envelope, seq, since FROM version WHERE asset = ? ORDER BY seq", [asset])
+        return [(Envelope.from_json(json.loads(text)), seq, at) for text, seq, at in found]
+
+    def standing(self, asset: str) -> tuple[Envelope, int, str] | None:
+        """Return the envelope that deprecated or withdrew a dataset, with its entry of the journal and its time."""
+        found = self.rows("SELECT envelope, seq, since FROM standing WHERE asset = ?", [asset])
+        return None if not found else (Envelope.from_json(json.loads(found[0][0])), found[0][1], found[0][2])
 
     def policy(self, asset: str) -> Policy | None:
         """Return the policy in force for one dataset."""
@@ -250,7 +360,8 @@ class View:
     def policies_for(self, standard: str, party: str) -> list[Policy]:
         """Return the policies of a party's datasets under a standard."""
         found = self.rows(
-            "SELECT policy.document FROM policy JOIN dataset USING (asset) WHERE dataset.standard = ? AND owner = ?",
+            "SELECT policy.document FROM policy JOIN dataset USING (asset) WHERE dataset.standard = ? AND owner = ? "
+            "AND asset NOT IN (SELECT asset FROM standing WHERE state = 'withdrawn')",
             [standard, party],
         )
         return [Policy.from_json(json.loads(row[0])) for row in found]
@@ -304,6 +415,13 @@ class View:
         """Return the ids of a party's sessions that are not over."""
         return self._unfinished("list_contains(parties, ?)", party)
 
+    def open_sessions_under(self, party: str, standard: str) -> list[str]:
+        """Return the ids of a party's sessions over a standard that are not over."""
+        asked = (
+            (name, self.rows("SELECT ask FROM session WHERE id = ?", [name])) for name in self.open_sessions(party)
+        )
+        return [name for name, rows in asked if _plan_standard(rows[0][0]) == standard]
+
     def late_sessions(self, now: int) -> list[str]:
         """Return the ids of sessions that are not over although their deadline has passed (``now`` in seconds)."""
         return self._unfinished("expires < ?", now)
@@ -337,10 +455,13 @@ class View:
         found = self.rows("SELECT envelope FROM offer WHERE owner = ? AND state = 'open'", [owner])
         return [Envelope.from_json(json.loads(row[0])) for row in found]
 
-    def _datasets(self, condition: str, values: list[Any]) -> list[dict[str, Any]]:
-        names = ("asset", "owner", "standard", "title", "population", "columns", "refreshed")
-        sql = f"SELECT {', '.join(names)} FROM dataset WHERE {condition} ORDER BY asset"  # noqa: S608  constant text
-        return [dict(zip(names, row, strict=True)) for row in self.rows(sql, values)]
+    def _datasets(self, condition: str, values: list[Any], *, limit: int = 1) -> list[dict[str, Any]]:
+        sql = f"{_METADATA} WHERE {condition} ORDER BY changed LIMIT {limit}"
+        found = []
+        for row in self.rows(sql, values):
+            told = dict(zip(_NAMES, row, strict=True))
+            found.append(told | {"columns": json.loads(told["columns"]), "declared": json.loads(told["declared"])})
+        return found
 
     def _unfinished(self, condition: str, value: Any) -> list[str]:
         over = ", ".join(f"'{stage.value}'" for stage in sorted(OVER))
@@ -384,28 +505,55 @@ class Heads:
                     del self._shown[party]
 
 
-class Store:
-    """The exchange's memory; what nodes have shown lately is in ``heads``."""
+def _plan_standard(ask: str) -> str:
+    return str(json.loads(json.loads(ask)["body"])["plan"]["standard"])
 
-    def __init__(self, book: Book) -> None:
+
+@lru_cache(maxsize=1_024)
+def _parsed(document: str) -> Standard:
+    """Parse a published standard once; it never changes."""
+    return Standard.from_json(json.loads(document))
+
+
+class Store:
+    """The exchange's memory: its journal and catalogue, where it lies on disk, its own key, and in ``heads`` what nodes have shown."""
+
+    def __init__(self, book: Book, *, home: Path | None = None, signing: Ed25519PrivateKey | None = None) -> None:
         self.book = book
         self.heads = Heads()
         self._listeners: tuple[Callable[[], None], ...] = ()
+        self.home = home
+        self.signing = signing
+        self._search: Search | None = None
+        self._opening = threading.Lock()
 
     @classmethod
     def open(cls, home: Path, *, clock: Callable[[], int]) -> "Store":
-        """Open or create the exchange's journal and projection under ``home``; ``clock`` gives microseconds since 1970."""
-        return cls(Book.open(home, owner="exchange", projection=PROJECTION, clock=clock))
+        """Open or create the exchange's journal, projection and key under ``home``; ``clock`` gives microseconds since 1970."""
+        book = Book.open(home, owner="exchange", projection=PROJECTION, clock=clock)
+        try:
+            if not (home / "party").exists():
+                identity.make(home, party="exchange", what="exchange")
+            _, signing = identity.load(home, what="exchange")
+        except BaseException:
+            book.close()
+            raise
+        return cls(book, home=home, signing=signing)
 
     def write(
-        self, decide: Callable[[View], tuple[list[Event], T]], *, news: Callable[[T], bool] = lambda _: True
+        self,
+        decide: Callable[[View], tuple[list[Event], T]],
+        foreseen: Sequence[Foreseen] = (),
+        *,
+        news: Callable[[T], bool] = lambda _: True,
     ) -> T:
         """Run a decision in the single writer; its events are durable when this returns.
 
-        ``news`` says of the result whether somebody who waits may have something to do now: then the listeners hear of it.
+        What it will ask by key may be ``foreseen``: then that is asked for all waiting decisions at once. ``news`` says of
+        the result whether somebody who waits may have something to do now: then the listeners hear of it.
         """
         result = self.book.write(
-            lambda cursor: decide(View(lambda sql, values: cursor.execute(sql, values).fetchall()))
+            lambda cursor: decide(View(lambda sql, values: cursor.execute(sql, values).fetchall())), foreseen
         )
         if news(result):
             for listener in self._listeners:
@@ -425,6 +573,19 @@ class Store:
         """Return a reading view of what was committed."""
         return View(lambda sql, values: [tuple(row.values()) for row in self.book.read(sql, values)])
 
+    @property
+    def search(self) -> Search:
+        """The search file beside the projection, opened and brought up to date at first use."""
+        with self._opening:
+            if self._search is None:
+                if self.home is None:
+                    raise Unknown("search file of a store in memory")
+                path = self.home / "search.sqlite"
+                self._search = Search(path, catalogue=self.view, hash_at=self.book.journal.hash_at)
+            return self._search
+
     def close(self) -> None:
         """Finish what is queued and close the files."""
+        if self._search is not None:
+            self._search.close()
         self.book.close()

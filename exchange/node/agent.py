@@ -61,7 +61,11 @@ IDLE = 1.0
 class Agent:
     """One institution's node on its line to the exchange; ``seconds`` tells the time since 1970."""
 
-    def __init__(self, vault: Vault, line: Line, *, seconds: Callable[[], float]) -> None:
+    def __init__(
+        self, vault: Vault, line: Line, *, seconds: Callable[[], float], deliver: Callable[[], None] | None = None
+    ) -> None:
+        """``deliver`` takes to the exchange what the owner has declared meanwhile; it is called between two polls."""
+        self._deliver = deliver or _nothing
         self._seconds = seconds
         self._vault = vault
         self._line = line
@@ -72,6 +76,7 @@ class Agent:
 
     def announce(self) -> None:
         """Publish this node's datasets and policies; saying the same again changes nothing."""
+        self._deliver()
         for dataset in self._vault.datasets():
             registration = Registration(
                 dataset=dataset.name,
@@ -81,6 +86,7 @@ class Agent:
                 population=dataset.population,
                 columns=tuple(sorted(dataset.mapping)),
                 refreshed=dataset.refreshed,
+                declared=dataset.declared,
             )
             self._line.post("/v1/datasets", self._sign(registration))
             policy = self._vault.policy(dataset.name)
@@ -95,6 +101,7 @@ class Agent:
             RolledBack: if this node's ledger lacks what the exchange has witnessed.
         """
         while not stopping():
+            self._deliver()
             try:
                 tasks = self._poll()
             except RolledBack:
@@ -301,7 +308,11 @@ class Agent:
         if any(promise.session != session for promise in promised.values()):
             raise Mismatch("a promise belongs to another session", fix="open a new session")
         check_commits(standing.roster, parties=plan.parties, commits=promised)
-        dataset = self._vault.dataset(plan.standard)
+        try:
+            dataset = self._vault.dataset(plan.standard)
+        except Unknown:
+            self._give_up(session, "the dataset was withdrawn while the session was open")
+            return
         try:
             share = self._seal(standing, ask=ask, plan=plan, dataset=dataset, secret=secret, accepts=accepts)
         except (Refused, SourceFault) as error:
@@ -446,6 +457,10 @@ class Agent:
 
     def _send(self, session: str, envelope: Envelope) -> None:
         self._line.post(f"/v1/sessions/{session}/messages", envelope)
+
+
+def _nothing() -> None:
+    """Deliver nothing."""
 
 
 def _refusal(error: PrivacyError) -> Refusal:

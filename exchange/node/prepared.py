@@ -140,7 +140,7 @@ class Prepared:
         return self._directory / f"{self._digest(dataset)}.duckdb"
 
     def _digest(self, dataset: Dataset) -> str:
-        return canonical.digest({"form": FORM, "dataset": dataset.to_json(), "key": self._derived("name")})
+        return canonical.digest({"form": FORM, "dataset": dataset.rows_json(), "key": self._derived("name")})
 
     def _derived(self, label: str) -> str:
         """Return a key of its own for each use, that says nothing about the sampling key."""

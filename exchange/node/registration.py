@@ -12,6 +12,7 @@ from typing import Any
 
 from exchange.node.source import Dataset, Field, Location, SourceFault, inspect, read_through
 from exchange.node.vault import Vault
+from exchange.protocol.declaration import read_declaration
 from exchange.protocol.errors import Unknown
 from exchange.standards import shipped
 from privacy.errors import Malformed, Refused
@@ -24,9 +25,10 @@ log = logging.getLogger(__name__)
 def register(vault: Vault, *, dataset: Any, policy: Any) -> Dataset:
     """Keep a dataset and its policy; both are announced when the node runs.
 
-    The dataset document has ``name``, ``title``, ``standard`` (``name/version``), ``population`` (whose budget it
+    The dataset document has ``name``, ``title``, ``standard`` (``name/version`` of one that
+    ships, or the whole document of another), ``population`` (whose budget it
     draws on), ``source`` (``kind``, ``path``, ``table``), ``mapping`` (standard's column to ``{"source": column}`` or
-    ``{"constant": text}``) and ``refreshed`` (ISO date).
+    ``{"constant": text}``), ``refreshed`` (ISO date) and, if anything is declared, ``declared``.
 
     Raises:
         Malformed: if a document, mapped column or policy item does not fit the source and the standard.
@@ -91,7 +93,8 @@ def _put(vault: Vault, dataset: Dataset, policy: Policy) -> None:
 
 def _dataset(document: Any) -> Dataset:
     try:
-        standard = shipped(document["standard"])
+        named = document["standard"]
+        standard = shipped(named) if isinstance(named, str) else Standard.from_json(named)
         source = document["source"]
         location = Location(source["kind"], str(Path(source["path"]).resolve()), source.get("table", ""))
         mapping = {name: _field(field) for name, field in document["mapping"].items()}
@@ -104,6 +107,7 @@ def _dataset(document: Any) -> Dataset:
             location=location,
             mapping=mapping,
             refreshed=date.fromisoformat(document["refreshed"]).isoformat(),
+            declared=read_declaration(document.get("declared", {})),
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         raise Malformed("the document is not a dataset", fix="compare it with docs/node.md") from None

@@ -32,6 +32,7 @@ from typing import Any, Protocol
 import duckdb
 
 from exchange.node.printer import filled, print_cells, quote, valid
+from exchange.protocol.declaration import UNDECLARED, Declaration, read_declaration
 from privacy.errors import Malformed, PrivacyError
 from privacy.expression import quoted
 from privacy.plan import Plan
@@ -85,7 +86,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A dataset where it lies, mapped onto a standard. ``refreshed`` (ISO date) is its public version."""
+    """A dataset where it lies, mapped onto a standard. ``refreshed`` (ISO date) is its public version, ``declared`` public too."""
 
     name: str
     title: str
@@ -94,9 +95,17 @@ class Dataset:
     location: Location
     mapping: Mapping[str, Field]
     refreshed: str
+    declared: Declaration = UNDECLARED
 
     def to_json(self) -> dict[str, Any]:
         """Return the canonical JSON object; it stays on the node."""
+        return self.rows_json() | (
+            # left out where nothing was declared, as releases before this one wrote it
+            {} if self.declared == UNDECLARED else {"declared": self.declared.model_dump(mode="json")}
+        )
+
+    def rows_json(self) -> dict[str, Any]:
+        """Return the part that says what the rows are: another declaration is the same rows."""
         return {
             "name": self.name,
             "title": self.title,
@@ -125,6 +134,7 @@ class Dataset:
                 location=Location(**document["location"]),
                 mapping={column: Field(**field) for column, field in document["mapping"].items()},
                 refreshed=document["refreshed"],
+                declared=read_declaration(document.get("declared", {})),
             )
         except (KeyError, TypeError, AttributeError):
             raise Malformed("the document is not a dataset", fix="register the dataset anew") from None

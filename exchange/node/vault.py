@@ -19,10 +19,11 @@ import duckdb
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from exchange import identity
-from exchange.book import Book, Projection
+from exchange.book import Book
 from exchange.journal import Entry, RolledBack
 from exchange.node.prepared import Prepared
 from exchange.node.source import Dataset, SourceFault
+from exchange.projection import Projection
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault, Unknown
 from exchange.protocol.session import Move, Part, advance
@@ -37,6 +38,8 @@ Versions = Mapping[str, str]
 """The public versions of the parties' data, by party."""
 
 NO_VERSIONS: Versions = MappingProxyType({})
+_HELD = "SELECT document FROM dataset LEFT JOIN withdrawn ON withdrawn.dataset = dataset.name "
+
 Row = Callable[[str, list[Any]], tuple[Any, ...] | None]
 """Runs one SELECT with its parameters and returns its first row."""
 
@@ -53,6 +56,7 @@ _TABLES = [
     "purpose VARCHAR, plan_hash VARCHAR, nano BIGINT, seq BIGINT)",
     "CREATE TABLE noised (answer VARCHAR PRIMARY KEY, cells VARCHAR)",
     "CREATE TABLE consent (offer VARCHAR PRIMARY KEY, reply VARCHAR)",
+    "CREATE TABLE withdrawn (dataset VARCHAR PRIMARY KEY, because VARCHAR, seq BIGINT)",
 ]
 
 
@@ -105,6 +109,11 @@ def _consented(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
     cursor.execute("INSERT INTO consent VALUES (?, ?)", [entry.body["offer"], json.dumps(entry.body["reply"])])
 
 
+def _withdrawn(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    row = [entry.body["dataset"], entry.body["because"], entry.seq]
+    cursor.execute("INSERT INTO withdrawn VALUES (?, ?, ?)", row)
+
+
 PROJECTION = Projection(
     version=1,
     tables=_TABLES,
@@ -118,6 +127,7 @@ PROJECTION = Projection(
         "charged": _charged,
         "noised": _noised,
         "consented": _consented,
+        "withdrawn": _withdrawn,
     },
 )
 
@@ -271,26 +281,46 @@ class Vault:
         Raises:
             Unknown: if there is none.
         """
-        row = self._row("SELECT document FROM dataset WHERE standard = ?", [standard])
+        row = self._row(_HELD + "WHERE standard = ? AND withdrawn.seq IS NULL", [standard])
         if row is None:
             raise Unknown("dataset")
         return Dataset.from_json(json.loads(row[0]))
 
     def datasets(self) -> list[Dataset]:
-        """Return every dataset of this node."""
-        rows = self.book.read("SELECT document FROM dataset ORDER BY name")
+        """Return every dataset of this node that was not withdrawn."""
+        rows = self.book.read(_HELD + "WHERE withdrawn.seq IS NULL ORDER BY name")
         return [Dataset.from_json(json.loads(row["document"])) for row in rows]
 
     def policy(self, dataset: str) -> Policy:
         """Return the policy in force for a dataset.
 
         Raises:
-            Unknown: if there is none.
+            Unknown: if there is none, or the dataset was withdrawn.
         """
-        row = self._row("SELECT document FROM policy WHERE dataset = ?", [dataset])
+        row = self._row(
+            "SELECT document FROM policy LEFT JOIN withdrawn USING (dataset) WHERE dataset = ? AND seq IS NULL",
+            [dataset],
+        )
         if row is None:
             raise Unknown("policy")
         return Policy.from_json(json.loads(row[0]))
+
+    def withdraw(self, dataset: str, *, because: str) -> None:
+        """Hold a dataset no more: it is not announced, answers nothing and cannot be pledged. Its charges stay charged.
+
+        Raises:
+            Unknown: if there is none of that name.
+        """
+
+        def decide(cursor: duckdb.DuckDBPyConnection) -> tuple[list[tuple[str, Any]], None]:
+            if _within(cursor)("SELECT 1 FROM withdrawn WHERE dataset = ?", [dataset]) is not None:
+                return [], None
+            if _within(cursor)("SELECT 1 FROM dataset WHERE name = ?", [dataset]) is None:
+                raise Unknown("dataset")
+            return [("withdrawn", {"dataset": dataset, "because": because})], None
+
+        self.book.write(decide)
+        self.prepared.keep(self.datasets())
 
     # -- sessions --------------------------------------------------------------------------------------------------
 
@@ -419,7 +449,10 @@ class Vault:
 
     def _dataset_row(self, cursor: duckdb.DuckDBPyConnection, dataset: Dataset) -> bool:
         held = _within(cursor)("SELECT name, version, document FROM dataset WHERE standard = ?", [dataset.standard.id])
-        if held is not None and held[0] != dataset.name:
+        gone = {row[0] for row in cursor.execute("SELECT dataset FROM withdrawn").fetchall()}
+        if dataset.name in gone:
+            raise Refused("a dataset of this name was withdrawn", fix="give what follows it a name of its own")
+        if held is not None and held[0] != dataset.name and held[0] not in gone:
             raise Refused("another dataset is registered under this standard", fix="keep its name, change its source")
         # another name for the same people would start with a full budget
         if held is not None and json.loads(held[2])["population"] != dataset.population:

@@ -7,6 +7,7 @@
      +-- Unknown        there is no such thing, or it is not yours to see: the two read the same
      +-- Denied         the caller did not prove who it is, or may not do this
      +-- Taken          someone holds what was asked for: the holder and the time are public facts
+     +-- Encumbered     a live lien forbids it: holder and time are public facts
      +-- Overreach      minimum necessity refused the plan, item by item
 """
 
@@ -42,6 +43,21 @@ class Taken(Refused):
         self.rank = rank
         self.holder = holder
         self.since = since
+
+
+class Encumbered(Refused):
+    """A live lien on the asset forbids what its owner wants; ``holder`` and ``since`` are public facts of the registry."""
+
+    def __init__(self, *, asset: str, rank: int, holder: str, since: str, doing: str) -> None:
+        super().__init__(
+            f"{asset} is pledged to {holder} at rank {rank} since {since} and cannot be {doing}",
+            fix="have the holder release its lien first",
+        )
+        self.asset = asset
+        self.rank = rank
+        self.holder = holder
+        self.since = since
+        self.doing = doing
 
 
 class Overreach(Refused):

@@ -5,22 +5,15 @@ hexadecimal; budgets are integers of 1e-9 rho; times are seconds since 1970-01-0
 """
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Annotated, Any, ClassVar, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from exchange.protocol.declaration import UNDECLARED, Asset, Date, Declaration, Hex32
 from exchange.protocol.envelope import Envelope, sign
 from privacy.errors import Malformed
 
-
-def _on_calendar(text: str) -> str:
-    date.fromisoformat(text)
-    return text
-
-
-Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Party = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 LONGEST_TEXT = 400
@@ -28,7 +21,6 @@ LONGEST_TEXT = 400
 
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
 Amount = Annotated[int, Field(ge=0, lt=1 << 62)]
-Date = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_on_calendar)]
 
 
 class Message(BaseModel):
@@ -43,7 +35,7 @@ class Message(BaseModel):
 
 
 class Registration(Message):
-    """An institution announces a dataset that stays where it lies: metadata only."""
+    """An institution announces a dataset that stays where it lies: metadata only, and what it declares of it."""
 
     kind = "registration"
     dataset: Name
@@ -53,6 +45,24 @@ class Registration(Message):
     population: Text
     columns: tuple[Name, ...]
     refreshed: Date
+    declared: Declaration = UNDECLARED
+
+
+class Deprecation(Message):
+    """The owner advises against a dataset; it still answers. ``successor`` is what to use instead, ``owner/dataset``."""
+
+    kind = "deprecation"
+    dataset: Name
+    because: Text
+    successor: Asset | None = None
+
+
+class Withdrawal(Message):
+    """The owner takes a dataset out of the catalog for good: it is asked no more, its history and its budget's stay."""
+
+    kind = "withdrawal"
+    dataset: Name
+    because: Text
 
 
 class Publication(Message):
@@ -237,7 +247,7 @@ class Objection(Message):
 KINDS: Mapping[str, type[Message]] = {
     cls.kind: cls
     for cls in (
-        Registration, Publication, Key, Ask, Accept, Decline, Commit, Share, Abort, Preview, Verdict, Appraisal, Offer,
+        Registration, Deprecation, Withdrawal, Publication, Key, Ask, Accept, Decline, Commit, Share, Abort, Preview, Verdict, Appraisal, Offer,
         Consent, Objection,
     )
 }  # fmt: skip

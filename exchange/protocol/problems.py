@@ -7,7 +7,7 @@ offending item; never a row value, a key or another tenant's name.
 from dataclasses import dataclass
 from typing import Any
 
-from exchange.protocol.errors import Denied, Overreach, PeerFault, Taken, Unknown
+from exchange.protocol.errors import Denied, Encumbered, Overreach, PeerFault, Taken, Unknown
 from privacy.errors import Exhausted, Malformed, Mismatch, Overflow, PrivacyError, Refused
 from privacy.necessity import Violation
 from privacy.plan import Plan
@@ -30,6 +30,7 @@ TABLE: dict[type[PrivacyError], Problem] = {
     Unknown: Problem("TS-REQ-004", 404, "There is no such thing"),
     Denied: Problem("TS-AUTH-001", 401, "The caller is not known"),
     Taken: Problem("TS-LIEN-001", 409, "The asset is already pledged"),
+    Encumbered: Problem("TS-LIEN-002", 409, "A live lien forbids it"),
     Overreach: Problem("TS-POL-001", 403, "The request exceeds what its purpose needs"),
     Exhausted: Problem("TS-BUD-001", 403, "The budget does not cover the request"),
     Refused: Problem("TS-POL-002", 403, "The request is refused"),
@@ -61,6 +62,9 @@ def document(error: PrivacyError) -> dict[str, Any]:
             told |= {"asked": error.asked, "left": error.left, "cap": error.cap}
         case Taken():
             told |= {"asset": error.asset, "rank": error.rank, "holder": error.holder, "since": error.since}
+        case Encumbered():
+            named = ("asset", "rank", "holder", "since", "doing")
+            told |= {name: getattr(error, name) for name in named}
         case _:
             pass
     return told
@@ -79,6 +83,9 @@ def error(told: Any) -> PrivacyError:
                 return Exhausted(asked=told["asked"], left=told["left"], cap=told["cap"])
             case "Taken":
                 return Taken(asset=told["asset"], rank=told["rank"], holder=told["holder"], since=told["since"])
+            case "Encumbered":
+                named = ("asset", "rank", "holder", "since", "doing")
+                return Encumbered(**{name: told[name] for name in named})
             case "Unknown":
                 return Unknown(told["detail"].removeprefix("no such "))
             case _:
