@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import catalog, liens, previews, problems, sessions
+from api import access, catalog, liens, previews, problems, sessions
 from api.service import Service
 from exchange.hub import rounds
 from exchange.hub.store import Store
@@ -33,7 +33,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
     app = FastAPI(title="Touchstone exchange", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
     problems.install(app)
-    for router in (catalog.router, sessions.router, previews.router, liens.router):
+    for router in (catalog.router, sessions.router, previews.router, liens.router, access.router):
         app.include_router(router)
 
     @app.get("/healthz")

@@ -384,7 +384,7 @@ def template():
         nodes[party] = Memory(party, vault_room.PROJECTION)
         vault = _vault(party, nodes[party])
         for other, key in DIRECTORY.items():
-            vault.pin(other, key, institution=other in PARTIES)
+            vault.pin(other, key, role="institution" if other in PARTIES else "lender")
         vault.keep(_dataset(party), _policy(party))
         catalog.register(store, _registration(_dataset(party)).sealed_by(party, _signing(party)))
         catalog.publish_policy(store, Publication(policy=_policy(party).to_json()).sealed_by(party, _signing(party)))

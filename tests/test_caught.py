@@ -137,7 +137,7 @@ class Town:
         for party in PARTIES:
             vault = self.vaults[party] = Vault.open(home / party, clock=lambda: next(ticks))
             for other, raw in public.items():
-                vault.pin(other, raw, institution=other in PARTIES)
+                vault.pin(other, raw, role="institution" if other in PARTIES else "lender")
             rows = home / f"{party}.csv"
             rows.write_text("person,region,balance\n" + "".join(f"p{i},north,{i}\n" for i in range(50)))
             dataset = Dataset(

@@ -139,7 +139,7 @@ def test_a_small_consortium_is_set_up_by_hand(tmp_path):
     assert len(bytes.fromhex(key)) == 32
     enrolled = run("exchange", "enrol", str(exchange), "bank-a", key, "--role", "institution", "--name", "Bank A")
     assert enrolled.returncode == 0
-    assert run("node", "pin", str(node), "bank-b", "11" * 32, "--institution").returncode == 0
+    assert run("node", "pin", str(node), "bank-b", "11" * 32, "--role", "institution").returncode == 0
     one = people.synthesise(tmp_path / "data", rows=1000)[0]
     (tmp_path / "dataset.json").write_text(json.dumps(town.dataset_document(one)))
     (tmp_path / "policy.json").write_text(json.dumps(town.policy_document(one)))

@@ -8,7 +8,7 @@ from privacy.errors import Malformed, Mismatch
 from privacy.necessity import Policy
 from privacy.terms import Standard, check_party
 
-ROLES = ("institution", "lender", "regulator")
+ROLES = ("institution", "lender", "regulator", "officer")
 
 
 def enrol(store: Store, *, party: str, name: str, role: str, key: bytes) -> None:

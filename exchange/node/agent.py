@@ -8,12 +8,14 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from exchange.journal import RolledBack
 from exchange.line import Line
+from exchange.node.rulings import hear
 from exchange.node.source import Dataset, SourceFault, clip
 from exchange.node.vault import Standing, Vault
 from exchange.protocol.envelope import Envelope
@@ -32,6 +34,7 @@ from exchange.protocol.messages import (
     Objection,
     Offence,
     Offer,
+    Officers,
     Preview,
     Publication,
     Refusal,
@@ -72,7 +75,7 @@ class Agent:
         self._accepts: dict[str, dict[str, Accept]] = {}
 
     def announce(self) -> None:
-        """Publish this node's datasets and policies; saying the same again changes nothing."""
+        """Publish this node's datasets, policies and officers' names; saying the same again changes nothing."""
         for dataset in self._vault.datasets():
             registration = Registration(
                 dataset=dataset.name,
@@ -86,6 +89,7 @@ class Agent:
             self._line.post("/v1/datasets", self._sign(registration))
             policy = self._vault.policy(dataset.name)
             self._line.post("/v1/policies", self._sign(Publication(policy=policy.to_json())))
+        self._line.post("/v1/access/officers", self._sign(Officers(officers=tuple(self._vault.officers()))))
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Poll for tasks until ``stopping`` says so; the exchange holds a poll open until there is something to do.
@@ -134,6 +138,8 @@ class Agent:
                     self._preview(Envelope.from_json(ask))
                 case {"task": "consent", "offer": offer}:
                     self._consider(Envelope.from_json(offer))
+                case {"task": "rule", "request": request, "ruling": ruling}:
+                    self._hear(Envelope.from_json(request), Envelope.from_json(ruling))
                 case _:
                     raise PeerFault("the exchange sent a task that this release does not know", fix="update the node")
         except PrivacyError as error:
@@ -376,6 +382,14 @@ class Agent:
             modulus=key.n,
         )
         return seal.seal(masked, key)
+
+    # -- approvals ---------------------------------------------------------------------------------------------------
+
+    def _hear(self, request: Envelope, ruling: Envelope) -> None:
+        """Take an officer's ruling, or say why it counts for nothing."""
+        today = datetime.fromtimestamp(self._seconds(), tz=UTC).date()
+        word = hear(self._vault, request=request, ruling=ruling, day=today)
+        self._line.post(f"/v1/access/{request.id}/rulings", word)
 
     # -- pledges ---------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,15 +22,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from exchange import identity
 from exchange.book import Book, Projection
 from exchange.journal import Entry, RolledBack
+from exchange.node import cases
 from exchange.node.prepared import Prepared
 from exchange.node.source import Dataset, SourceFault
+from exchange.protocol.access import together
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault, Unknown
+from exchange.protocol.messages import AccessRequest, expect
 from exchange.protocol.session import Move, Part, advance
 from privacy import canonical
-from privacy.errors import Refused
+from privacy.approval import Approval, Consent, Manner
+from privacy.errors import Malformed, Refused
 from privacy.ledger import Receipt, Spent, charge, remaining
-from privacy.necessity import Policy
+from privacy.necessity import Grant, Policy, atoms
 from privacy.noise import Noised
 from privacy.plan import Plan
 
@@ -37,13 +42,16 @@ Versions = Mapping[str, str]
 """The public versions of the parties' data, by party."""
 
 NO_VERSIONS: Versions = MappingProxyType({})
+UNSAID = Consent(Manner.STANDING, persons=1, days=90)
+"""How a request is approved if its grant does not say: by one officer, for 90 days at most."""
+
 Row = Callable[[str, list[Any]], tuple[Any, ...] | None]
 """Runs one SELECT with its parameters and returns its first row."""
 
 log = logging.getLogger(__name__)
 
 _TABLES = [
-    "CREATE TABLE pinned (party VARCHAR PRIMARY KEY, key VARCHAR, institution BOOLEAN)",
+    "CREATE TABLE pinned (party VARCHAR PRIMARY KEY, key VARCHAR, role VARCHAR)",
     "CREATE TABLE paillier (fingerprint VARCHAR PRIMARY KEY, envelope VARCHAR)",
     "CREATE TABLE dataset (standard VARCHAR PRIMARY KEY, name VARCHAR, version VARCHAR, document VARCHAR)",
     "CREATE TABLE policy (dataset VARCHAR PRIMARY KEY, version INTEGER, document VARCHAR)",
@@ -53,12 +61,17 @@ _TABLES = [
     "purpose VARCHAR, plan_hash VARCHAR, nano BIGINT, seq BIGINT)",
     "CREATE TABLE noised (answer VARCHAR PRIMARY KEY, cells VARCHAR)",
     "CREATE TABLE consent (offer VARCHAR PRIMARY KEY, reply VARCHAR)",
+    *cases.TABLES,
 ]
 
 
 def _pinned(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    row = [entry.body["party"], entry.body["key"], entry.body["institution"]]
+    row = [entry.body["party"], entry.body["key"], entry.body["role"]]
     cursor.execute("INSERT OR REPLACE INTO pinned VALUES (?, ?, ?)", row)
+
+
+def _dismissed(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    cursor.execute("DELETE FROM pinned WHERE party = ?", [entry.body["party"]])
 
 
 def _key(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
@@ -118,6 +131,8 @@ PROJECTION = Projection(
         "charged": _charged,
         "noised": _noised,
         "consented": _consented,
+        "dismissed": _dismissed,
+        **cases.APPLY,
     },
 )
 
@@ -153,6 +168,7 @@ class Vault:
         self.signing = signing
         self.sampling = sampling
         self.prepared = prepared
+        self.cases = cases.Cases(book)
 
     @classmethod
     def open(cls, home: Path, *, clock: Callable[[], int]) -> "Vault":
@@ -212,30 +228,50 @@ class Vault:
 
     # -- facts -----------------------------------------------------------------------------------------------------
 
-    def pin(self, party: str, key: bytes, *, institution: bool = False) -> None:
-        """Trust a party's Ed25519 key (32 bytes), checked out of band; only institutions count on a roster.
+    def pin(self, party: str, key: bytes, *, role: str) -> None:
+        """Trust a party's Ed25519 key (32 bytes), checked out of band, for what its role may do.
+
+        Institutions count on a roster, officers of this institution approve requests, everybody but officers asks.
 
         Raises:
-            PeerFault: if other facts are pinned for this party.
+            Malformed: if there is no such role.
+            PeerFault: if other facts are pinned for this party, or the key for another one.
         """
-        told = {"party": party, "key": key.hex(), "institution": institution}
+        if role not in identity.ROLES:
+            raise Malformed("there is no such role", fix=f"roles: {', '.join(identity.ROLES)}")
+        told = {"party": party, "key": key.hex(), "role": role}
 
         def decide(cursor: duckdb.DuckDBPyConnection) -> tuple[list[tuple[str, Any]], None]:
-            held = _within(cursor)("SELECT key, institution FROM pinned WHERE party = ?", [party])
-            if held is None:
-                return [("pinned", told)], None
-            if held != (key.hex(), institution):
+            held = _within(cursor)("SELECT key, role FROM pinned WHERE party = ?", [party])
+            if held is not None and held != (key.hex(), role):
                 raise PeerFault(
                     "other facts are pinned for this party", fix="compare fingerprints with the party by phone"
                 )
-            return [], None
+            # one key under two names would let one person approve as two
+            if _within(cursor)("SELECT 1 FROM pinned WHERE key = ? AND party <> ?", [key.hex(), party]) is not None:
+                raise PeerFault("this key is pinned for another party", fix="have each party make a key of its own")
+            return ([] if held is not None else [("pinned", told)]), None
 
         self.book.write(decide)
 
     def institutions(self) -> frozenset[str]:
         """Return the pinned parties that are institutions, and this one."""
-        rows = self.book.read("SELECT party FROM pinned WHERE institution")
+        rows = self.book.read("SELECT party FROM pinned WHERE role = 'institution'")
         return frozenset(str(row["party"]) for row in rows) | {self.party}
+
+    def dismiss(self, officer: str) -> None:
+        """Take an officer's key away: what it approved is not in force any more, whatever it signs counts for nothing.
+
+        Raises:
+            Unknown: if no officer of this name is pinned.
+        """
+
+        def decide(cursor: duckdb.DuckDBPyConnection) -> tuple[list[tuple[str, Any]], None]:
+            if _within(cursor)("SELECT 1 FROM pinned WHERE party = ? AND role = 'officer'", [officer]) is None:
+                raise Unknown("officer")
+            return [("dismissed", {"party": officer})], None
+
+        self.book.write(decide)
 
     def key(self, fingerprint: str) -> Envelope | None:
         """Return the envelope of a Paillier key whose proof this node has verified."""
@@ -248,8 +284,14 @@ class Vault:
         self.book.write(lambda _: ([("key", body)], None))
 
     def directory(self) -> Mapping[str, bytes]:
-        """Return the pinned keys by party."""
-        return {row["party"]: bytes.fromhex(row["key"]) for row in self.book.read("SELECT party, key FROM pinned")}
+        """Return the pinned keys of those who may ask, answer and offer: of everybody but officers."""
+        rows = self.book.read("SELECT party, key FROM pinned WHERE role <> 'officer'")
+        return {row["party"]: bytes.fromhex(row["key"]) for row in rows}
+
+    def officers(self) -> Mapping[str, bytes]:
+        """Return the pinned keys of this institution's officers."""
+        rows = self.book.read("SELECT party, key FROM pinned WHERE role = 'officer' ORDER BY party")
+        return {row["party"]: bytes.fromhex(row["key"]) for row in rows}
 
     def keep(self, dataset: Dataset, policy: Policy) -> None:
         """Record a dataset and its policy together, or neither.
@@ -291,6 +333,46 @@ class Vault:
         if row is None:
             raise Unknown("policy")
         return Policy.from_json(json.loads(row[0]))
+
+    # -- approvals -------------------------------------------------------------------------------------------------
+
+    def demanded(self, plan: Plan, *, asker: str) -> Consent | None:
+        """Return how requests like this one are approved; nothing if no grant covers its asker and purpose."""
+        try:
+            grant = self.policy(self.dataset(plan.standard).name).grant(plan.purpose)
+        except Unknown:
+            return None
+        return consent_of(grant) if grant is not None and grant.admits(asker) else None
+
+    def approvals(self, on: date) -> list[Approval]:
+        """Return what officers have approved and is in force on a day, under the policy and the pins of now."""
+        officers = self.officers()
+        found = []
+        for request, consented in self.cases.approved().items():
+            asked = expect(request, self.directory(), AccessRequest)
+            plan = Plan.from_json(asked.plan)
+            consent = self.demanded(plan, asker=request.signer)
+            if consent is None or (asked.standing and consent.manner is not Manner.STANDING):
+                continue
+            ends = {
+                one.officer: min(one.until, one.day + timedelta(days=consent.days))
+                for one in consented
+                if one.officer in officers
+            }
+            until = together(ends.values(), persons=consent.persons)
+            if until is not None and on <= until:
+                found.append(
+                    Approval(
+                        asker=request.signer,
+                        purpose=plan.purpose,
+                        plan_hash=None if asked.standing else plan.hash,
+                        atoms=frozenset(map(str, atoms(plan))),
+                        rho=plan.rho,
+                        until=until,
+                        persons=frozenset(officer for officer, end in ends.items() if on <= end),
+                    )
+                )
+        return found
 
     # -- sessions --------------------------------------------------------------------------------------------------
 
@@ -446,6 +528,12 @@ def _answer(plan: Plan, dataset: Dataset, versions: Versions) -> str:
     if tuple(sorted(versions)) != plan.parties:
         raise Refused("shared noise needs the versions of all parties", fix="open a new session")
     return canonical.digest([plan.hash, dataset.name, dict(versions)])
+
+
+def consent_of(grant: Grant) -> Consent:
+    """Return how requests under a grant are approved."""
+    told = getattr(grant, "consent", None)
+    return told if isinstance(told, Consent) else UNSAID
 
 
 def create(home: Path, *, party: str) -> Ed25519PrivateKey:

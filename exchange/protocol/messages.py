@@ -6,17 +6,24 @@ hexadecimal; budgets are integers of 1e-9 rho; times are seconds since 1970-01-0
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from exchange.protocol.access import Act, Standing
 from exchange.protocol.envelope import Envelope, sign
 from privacy.errors import Malformed
 
 
 def _on_calendar(text: str) -> str:
     date.fromisoformat(text)
+    return text
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError
     return text
 
 
@@ -27,6 +34,9 @@ LONGEST_TEXT = 400
 """Characters that a text in a message may have."""
 
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
+Words = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_printable)]
+"""What one person writes for another to read: nothing that could steer the reader's screen."""
+
 Amount = Annotated[int, Field(ge=0, lt=1 << 62)]
 Date = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_on_calendar)]
 
@@ -234,11 +244,73 @@ class Objection(Message):
     reason: Text
 
 
+class AccessRequest(Message):
+    """An asker asks the owners of a plan's data to approve it: this one plan, or ``standing`` every plan that needs no more.
+
+    ``why`` is the reason in words. Officers may approve or refuse up to and including the day ``closes``.
+    """
+
+    kind = "access-request"
+    plan: dict[str, Any]
+    why: Annotated[Words, Field(min_length=1)]
+    standing: bool
+    closes: Date
+    nonce: Hex32
+
+
+class Officers(Message):
+    """An institution names its officers, to whom the exchange shows what waits for them; its node goes by its own pins."""
+
+    kind = "officers"
+    officers: Annotated[tuple[Party, ...], Field(max_length=100)]
+
+
+class Ruling(Message):
+    """An officer of ``owner`` rules on an access request, named by the id of its envelope.
+
+    An approval, and nothing else, has a last day (``until``); a refusal has a reason (``because``).
+    """
+
+    kind = "ruling"
+    request: Hex32
+    owner: Party
+    act: Act
+    until: Date | None
+    because: Words
+    nonce: Hex32
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> Self:
+        if (self.until is None) is (self.act is Act.APPROVE):
+            raise ValueError
+        if not self.because and self.act is Act.REFUSE:
+            raise ValueError
+        return self
+
+
+class Ruled(Message):
+    """A node's word on a ruling, named by the id of its envelope: whether it counted, and where the request stands since.
+
+    ``step`` is how many rulings have counted, ``wanted`` how many more officers must approve, ``until`` the approval's last
+    day; ``reason`` is why a ruling counted for nothing, or what the officer who refused or withdrew gave as a reason.
+    """
+
+    kind = "ruled"
+    request: Hex32
+    ruling: Hex32
+    counted: bool
+    standing: Standing
+    step: Amount
+    wanted: Annotated[int, Field(ge=0, le=2)]
+    until: Date | None
+    reason: Annotated[str, Field(max_length=LONGEST_TEXT)]
+
+
 KINDS: Mapping[str, type[Message]] = {
     cls.kind: cls
     for cls in (
         Registration, Publication, Key, Ask, Accept, Decline, Commit, Share, Abort, Preview, Verdict, Appraisal, Offer,
-        Consent, Objection,
+        Consent, Objection, AccessRequest, Officers, Ruling, Ruled,
     )
 }  # fmt: skip
 
