@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from api.approving import app as access_app
 from privacy.errors import PrivacyError, Refused
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app.add_typer(node_app, name="node")
 job_app = typer.Typer(no_args_is_help=True, help="Find questions again that were asked.")
 app.add_typer(desk_app, name="desk")
 app.add_typer(job_app, name="job")
+app.add_typer(access_app, name="access")
 
 FAILED, REFUSED, UNREACHABLE = 1, 3, 4
 """Exit codes: 0 done, 1 failed, 2 a wrong command line, 3 refused by policy, budget or a lien, 4 nobody could be reached."""
@@ -129,6 +131,14 @@ def node_pin(
     with _vault(home) as vault:
         vault.pin(party, _hex_key(key), role=role)
     _note(f"pinned {party} as {role}")
+
+
+@node_app.command("dismiss")
+def node_dismiss(home: Home, officer: Annotated[str, typer.Argument(help="The officer's short name.")]) -> None:
+    """Take an officer's key away, and with it every approval that needs it; the node must not be running."""
+    with _vault(home) as vault:
+        vault.dismiss(officer)
+    _note(f"dismissed {officer}")
 
 
 @node_app.command("register")

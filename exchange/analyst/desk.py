@@ -132,6 +132,16 @@ class Desk:
                 self._key = made
         return self._key
 
+    @property
+    def pinned(self) -> Mapping[str, bytes]:
+        """The keys that this desk trusts, by party."""
+        return self._directory
+
+    @property
+    def public(self) -> bytes:
+        """Public half of the party's own Ed25519 key (32 bytes)."""
+        return self._signing.public_key().public_bytes_raw()
+
     def sign(self, message: Message) -> Envelope:
         """Put a message into an envelope signed by this party."""
         return message.sealed_by(self.party, self._signing)
@@ -296,7 +306,7 @@ class Desk:
 
     def _check(self, record: Mapping[str, Any], plan: Plan) -> tuple[str, dict[str, Accept], dict[str, Share]]:
         asked = Envelope.from_json(record.get("ask"))
-        mine = {self.party: self._signing.public_key().public_bytes_raw()}
+        mine = {self.party: self.public}
         if Plan.from_json(expect(asked, mine, Ask).plan) != plan:
             raise Mismatch("the session is not about this plan", fix="open the session that you asked")
         session = asked.id

@@ -155,6 +155,10 @@ class Inquiry:
         outlook = self._asker.desk.preview(question.plan, now=self._asker.moment(), seconds=seconds)
         return self._told(question, outlook, pilot=pilot, expected=self._expected(question, served))
 
+    def plan(self) -> Plan:
+        """Return the plan as it would be asked now, at the budget wished for or the owners' price."""
+        return self._read(self._wish.budget or self._default).plan
+
     def submit(self, progress: Progress = unwatched) -> Job:
         """Open the session and return; a pilot, where the accuracy needs one, is run to its end before.
 

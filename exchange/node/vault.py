@@ -25,7 +25,7 @@ from exchange.journal import Entry, RolledBack
 from exchange.node import cases
 from exchange.node.prepared import Prepared
 from exchange.node.source import Dataset, SourceFault
-from exchange.protocol.access import together
+from exchange.protocol.access import consent_of, together
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault, Unknown
 from exchange.protocol.messages import AccessRequest, expect
@@ -34,7 +34,7 @@ from privacy import canonical
 from privacy.approval import Approval, Consent, Manner
 from privacy.errors import Malformed, Refused
 from privacy.ledger import Receipt, Spent, charge, remaining
-from privacy.necessity import Grant, Policy, atoms
+from privacy.necessity import Policy, atoms
 from privacy.noise import Noised
 from privacy.plan import Plan
 
@@ -42,9 +42,6 @@ Versions = Mapping[str, str]
 """The public versions of the parties' data, by party."""
 
 NO_VERSIONS: Versions = MappingProxyType({})
-UNSAID = Consent(Manner.STANDING, persons=1, days=90)
-"""How a request is approved if its grant does not say: by one officer, for 90 days at most."""
-
 Row = Callable[[str, list[Any]], tuple[Any, ...] | None]
 """Runs one SELECT with its parameters and returns its first row."""
 
@@ -528,12 +525,6 @@ def _answer(plan: Plan, dataset: Dataset, versions: Versions) -> str:
     if tuple(sorted(versions)) != plan.parties:
         raise Refused("shared noise needs the versions of all parties", fix="open a new session")
     return canonical.digest([plan.hash, dataset.name, dict(versions)])
-
-
-def consent_of(grant: Grant) -> Consent:
-    """Return how requests under a grant are approved."""
-    told = getattr(grant, "consent", None)
-    return told if isinstance(told, Consent) else UNSAID
 
 
 def create(home: Path, *, party: str) -> Ed25519PrivateKey:
