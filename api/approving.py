@@ -66,10 +66,10 @@ def every(home: Home, *, exchange: Address, as_json: AsJson = False) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     view = Table(show_edge=False)
-    for name in ("id", "sent", "asker", "purpose", "state"):
+    for name in ("id", "since", "asker", "purpose", "state"):
         view.add_column(name, overflow="fold")
     for one in listed:
-        view.add_row(one.id[:16], one.at, one.asker, one.plan.purpose, one.state)
+        view.add_row(one.id[:16], one.since, one.asker, one.plan.purpose, one.state)
     Console().print(view)
 
 
@@ -111,7 +111,7 @@ def show(home: Home, name: Name, *, exchange: Address, as_json: AsJson = False) 
         return
     typer.echo(f"request   {one.id}")
     typer.echo(
-        f"asker     {one.asker}{'' if one.known else ' (the node checks the signature when you rule)'}, {one.at}"
+        f"asker     {one.asker}{'' if one.known else ' (the node checks the signature when you rule)'}, {one.since}"
     )
     typer.echo(f"purpose   {one.plan.purpose}")
     typer.echo(f"covers    {'every later question that needs no more' if one.standing else 'this question alone'}")
@@ -229,7 +229,7 @@ def _standard(desk: "Desk", one: "Request") -> Any:
 def _document(one: "Request") -> dict[str, Any]:
     return {
         "id": one.id,
-        "sent_at": one.at,
+        "since": one.since,
         "asker": one.asker,
         "asker_known": one.known,
         "purpose": one.plan.purpose,

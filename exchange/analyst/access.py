@@ -55,14 +55,14 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request for access, sent ``at`` (ISO, UTC); ``sides`` by owner, as far as the caller sees them.
+    """A request for access, known ``since`` (ISO, UTC); ``sides`` by owner, as far as the caller sees them.
 
     ``known`` says that the asker's key is pinned here and its signature was checked; if not, the owner's node will check it.
     """
 
     id: str
     seq: int
-    at: str
+    since: str
     asker: str
     plan: Plan
     why: str
@@ -209,7 +209,7 @@ class Access:
         """Check a record from the signed messages up."""
         match record:
             case {
-                "id": str(name), "seq": int(seq), "at": str(at), "request": asked, "owners": dict(owners),
+                "id": str(name), "seq": int(seq), "since": str(since), "request": asked, "owners": dict(owners),
                 "heard": int(heard),
             }:  # fmt: skip
                 envelope = Envelope.from_json(asked)
@@ -228,7 +228,7 @@ class Access:
         return Request(
             id=name,
             seq=seq,
-            at=at,
+            since=since,
             asker=envelope.signer,
             plan=plan,
             why=message.why,

@@ -159,7 +159,7 @@ def _record(view: View, held: dict[str, Any], *, caller: str, owners: frozenset[
         if owner in owners:
             published = [policy.to_json() for policy in view.publications(owner, standard)]
             shown[owner] |= {"rulings": [ruling.to_json() for ruling, _ in rulings], "policies": published}
-    told = {name: held[name] for name in ("id", "seq", "at")}
+    told = {name: held[name] for name in ("id", "seq", "since")}
     return {**told, "request": held["envelope"], "owners": shown, "heard": heard}
 
 

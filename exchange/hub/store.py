@@ -45,7 +45,7 @@ _TABLES = [
     "CREATE TABLE lien (asset VARCHAR, rank INTEGER, holder VARCHAR, offer VARCHAR, since VARCHAR, seq BIGINT, "
     "PRIMARY KEY (asset, rank))",
     "CREATE TABLE officer (owner VARCHAR, party VARCHAR, PRIMARY KEY (owner, party))",
-    "CREATE TABLE access (id VARCHAR PRIMARY KEY, seq BIGINT, at VARCHAR, asker VARCHAR, parties VARCHAR[], "
+    "CREATE TABLE access (id VARCHAR PRIMARY KEY, seq BIGINT, since VARCHAR, asker VARCHAR, parties VARCHAR[], "
     "closes VARCHAR, envelope VARCHAR)",
     "CREATE TABLE ruling (id VARCHAR PRIMARY KEY, request VARCHAR, owner VARCHAR, seq BIGINT, envelope VARCHAR, "
     "word VARCHAR)",
@@ -411,14 +411,14 @@ class View:
     def unheard(self, owner: str, limit: int) -> list[tuple[Envelope, Envelope]]:
         """Return requests with the rulings on them that wait for the word of the owner's node, oldest first."""
         found = self.rows(
-            "SELECT access.envelope, ruling.envelope FROM ruling JOIN access ON access.id = ruling.request "
+            "SELECT access.envelope AS asked, ruling.envelope AS ruled FROM ruling JOIN access ON access.id = ruling.request "
             "WHERE ruling.owner = ? AND ruling.word IS NULL ORDER BY ruling.seq LIMIT ?",
             [owner, limit],
         )
         return [(_opened(request), _opened(ruling)) for request, ruling in found]
 
     def _requests(self, condition: str, values: list[Any], *, limit: int) -> list[dict[str, Any]]:
-        names = ("id", "seq", "at", "asker", "parties", "closes", "envelope")
+        names = ("id", "seq", "since", "asker", "parties", "closes", "envelope")
         sql = f"SELECT {', '.join(names)} FROM access WHERE {condition} ORDER BY seq DESC LIMIT ?"  # noqa: S608  constant
         found = [dict(zip(names, row, strict=True)) for row in self.rows(sql, [*values, limit])]
         return [row | {"envelope": json.loads(row["envelope"])} for row in found]
