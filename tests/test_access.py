@@ -1,28 +1,28 @@
 """Access: what an officer's ruling is worth, whatever else is sent; from the table of standings to commands over real processes."""
 
-import itertools
 import json
 import os
-import secrets
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import closing
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from math import sqrt
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.demo import people, town
+from exchange.analyst.access import Access
 from exchange.analyst.consequence import consequence, statement
 from exchange.analyst.desk import create as create_desk
 from exchange.analyst.reading import parse, quality_plan
-from exchange.hub import access, catalog, rounds
+from exchange.hub import access, catalog
 from exchange.hub.store import Store
 from exchange.line import Line
 from exchange.node import vault as vault_room
@@ -44,11 +44,13 @@ from exchange.protocol.messages import (
 from exchange.standards import shipped
 from privacy import canonical
 from privacy.approval import Approval, Consent, Manner
-from privacy.errors import Malformed, Mismatch, PrivacyError
-from privacy.necessity import atoms
+from privacy.errors import Malformed, Mismatch
+from privacy.necessity import Policy, atoms
+from privacy.plan import CountKnown
+from privacy.sensitivity import calibrate
 from privacy.terms import NANO
 from tests.test_crash import Fragile
-from tests.test_vault import a_dataset, a_plan, a_policy
+from tests.test_vault import OTHER, a_dataset, a_plan, a_policy
 
 TODAY = date(2026, 11, 22)
 SQL = "SELECT region, COUNT(*), AVG(balance) FROM consumer_credit GROUP BY region"
@@ -94,7 +96,7 @@ def test_the_table_leads_from_every_standing_that_is_not_over_and_to_every_one()
     assert {origin for origin, _ in TABLE} | OVER == set(Standing)
     assert {target for _, target in TABLE.items()} | {Standing.WAITING} >= set(Standing)
     assert {target for (origin, _), target in TABLE.items()} == set(Standing) - {Standing.WAITING}
-    assert OVER == {Standing.REFUSED, Standing.WITHDRAWN, Standing.LAPSED, Standing.EXPIRED}
+    assert {Standing.REFUSED, Standing.WITHDRAWN, Standing.LAPSED, Standing.EXPIRED} == OVER
 
 
 def test_an_approval_by_two_lasts_as_long_as_the_shorter_one():
@@ -427,6 +429,318 @@ def test_whatever_is_sent_an_approval_is_in_force_iff_enough_officers_stand_by_i
                 assert len(standing_by) >= persons
                 assert only.until >= node.day
         node.vault.close()
+
+
+# -- the exchange in between -------------------------------------------------------------------------------------------
+
+NOW = int(datetime(TODAY.year, TODAY.month, TODAY.day, 12, tzinfo=UTC).timestamp())
+
+
+def enrolled(home):
+    """An exchange on disk: three institutions with data, two lenders; li and wang are bank-a's officers, chen is bank-c's."""
+    store = Store.open(home, clock=lambda: NOW * 1_000_000)
+    catalog.publish_standard(store, shipped(town.STANDARD))
+    for party in KEYS:
+        role = "institution" if party in BANKS else "lender" if party.startswith("lender") else "officer"
+        catalog.enrol(store, party=party, name=party, role=role, key=public(party))
+    for bank in BANKS:
+        dataset, policy = a_dataset(), replace(a_policy(), owner=bank)
+        registration = Registration(
+            dataset=dataset.name,
+            title=dataset.title,
+            standard=dataset.standard.id,
+            standard_digest=dataset.standard.digest,
+            population=dataset.population,
+            columns=tuple(sorted(dataset.mapping)),
+            refreshed=dataset.refreshed,
+        )
+        catalog.register(store, registration.sealed_by(bank, KEYS[bank]))
+        catalog.publish_policy(store, Publication(policy=policy.to_json()).sealed_by(bank, KEYS[bank]))
+    name(store, "bank-a", "li", "wang")
+    name(store, "bank-c", "chen")
+    return store
+
+
+def name(store, bank, *officers):
+    return access.announce(store, Officers(officers=officers).sealed_by(bank, KEYS[bank]))
+
+
+def a_word(request, ruling, *, bank="bank-a", step=1, standing=Standing.APPROVED, counted=True, reason=""):
+    until = "2026-12-02" if standing is Standing.APPROVED else None
+    word = Ruled(
+        request=request.id,
+        ruling=ruling.id,
+        counted=counted,
+        standing=standing,
+        step=step,
+        wanted=0,
+        until=until,
+        reason=reason,
+    )
+    return word.sealed_by(bank, KEYS[bank])
+
+
+@pytest.fixture
+def store(tmp_path):
+    made = enrolled(tmp_path / "exchange")
+    yield made
+    made.close()
+
+
+def concerned(store, request):
+    """Who can see that a request exists, by either way of looking."""
+    seen = set()
+    for party in KEYS:
+        listed = {one["id"] for one in access.listed(store.view(), caller=party, before=None, limit=100)}
+        try:
+            access.describe(store.view(), request, caller=party)
+        except Unknown:
+            assert request not in listed
+        else:
+            assert request in listed
+            seen.add(party)
+    return seen
+
+
+def test_a_request_exists_for_its_asker_and_the_officers_of_its_owners_alone(store):
+    whole = access.request(store, a_request(a_plan()), now=NOW)
+    part = access.request(store, a_request(a_plan(purpose=OTHER, parties=("bank-b", "bank-c"))), now=NOW)
+    assert concerned(store, whole) == {"lender-x", "li", "wang", "chen"}
+    assert concerned(store, part) == {"lender-x", "chen"}
+    name(store, "bank-a", "wang", "zhao", "lender-y")
+    assert concerned(store, whole) == {"lender-x", "wang", "zhao", "chen"}, "only who is enrolled as an officer is one"
+    name(store, "bank-a")
+    assert concerned(store, whole) == {"lender-x", "chen"}
+    own = access.describe(store.view(), whole, caller="chen")["owners"]
+    assert {party: sorted(told) for party, told in own.items()} == {"bank-c": ["policies", "rulings", "words"]}
+    asked = access.describe(store.view(), whole, caller="lender-x")["owners"]
+    assert {party: sorted(told) for party, told in asked.items()} == {bank: ["words"] for bank in BANKS}
+
+
+def test_a_ruling_goes_to_its_node_once_and_the_word_back_to_those_concerned(store):
+    request = a_request(a_plan())
+    access.request(store, request, now=NOW)
+    ruling = a_ruling(request)
+    for _ in range(2):
+        access.receive(store, request.id, ruling)
+    task = {"task": "rule", "request": request.to_json(), "ruling": ruling.to_json()}
+    assert access.tasks(store.view(), "bank-a") == [task]
+    assert access.tasks(store.view(), "bank-b") == []
+    with pytest.raises(PeerFault, match="still waits for your institution's node"):
+        access.receive(store, request.id, a_ruling(request, n=1))
+    access.receive(store, request.id, a_ruling(request, "wang"))
+    assert len(access.tasks(store.view(), "bank-a")) == 2, "another officer need not wait"
+    word = a_word(request, ruling)
+    head = store.book.head[0]
+    for _ in range(2):
+        access.receive(store, request.id, word)
+    assert store.book.head[0] == head + 1
+    with pytest.raises(PeerFault, match="something else before"):
+        access.receive(store, request.id, a_word(request, ruling, step=2))
+    assert [task["ruling"]["signer"] for task in access.tasks(store.view(), "bank-a")] == ["wang"]
+    seen = access.describe(store.view(), request.id, caller="lender-x")
+    assert seen["owners"]["bank-a"]["words"] == [word.to_json()]
+    assert seen["heard"] == 3
+    store.close()
+    again = Store.open(store.book.journal._path.parent, clock=lambda: NOW * 1_000_000)
+    assert access.describe(again.view(), request.id, caller="lender-x") == seen
+    again.close()
+
+
+REFUSED_AT_THE_DOOR = {
+    "no officer of it": (lambda r: a_ruling(r, "chen"), Unknown, "no such request"),
+    "no officer": (lambda r: a_ruling(r, "lender-x"), Unknown, "no such request"),
+    "for an owner that the plan lacks": (lambda r: a_ruling(r, owner="bank-z"), Unknown, "no such request"),
+    "forged": (lambda r: a_ruling(r, key=KEYS["stranger"]), Mismatch, "the signature does not belong"),
+    "another request": (lambda r: a_ruling(a_request(a_plan(), n=9)), Malformed, "a ruling on this request"),
+    "word on nothing": (lambda r: a_word(r, a_ruling(r)), Unknown, "no such ruling"),
+    "word of a stranger": (lambda r: a_word(r, a_ruling(r), bank="lender-x"), Unknown, "no such request"),
+    "another message": (lambda r: r, Malformed, "a ruling on this request"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED_AT_THE_DOOR)
+def test_what_is_no_ruling_is_refused_at_the_door(store, kind):
+    make, error, reason = REFUSED_AT_THE_DOOR[kind]
+    request = a_request(a_plan())
+    access.request(store, request, now=NOW)
+    head = store.book.head
+    with pytest.raises(error, match=reason):
+        access.receive(store, request.id, make(request))
+    assert store.book.head == head
+
+
+def test_a_request_is_checked_before_any_officer_sees_it(store):
+    cases = {
+        "officers approve": (a_request(a_plan(), asker="li"), Denied),
+        "no such dataset": (a_request(a_plan(parties=("bank-a", "bank-z"))), Unknown),
+        "last day": (a_request(a_plan(), closes=TODAY + timedelta(days=91)), Malformed),
+        "exceeds what its purpose needs": (a_request(a_plan(measures=(CountKnown("region"),))), Overreach),
+        "not a plan": (
+            AccessRequest(plan={}, why="x", standing=False, closes=TODAY.isoformat(), nonce="0" * 64).sealed_by(
+                "lender-x", KEYS["lender-x"]
+            ),
+            Malformed,
+        ),
+    }
+    head = store.book.head
+    for reason, (request, error) in cases.items():
+        with pytest.raises(error, match=reason):
+            access.request(store, request, now=NOW)
+    assert store.book.head == head
+    with pytest.raises(Denied, match="only institutions have officers"):
+        name(store, "lender-x", "lender-y")
+    for n in range(access.MOST_OPEN):
+        access.request(store, a_request(a_plan(), closes=TODAY, n=n), now=NOW)
+    with pytest.raises(PeerFault, match="too many of your requests"):
+        access.request(store, a_request(a_plan(), n=500), now=NOW)
+    access.request(store, a_request(a_plan(), n=500, closes=TODAY + timedelta(days=2)), now=NOW + 86_400)
+
+
+def test_requests_are_listed_newest_first_page_by_page(store):
+    sent = [access.request(store, a_request(a_plan(), n=n), now=NOW) for n in range(7)]
+    found, before = [], None
+    while page := access.listed(store.view(), caller="li", before=before, limit=3):
+        found += [one["id"] for one in page]
+        before = page[-1]["seq"]
+    assert found == sent[::-1]
+
+
+@pytest.mark.parametrize("why", ["", "x" * 401, "two\nlines", "\x1b[2Jgone", "left \u202eto right"])
+def test_a_reason_that_could_steer_a_screen_is_no_message(why):
+    body = {
+        "plan": {}, "why": why, "standing": False, "closes": "2026-12-01", "nonce": "0" * 64
+    }  # fmt: skip
+    with pytest.raises(Malformed, match="invalid fields: why"):
+        read(sign("access-request", body, signer="lender-x", key=KEYS["lender-x"]), {"lender-x": public("lender-x")})
+
+
+# -- what desks believe ------------------------------------------------------------------------------------------------
+
+
+class Hostile:
+    """An exchange that shows a desk whatever it likes."""
+
+    def __init__(self, record):
+        self.record = record
+
+    def get(self, _path):
+        return self.record
+
+
+class Believer:
+    """A desk in front of it, with bank-a's key pinned."""
+
+    def __init__(self, record, party="li"):
+        self.line = Hostile(record)
+        self.party = party
+        self.public = public(party)
+        self.pinned = {bank: public(bank) for bank in BANKS} if party == "lender-x" else {"bank-a": public("bank-a")}
+
+
+def shown(store, request, party, /, **changes):
+    record = access.describe(store.view(), request.id, caller=party)
+    return Access(Believer({**record, **changes}, party), today=TODAY).find(request.id)
+
+
+def test_a_desk_shows_what_was_signed_and_lets_the_days_pass(store):
+    request = a_request(a_plan(purpose=OTHER, parties=("bank-a", "bank-c")))
+    access.request(store, request, now=NOW)
+    told = shown(store, request, "lender-x")
+    assert (told.known, told.state, told.waiting_for) == (True, "waiting for bank-a, bank-c", ("bank-a", "bank-c"))
+    for officer, bank, n in (("li", "bank-a", 0), ("chen", "bank-c", 0)):
+        ruling = a_ruling(request, officer, owner=bank, n=n)
+        access.receive(store, request.id, ruling)
+        access.receive(store, request.id, a_word(request, ruling, bank=bank))
+    assert shown(store, request, "lender-x").state == "approved until 2026-12-02"
+    own = shown(store, request, "wang")
+    assert (own.known, list(own.sides)) == (False, ["bank-a"])
+    assert own.sides["bank-a"].policy == a_policy()
+    assert [(move.officer, move.ruling.act, move.word.counted) for move in own.sides["bank-a"].rulings] == [
+        ("li", Act.APPROVE, True)
+    ]
+    record = access.describe(store.view(), request.id, caller="lender-x")
+    later = Access(Believer(record, "lender-x"), today=date(2026, 12, 3)).find(request.id)
+    assert later.state == "expired"
+    back = a_ruling(request, "wang", Act.WITHDRAW)
+    access.receive(store, request.id, back)
+    access.receive(store, request.id, a_word(request, back, step=2, standing=Standing.WITHDRAWN, reason="repaid"))
+    told = shown(store, request, "lender-x")
+    assert (told.state, told.sides["bank-a"].reason) == ("withdrawn", "repaid")
+
+
+def test_an_exchange_cannot_change_what_a_desk_believes(store):
+    request, other = a_request(a_plan()), a_request(a_plan(), n=1)
+    for one in (request, other):
+        access.request(store, one, now=NOW)
+        ruling = a_ruling(one)
+        access.receive(store, one.id, ruling)
+        access.receive(store, one.id, a_word(one, ruling))
+    owners = access.describe(store.view(), request.id, caller="li")["owners"]["bank-a"]
+    elsewhere = access.describe(store.view(), other.id, caller="li")["owners"]["bank-a"]
+    forged = a_word(request, a_ruling(request), bank="bank-b")
+    forged = Envelope(forged.kind, "bank-a", forged.body, forged.signature)
+    policy = Publication(policy=replace(a_policy(), version=2).to_json()).sealed_by("bank-b", KEYS["bank-b"])
+    for changes, reason in (
+        ({"id": other.id}, "that of another request"),
+        ({"request": other.to_json()}, "that of another request"),
+        ({"owners": {"bank-z": owners}}, "owners that the plan does not"),
+        ({"owners": {"bank-a": elsewhere}}, "about another request"),
+        ({"owners": {"bank-a": owners | {"words": [forged.to_json()]}}}, "does not belong to this message"),
+        ({"owners": {"bank-a": owners | {"policies": [policy.to_json()]}}}, "not among the pinned parties"),
+        ({"owners": {"bank-a": {"words": 1}}}, "not that of a request"),
+        ({"seq": "1"}, "not that of a request"),
+    ):
+        with pytest.raises((Mismatch, PeerFault), match=reason):
+            shown(store, request, "li", **changes)
+    assert shown(store, request, "li", owners={}).sides == {}
+
+
+# -- what an officer is told -------------------------------------------------------------------------------------------
+
+
+def planned(sql, *, rho=NANO // 10):
+    schema = shipped(town.STANDARD)
+    return parse(sql, standard=schema, purpose=town.PURPOSE, parties=BANKS, rho=rho, shared=None).plan
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        SQL,
+        "SELECT SUM(balance) FROM consumer_credit WHERE product = 'card'",
+        "SELECT COUNT(DISTINCT person) FROM consumer_credit",
+        "SELECT education, STDDEV_SAMP(balance), CORR(balance, months_overdue) FROM consumer_credit GROUP BY education",
+        "SELECT COUNT(*) FILTER (WHERE months_overdue >= 3) FROM consumer_credit WHERE region IN ('north', 'east')",
+        "SELECT YEAR(opened), COUNT(*) FROM consumer_credit GROUP BY YEAR(opened)",
+        "SELECT HISTOGRAM(balance) FROM consumer_credit",
+    ],
+)
+def test_the_statement_that_an_officer_reads_asks_for_everything_in_the_plan_and_no_more(sql):
+    plan = planned(sql)
+    again = planned(statement(plan, shipped(town.STANDARD)))
+    assert {measure.key for measure in again.measures} == {measure.key for measure in plan.measures}
+    assert (again.groups, set(again.where), again.clipped) == (plan.groups, set(plan.where), plan.clipped)
+
+
+def test_the_sentence_says_what_is_learned_how_exactly_and_at_which_price():
+    plan, standard = planned("SELECT region, COUNT(*) FROM consumer_credit GROUP BY region"), shipped(town.STANDARD)
+    (scale,) = calibrate(plan)
+    half = 1.959963984540054 * sqrt(len(BANKS)) * float(scale.sigma * scale.grain)
+    policy = Policy.from_json({**a_policy(purpose=4 * NANO // 10).to_json(), "everyone": NANO, "partner": NANO})
+    told = consequence(plan, asker="lender-x", standing=True, standard=standard, policy=policy)
+    assert told == (
+        f"lender-x learns for credit-risk-statistics the number of rows to ±{half:,.4g} by region (6 groups); jointly over "
+        "bank-a, bank-b and bank-c; uses 1 of 10 columns; costs 0.1 of 0.4 rho for this purpose; one officer approves every "
+        "later question that needs no more, at no higher price, for 90 days at most."
+    )
+    for nothing in (None, replace(policy, grants=())):
+        told = consequence(plan, asker="lender-x", standing=False, standard=standard, policy=nothing)
+        assert "the policy in force grants nothing for this: an approval would count for nothing" in told
+    quality = quality_plan(standard, party="bank-a", rho=NANO // 100)
+    told = consequence(quality, asker="lender-x", standing=False, standard=standard, policy=None)
+    assert "how many values of 4 columns are there and how many values of 4 columns are valid" in told
+    assert "of this institution alone" in told
 
 
 # -- commands over real processes --------------------------------------------------------------------------------------

@@ -117,8 +117,8 @@ def _manner(consent: Consent, *, standing: bool) -> str:
     if consent.manner is Manner.AUTOMATIC:
         return "the grant asks for no approval"
     covers = "every later question that needs no more, at no higher price" if standing else "this question alone"
-    persons = "one officer" if consent.persons == 1 else f"{consent.persons} different officers"
-    return f"{persons} approve {covers}, for {consent.days} days at most"
+    persons = "one officer approves" if consent.persons == 1 else f"{consent.persons} different officers approve"
+    return f"{persons} {covers}, for {consent.days} days at most"
 
 
 def _listed(items: list[str]) -> str:
