@@ -5,10 +5,10 @@ from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Denied, PeerFault, Unknown
 from exchange.protocol.messages import Publication, Registration, expect
 from privacy.errors import Malformed, Mismatch
-from privacy.necessity import Policy
+from privacy.policy import Policy
 from privacy.terms import Standard, check_party
 
-ROLES = ("institution", "lender", "regulator")
+ROLES = ("institution", "lender", "regulator", "officer")
 
 
 def enrol(store: Store, *, party: str, name: str, role: str, key: bytes) -> None:

@@ -8,6 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -45,10 +46,12 @@ from privacy import seal
 from privacy.errors import Exhausted, Mismatch, Overflow, PrivacyError, Refused
 from privacy.masks import Context, Peer, mask, pair_secret
 from privacy.modulus import SESSION_BITS, PublicKey
-from privacy.necessity import Policy, decide
+from privacy.necessity import decide, shown_from
 from privacy.noise import Noised, add_noise
+from privacy.offences import Request
 from privacy.packing import layout_of, pack
 from privacy.plan import Plan
+from privacy.policy import Policy
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +170,7 @@ class Agent:
 
     def _verdict(self, envelope: Envelope, ask: Ask, plan: Plan) -> tuple[Accept, X25519PrivateKey]:
         self._check_deadline(ask.expires)
-        indication = self._weigh(plan, asker=envelope.signer, bits=self._key(ask).bits)
+        indication = self._weigh(plan, asker=envelope.signer, keeps=ask.keeps, bits=self._key(ask).bits)
         secret = X25519PrivateKey.generate()
         accept = Accept(
             session=envelope.id,
@@ -189,13 +192,13 @@ class Agent:
         self._check_deadline(preview.expires)
         outcome: Indication | Refusal
         try:
-            outcome = self._weigh(plan, asker=envelope.signer, bits=SESSION_BITS)
+            outcome = self._weigh(plan, asker=envelope.signer, keeps=preview.keeps, bits=SESSION_BITS)
         except (Refused, Overflow) as error:
             outcome = _refusal(error)
         verdict = Verdict(preview=envelope.id, plan_hash=plan.hash, outcome=outcome)
         self._line.post(f"/v1/previews/{envelope.id}/verdicts", self._sign(verdict))
 
-    def _weigh(self, plan: Plan, *, asker: str, bits: int) -> Indication:
+    def _weigh(self, plan: Plan, *, asker: str, keeps: int, bits: int) -> Indication:
         """Judge a plan by policy and budget alone; ``bits`` is the length of the key that it would be answered under.
 
         Raises:
@@ -211,21 +214,23 @@ class Agent:
             policy = self._vault.policy(dataset.name)
         except Unknown:
             raise Refused("this institution holds nothing under the standard", fix="leave it out") from None
-        decision = decide(plan, asker=asker, standard=dataset.standard, policies=[policy])
+        today = datetime.fromtimestamp(self._seconds(), tz=UTC).date()
+        request = Request(plan, asker, self._vault.role(asker), keeps, today)
+        decision = decide(request, standard=dataset.standard, policies=[policy])
         if not decision.allowed:
             raise Overreach.of(decision)
         layout_of(plan, modulus_bits=bits)
         price, account = self._vault.price(plan, partner=asker, dataset=dataset)
         if price > account.left:
             raise Exhausted(asked=price, left=account.left, cap=account.cap)
-        grant = policy.grant(plan.purpose)
+        (grant,) = decision.grants
         return Indication(
             policy_digest=policy.digest,
             version=dataset.refreshed,
             price=price,
             left=account.left,
             cap=account.cap,
-            min_group=grant.min_group if grant is not None else 0,
+            min_group=shown_from(plan, standard=dataset.standard, grant=grant),
         )
 
     def _keep_key(self, envelope: Envelope, ask: Ask, registered: Envelope) -> None:

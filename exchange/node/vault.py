@@ -27,11 +27,11 @@ from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault, Unknown
 from exchange.protocol.session import Move, Part, advance
 from privacy import canonical
-from privacy.errors import Refused
+from privacy.errors import Malformed, Refused
 from privacy.ledger import Receipt, Spent, charge, remaining
-from privacy.necessity import Policy
 from privacy.noise import Noised
 from privacy.plan import Plan
+from privacy.policy import Policy
 
 Versions = Mapping[str, str]
 """The public versions of the parties' data, by party."""
@@ -43,7 +43,7 @@ Row = Callable[[str, list[Any]], tuple[Any, ...] | None]
 log = logging.getLogger(__name__)
 
 _TABLES = [
-    "CREATE TABLE pinned (party VARCHAR PRIMARY KEY, key VARCHAR, institution BOOLEAN)",
+    "CREATE TABLE pinned (party VARCHAR PRIMARY KEY, key VARCHAR, role VARCHAR)",
     "CREATE TABLE paillier (fingerprint VARCHAR PRIMARY KEY, envelope VARCHAR)",
     "CREATE TABLE dataset (standard VARCHAR PRIMARY KEY, name VARCHAR, version VARCHAR, document VARCHAR)",
     "CREATE TABLE policy (dataset VARCHAR PRIMARY KEY, version INTEGER, document VARCHAR)",
@@ -57,7 +57,7 @@ _TABLES = [
 
 
 def _pinned(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    row = [entry.body["party"], entry.body["key"], entry.body["institution"]]
+    row = [entry.body["party"], entry.body["key"], entry.body["role"]]
     cursor.execute("INSERT OR REPLACE INTO pinned VALUES (?, ?, ?)", row)
 
 
@@ -212,30 +212,41 @@ class Vault:
 
     # -- facts -----------------------------------------------------------------------------------------------------
 
-    def pin(self, party: str, key: bytes, *, institution: bool = False) -> None:
-        """Trust a party's Ed25519 key (32 bytes), checked out of band; only institutions count on a roster.
+    def pin(self, party: str, key: bytes, *, role: str) -> None:
+        """Trust a party's Ed25519 key (32 bytes), checked out of band, for what its role may do.
+
+        Institutions count on a roster, officers of this institution approve requests, everybody but officers asks.
 
         Raises:
-            PeerFault: if other facts are pinned for this party.
+            Malformed: if there is no such role.
+            PeerFault: if other facts are pinned for this party, or the key for another one.
         """
-        told = {"party": party, "key": key.hex(), "institution": institution}
+        if role not in identity.ROLES:
+            raise Malformed("there is no such role", fix=f"roles: {', '.join(identity.ROLES)}")
+        told = {"party": party, "key": key.hex(), "role": role}
 
         def decide(cursor: duckdb.DuckDBPyConnection) -> tuple[list[tuple[str, Any]], None]:
-            held = _within(cursor)("SELECT key, institution FROM pinned WHERE party = ?", [party])
-            if held is None:
-                return [("pinned", told)], None
-            if held != (key.hex(), institution):
+            held = _within(cursor)("SELECT key, role FROM pinned WHERE party = ?", [party])
+            if held is not None and held != (key.hex(), role):
                 raise PeerFault(
                     "other facts are pinned for this party", fix="compare fingerprints with the party by phone"
                 )
-            return [], None
+            # one key under two names would let one person approve as two
+            if _within(cursor)("SELECT 1 FROM pinned WHERE key = ? AND party <> ?", [key.hex(), party]) is not None:
+                raise PeerFault("this key is pinned for another party", fix="have each party make a key of its own")
+            return ([] if held is not None else [("pinned", told)]), None
 
         self.book.write(decide)
 
     def institutions(self) -> frozenset[str]:
         """Return the pinned parties that are institutions, and this one."""
-        rows = self.book.read("SELECT party FROM pinned WHERE institution")
+        rows = self.book.read("SELECT party FROM pinned WHERE role = 'institution'")
         return frozenset(str(row["party"]) for row in rows) | {self.party}
+
+    def role(self, party: str) -> str | None:
+        """Return the role that a party is pinned for, if it is."""
+        row = self._row("SELECT role FROM pinned WHERE party = ?", [party])
+        return None if row is None else str(row[0])
 
     def key(self, fingerprint: str) -> Envelope | None:
         """Return the envelope of a Paillier key whose proof this node has verified."""

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from exchange.protocol.envelope import Envelope, sign
 from privacy.errors import Malformed
+from privacy.policy import MAX_KEEPS
 
 
 def _on_calendar(text: str) -> str:
@@ -28,6 +29,7 @@ LONGEST_TEXT = 400
 
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
 Amount = Annotated[int, Field(ge=0, lt=1 << 62)]
+Days = Annotated[int, Field(ge=0, le=MAX_KEEPS)]
 Date = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_on_calendar)]
 
 
@@ -56,7 +58,7 @@ class Registration(Message):
 
 
 class Publication(Message):
-    """An institution publishes the policy of one of its datasets (the document of :class:`privacy.necessity.Policy`)."""
+    """An institution publishes the policy of one of its datasets (the document of :class:`privacy.policy.Policy`)."""
 
     kind = "policy"
     policy: dict[str, Any]
@@ -71,10 +73,14 @@ class Key(Message):
 
 
 class Ask(Message):
-    """An analyst opens a session: the plan, the fingerprint of its registered Paillier key, and a deadline."""
+    """An analyst opens a session: the plan, the fingerprint of its registered Paillier key, and a deadline.
+
+    ``keeps`` is for how many days the asker undertakes to keep the result at most.
+    """
 
     kind = "ask"
     plan: dict[str, Any]
+    keeps: Days
     key: Hex32
     nonce: Hex32
     expires: Annotated[int, Field(ge=0, lt=1 << 40)]
@@ -153,10 +159,14 @@ class Abort(Message):
 
 
 class Preview(Message):
-    """An analyst asks every node of a plan whether it would answer and at what price; opens no session, costs nothing."""
+    """An analyst asks every node of a plan whether it would answer and at what price; opens no session, costs nothing.
+
+    ``keeps`` is as in :class:`Ask`.
+    """
 
     kind = "preview"
     plan: dict[str, Any]
+    keeps: Days
     nonce: Hex32
     expires: Annotated[int, Field(ge=0, lt=1 << 40)]
 
