@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from api.policy import policy_app
 from privacy.errors import PrivacyError, Refused
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app.add_typer(node_app, name="node")
 job_app = typer.Typer(no_args_is_help=True, help="Find questions again that were asked.")
 app.add_typer(desk_app, name="desk")
 app.add_typer(job_app, name="job")
+app.add_typer(policy_app, name="policy")
 
 FAILED, REFUSED, UNREACHABLE = 1, 3, 4
 """Exit codes: 0 done, 1 failed, 2 a wrong command line, 3 refused by policy, budget or a lien, 4 nobody could be reached."""

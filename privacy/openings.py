@@ -15,7 +15,7 @@ from privacy.expression import Between, ByBand, ByCategory, ByDate, Dimension, O
 from privacy.grain import coarsest
 from privacy.necessity import decide
 from privacy.offences import Request, columns_of, missing_rows, of_atom
-from privacy.permissions import Person, persons
+from privacy.permissions import Person, institutions, persons
 from privacy.plan import (
     CountFilled,
     CountPresent,
@@ -112,7 +112,7 @@ def _excess(
     template = PURPOSES[new.purpose]
     least, before = (max(grant.min_parties, template.min_parties) for grant in (new, old))
     if least < before:
-        found.append(("parties", f"answers joined by {least} institutions instead of {before}"))
+        found.append(("parties", f"answers joined by {institutions(least)} instead of {before}"))
     if new.min_group < old.min_group:
         found.append(("groups", f"groups from {new.min_group} rows on instead of {old.min_group}"))
     if new.rho_per_query > old.rho_per_query:
@@ -124,11 +124,12 @@ def _excess(
     if new.shared_from is not None and (old.shared_from is None or new.shared_from < old.shared_from):
         found.append(("noise", f"shared noise that withstands {new.shared_from}"))
     found += _finer_than(new, old, standard)
-    found += _beyond(new, old, new_policy, old_policy, standard)
-    for name, limit in (("max_cells", "cells"), ("keeps", "retention")):
-        most, was = getattr(new, name), getattr(old, name)
-        if was is not None and (most is None or most > was):
-            found.append((limit, f"{'any number of' if most is None else most} {limit} instead of {was}"))
+    found += _beyond(new, old, new_policy=new_policy, old_policy=old_policy, standard=standard)
+    if old.max_cells is not None and (new.max_cells is None or new.max_cells > old.max_cells):
+        found.append(("cells", f"{new.max_cells or 'any number of'} cells an answer instead of {old.max_cells}"))
+    days, before = (template.keeps if one.keeps is None else min(one.keeps, template.keeps) for one in (new, old))
+    if days > before:
+        found.append(("retention", f"kept for {days} days instead of {before}"))
     if old.valid is not None and (
         new.valid is None or not (old.valid[0] <= new.valid[0] and new.valid[1] <= old.valid[1])
     ):
@@ -164,22 +165,28 @@ def _finer_than(new: Grant, old: Grant, standard: Standard) -> Iterator[tuple[st
 
 
 def _beyond(
-    new: Grant, old: Grant, new_policy: Policy, old_policy: Policy, standard: Standard
+    new: Grant, old: Grant, *, new_policy: Policy, old_policy: Policy, standard: Standard
 ) -> Iterator[tuple[str, str]]:
+    """Yield labels, bounds and rows of what the new grant opens that the old one did not."""
     for column in standard.columns:
-        now, before = (
-            set(policy.domains.get(column.name, ())) & set(grant.domains.get(column.name, column.domain))
-            for policy, grant in ((new_policy, new), (old_policy, old))
-        )
-        # filters on a column without labels of its own in the grant may name every value of the standard
-        named, was = (set(grant.domains.get(column.name, column.domain)) for grant in (new, old))
-        if more := sorted((now - before) | (named - was)):
-            yield f"values of {column.name}", f"{column.name} named as {', '.join(more)}"
+        more: set[str] = set()
+        if new.opens(Atom(column.name, "group")):
+            more |= _labels(new, new_policy, column) - _labels(old, old_policy, column)
+        # a filter may name every value of the standard, unless the grant has labels of its own
+        more |= {*new.domains.get(column.name, column.domain)} - {*old.domains.get(column.name, column.domain)}
+        if more:
+            yield f"values of {column.name}", f"{column.name} named as {', '.join(sorted(more))}"
         bounds, held = new_policy.bounds.get(column.name), old_policy.bounds.get(column.name)
-        if bounds is not None and (held is None or not held.covers(bounds)):
+        summed = any(new.opens(Atom(column.name, use)) for use in ("sum", "product"))
+        if summed and bounds is not None and (held is None or not held.covers(bounds)):
             yield f"bounds of {column.name}", f"sums of {column.name} within wider bounds"
     if missing_rows(new.rows, (), old.rows):
         yield "rows", "rows beyond those that were open"
+
+
+def _labels(grant: Grant, policy: Policy, column: Column) -> set[str]:
+    """The labels of a category that may be grouped by."""
+    return set(policy.domains.get(column.name, ())) & set(grant.domains.get(column.name, column.domain))
 
 
 def _weaker(new: Grant, old: Grant) -> bool:
@@ -299,5 +306,5 @@ def spelled(request: Request, who: Person) -> str:
     where = " and ".join(map(str, plan.where))
     return (
         f"{who} asks {asked}{f' by {by}' if by else ''}{f' where {where}' if where else ''} for {plan.purpose}, "
-        f"joined by {len(plan.parties)} institutions, at {plan.rho / 1e9:g} rho, kept for {request.keeps} days"
+        f"joined by {institutions(len(plan.parties))}, at {plan.rho / 1e9:g} rho, kept for {request.keeps} days"
     )

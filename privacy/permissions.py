@@ -79,12 +79,17 @@ def _closed(policy: Policy, who: Person, purpose: str, atom: Atom, on: date) -> 
         yield f"{policy.id} grants it on other days"
 
 
+def institutions(count: int) -> str:
+    """Return a number of institutions in words."""
+    return f"{count} institution{'' if count == 1 else 's'}"
+
+
 def conditions(grant: Grant, standard: Standard) -> Iterator[str]:
     """Yield the conditions of a grant as sentences."""
     template = PURPOSES[grant.purpose]
     used = [column for column in standard.columns if any(grant.opens(Atom(column.name, use)) for use in USES)]
     shown = max([grant.min_group, least_group(column for column in used if column.kind is not Kind.IDENTIFIER)])
-    yield f"joined by at least {max(grant.min_parties, template.min_parties)} institutions besides the asker"
+    yield f"joined by at least {institutions(max(grant.min_parties, template.min_parties))} besides the asker"
     yield f"groups shown from {grant.min_group} rows on, from {shown} where the most sensitive column is used"
     yield f"at most {grant.rho_per_query / 1e9:g} rho a question, {grant.budget / 1e9:g} for the purpose in all"
     yield f"kept for at most {min(template.keeps, grant.keeps if grant.keeps is not None else template.keeps)} days"
