@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from datetime import date
 
-    from exchange.analyst.access import Access, Request
+    from exchange.analyst.access import Access, Asked
     from exchange.analyst.desk import Desk
 
 app = typer.Typer(no_args_is_help=True, help="Ask owners for access; rule on what others ask.")
@@ -78,9 +78,9 @@ def inbox(home: Home, *, exchange: Address, as_json: AsJson = False) -> None:
     """Show an officer what waits for a ruling, oldest first, each with what an approval would give away."""
     from exchange.protocol.access import OPEN  # noqa: PLC0415
 
-    with _desk(home, exchange) as (access, desk, _):
+    with _desk(home, exchange) as (access, desk, today):
         found = [
-            (one, {owner: _consequence(desk, one, owner)})
+            (one, {owner: _consequence(desk, one, owner, today)})
             for one in reversed(list(access.every()))
             for owner, side in one.sides.items()
             if side.own and side.case.standing in OPEN
@@ -91,8 +91,7 @@ def inbox(home: Home, *, exchange: Address, as_json: AsJson = False) -> None:
         return
     for one, sentences in found:
         for owner, sentence in sentences.items():
-            wanted = one.sides[owner].case.standing
-            typer.echo(f"{one.id[:16]}  {wanted} for {owner} until {one.closes}")
+            typer.echo(f"{one.id[:16]}  {one.sides[owner].case.standing} for {owner} until {one.closes}")
             typer.echo(f"  {sentence}")
             typer.echo(f"  reason given: {one.why}")
     if not found:
@@ -102,9 +101,9 @@ def inbox(home: Home, *, exchange: Address, as_json: AsJson = False) -> None:
 @app.command()
 def show(home: Home, name: Name, *, exchange: Address, as_json: AsJson = False) -> None:
     """Show a request: the question as SQL, the reason given, where it stands, and to officers what they ruled."""
-    with _desk(home, exchange) as (access, desk, _):
+    with _desk(home, exchange) as (access, desk, today):
         one = access.find(name)
-        sentences = {owner: _consequence(desk, one, owner) for owner, side in one.sides.items() if side.own}
+        sentences = {owner: _consequence(desk, one, owner, today) for owner, side in one.sides.items() if side.own}
         told = _document(one) | {"consequences": sentences, "sql": _sql(desk, one)}
     if as_json:
         typer.echo(json.dumps({"schema_version": "1", **told}))
@@ -121,7 +120,6 @@ def show(home: Home, name: Name, *, exchange: Address, as_json: AsJson = False) 
     for owner, side in told["owners"].items():
         details = [side["standing"]]
         details += [f"until {side['until']}"] if side["until"] else []
-        details += [f"{side['wanted']} more to approve"] if side["wanted"] else []
         details += [side["reason"]] if side["reason"] else []
         typer.echo(f"  {owner}: {', '.join(details)}")
         for ruling in side["rulings"]:
@@ -146,7 +144,7 @@ def approve(
 
     with _desk(home, exchange) as (access, _, today):
         word = access.rule(access.find(name), Act.APPROVE, owner=owner, until=today + timedelta(days=days))
-    typer.echo(f"approved until {word.until}" if word.until else f"approved; {word.wanted} more officer must approve")
+    typer.echo(f"approved until {word.until}" if word.until else "approved; another officer must approve as well")
 
 
 @app.command()
@@ -202,22 +200,22 @@ def _access(desk: "Desk") -> "tuple[Access, date]":
     return Access(desk, today=today), today
 
 
-def _consequence(desk: "Desk", one: "Request", owner: str) -> str:
+def _consequence(desk: "Desk", one: "Asked", owner: str, today: "date") -> str:
     from exchange.analyst.consequence import consequence  # noqa: PLC0415
+    from privacy.offences import Request  # noqa: PLC0415
 
-    standard = _standard(desk, one)
-    policy = one.sides[owner].policy
-    sentence = consequence(one.plan, asker=one.asker, standing=one.standing, standard=standard, policy=policy)
-    return _printable(sentence)
+    standard, policy = _standard(desk, one), one.sides[owner].policy
+    request = Request(one.plan, one.asker, desk.role(one.asker), keeps=0, on=today)
+    return _printable(consequence(request, standing=one.standing, standard=standard, policy=policy))
 
 
-def _sql(desk: "Desk", one: "Request") -> str:
+def _sql(desk: "Desk", one: "Asked") -> str:
     from exchange.analyst.consequence import statement  # noqa: PLC0415
 
     return _printable(statement(one.plan, _standard(desk, one)))
 
 
-def _standard(desk: "Desk", one: "Request") -> Any:
+def _standard(desk: "Desk", one: "Asked") -> Any:
     from privacy.errors import Mismatch  # noqa: PLC0415
 
     standard = desk.standard(one.plan.standard)
@@ -226,7 +224,7 @@ def _standard(desk: "Desk", one: "Request") -> Any:
     return standard
 
 
-def _document(one: "Request") -> dict[str, Any]:
+def _document(one: "Asked") -> dict[str, Any]:
     return {
         "id": one.id,
         "since": one.since,
@@ -243,7 +241,6 @@ def _document(one: "Request") -> dict[str, Any]:
             owner: {
                 "standing": side.case.standing.value,
                 "until": None if side.case.until is None else side.case.until.isoformat(),
-                "wanted": side.wanted,
                 "reason": _printable(side.reason),
                 "rulings": [
                     {

@@ -77,9 +77,12 @@ def follow(inquiry: Inquiry) -> Result:
         except Overreach as refusal:
             nearest = inquiry.offer(refusal)
             if nearest is not None:
-                dear = refusal.nearest is not None and any(item.item == "precision" for item in refusal.violations)
-                price = f" --budget {refusal.nearest.rho / NANO:g}" if dear and refusal.nearest is not None else ""
-                refusal.fix = f'ask the nearest request that passes: -e "{nearest}"{price}'
+                named = {item.item.partition(" ")[0] for item in refusal.violations}
+                price = f" --budget {refusal.nearest.rho / NANO:g}" if "precision" in named and refusal.nearest else ""
+                kept = f" --keep-days {refusal.keeps}" if "retention" in named else ""
+                refusal.fix = f'ask the nearest request that passes: -e "{nearest}"{price}{kept}'
+            elif all(item.item == "approval" for item in refusal.violations):
+                refusal.fix = "ask for it: touchstone access request, with the same statement and purpose and --why"
             raise
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from api.approving import app as access_app
+from api.policy import policy_app
 from privacy.errors import PrivacyError, Refused
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ job_app = typer.Typer(no_args_is_help=True, help="Find questions again that were
 app.add_typer(desk_app, name="desk")
 app.add_typer(job_app, name="job")
 app.add_typer(access_app, name="access")
+app.add_typer(policy_app, name="policy")
 
 FAILED, REFUSED, UNREACHABLE = 1, 3, 4
 """Exit codes: 0 done, 1 failed, 2 a wrong command line, 3 refused by policy, budget or a lien, 4 nobody could be reached."""
@@ -223,6 +225,9 @@ def query(
     standard: Annotated[
         str | None, typer.Option(help="Standard to read from, name/version; the newest of this name if not given.")
     ] = None,
+    keep_days: Annotated[
+        int | None, typer.Option(min=0, help="Days that you keep the answer at most; as long as the purpose needs.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write to a file: .parquet, .csv, .xlsx or .json.")
     ] = None,
@@ -243,6 +248,7 @@ def query(
             shared=shared,
             standard=standard,
             fresh=fresh,
+            keep_days=keep_days,
         )
         if preview:
             asking.show_preview(inquiry.preview(), as_json=as_json)

@@ -25,7 +25,6 @@ from exchange.analyst.reading import parse, quality_plan
 from exchange.hub import access, catalog
 from exchange.hub.store import Store
 from exchange.line import Line
-from exchange.node import vault as vault_room
 from exchange.node.rulings import hear
 from exchange.node.vault import Vault, create
 from exchange.protocol.access import OVER, TABLE, Act, Case, Standing
@@ -44,8 +43,9 @@ from exchange.protocol.messages import (
 from exchange.standards import shipped
 from privacy import canonical
 from privacy.approval import Approval, Consent, Manner
+from privacy.atoms import atoms
 from privacy.errors import Malformed, Mismatch
-from privacy.necessity import Policy, atoms
+from privacy.offences import Request
 from privacy.plan import CountKnown
 from privacy.sensitivity import calibrate
 from privacy.terms import NANO
@@ -110,16 +110,20 @@ def test_an_approval_by_two_lasts_as_long_as_the_shorter_one():
     assert first.on(TODAY + timedelta(days=1)).standing is Standing.LAPSED
 
 
+def approved_by(consent, *, version=1, **caps):
+    policy = a_policy(version=version, **caps)
+    return replace(policy, grants=tuple(replace(grant, consent=consent) for grant in policy.grants))
+
+
 # -- a node and its officers -------------------------------------------------------------------------------------------
 
 
 class Node:
     """One real node on disk, its pins, and how its grants are approved; days pass when told."""
 
-    def __init__(self, home, patch, consent):
+    def __init__(self, home, consent):
         create(home, party="bank-a")
         self.home = home
-        self.patch = patch
         self.day = TODAY
         self.vault = Vault.open(home, clock=lambda: 1_795_000_000_000_000)
         self.key = self.vault.signing.public_key().public_bytes_raw()
@@ -127,12 +131,13 @@ class Node:
             self.vault.pin(party, public(party), role=role)
         for officer in OWN:
             self.vault.pin(officer, public(officer), role="officer")
-        self.vault.keep(a_dataset(), a_policy())
+        self.version = 0
         self.demand(consent)
 
     def demand(self, consent):
-        """Let the grants be approved in another manner from now on."""
-        self.patch.setattr(vault_room, "consent_of", lambda _grant: consent)
+        """Put a policy in force whose grants are approved in this manner."""
+        self.version += 1
+        self.vault.keep(a_dataset(), approved_by(consent, version=self.version))
 
     def restart(self):
         self.vault.close()
@@ -154,8 +159,8 @@ TWO = Consent(Manner.STANDING, persons=2, days=30)
 
 
 @pytest.fixture
-def node(tmp_path, monkeypatch):
-    made = Node(tmp_path / "node", monkeypatch, ONE)
+def node(tmp_path):
+    made = Node(tmp_path / "node", ONE)
     yield made
     made.vault.close()
 
@@ -190,7 +195,7 @@ def test_two_different_officers_must_approve_where_the_grant_says_so(node):
     node.demand(TWO)
     request = a_request(a_plan())
     first = node.hear(request, a_ruling(request, "li"))
-    assert (first.standing, first.wanted, first.until) == (Standing.HALF, 1, None)
+    assert (first.standing, first.until) == (Standing.HALF, None)
     assert node.approvals == []
     twice = node.hear(request, a_ruling(request, "li", n=1))
     assert (twice.counted, twice.reason) == (False, "this officer has approved before")
@@ -198,7 +203,7 @@ def test_two_different_officers_must_approve_where_the_grant_says_so(node):
     assert (changed.counted, changed.reason) == (False, "this officer has approved before")
     node.restart()
     second = node.hear(request, a_ruling(request, "wang"))
-    assert (second.standing, second.wanted, second.step) == (Standing.APPROVED, 0, 2)
+    assert (second.standing, second.step) == (Standing.APPROVED, 2)
     assert [one.persons for one in node.approvals] == [{"li", "wang"}]
 
 
@@ -293,13 +298,17 @@ UNCOUNTED = {
         lambda r: (r, a_ruling(r, act=Act.WITHDRAW)),
         "the request is waiting: an officer takes the approval back has no place now",
     ),
-    "no grant": (
+    "no such purpose": (
         lambda r: ((asked := a_request(a_plan(purpose="marketing"))), a_ruling(asked)),
-        "no grant covers the asker and purpose",
+        "the request exceeds what its purpose needs: purpose",
+    ),
+    "beyond the grant": (
+        lambda r: ((asked := a_request(a_plan(measures=(CountKnown("region"),)))), a_ruling(asked)),
+        "the request exceeds what its purpose needs: region as count",
     ),
     "no dataset": (
         lambda r: ((asked := a_request(replace(a_plan(), standard="other/1"))), a_ruling(asked)),
-        "no grant covers the asker and purpose",
+        "no such dataset",
     ),
 }
 
@@ -396,8 +405,8 @@ STEPS = st.one_of(
 def test_whatever_is_sent_an_approval_is_in_force_iff_enough_officers_stand_by_it(persons, days, closes, steps):
     consent = Consent(Manner.STANDING, persons=persons, days=days)
     last = TODAY + timedelta(days=closes)
-    with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
-        node, oracle = Node(Path(home) / "node", patch, consent), Oracle(consent, last)
+    with tempfile.TemporaryDirectory() as home:
+        node, oracle = Node(Path(home) / "node", consent), Oracle(consent, last)
         request = a_request(a_plan(), closes=last)
         sent = []
         for n, step in enumerate(steps):
@@ -444,7 +453,7 @@ def enrolled(home):
         role = "institution" if party in BANKS else "lender" if party.startswith("lender") else "officer"
         catalog.enrol(store, party=party, name=party, role=role, key=public(party))
     for bank in BANKS:
-        dataset, policy = a_dataset(), replace(a_policy(), owner=bank)
+        dataset, policy = a_dataset(), replace(approved_by(ONE), owner=bank)
         registration = Registration(
             dataset=dataset.name,
             title=dataset.title,
@@ -473,7 +482,6 @@ def a_word(request, ruling, *, bank="bank-a", step=1, standing=Standing.APPROVED
         counted=counted,
         standing=standing,
         step=step,
-        wanted=0,
         until=until,
         reason=reason,
     )
@@ -655,7 +663,7 @@ def test_a_desk_shows_what_was_signed_and_lets_the_days_pass(store):
     assert shown(store, request, "lender-x").state == "approved until 2026-12-02"
     own = shown(store, request, "wang")
     assert (own.known, list(own.sides)) == (False, ["bank-a"])
-    assert own.sides["bank-a"].policy == a_policy()
+    assert own.sides["bank-a"].policy == approved_by(ONE)
     assert [(move.officer, move.ruling.act, move.word.counted) for move in own.sides["bank-a"].rulings] == [
         ("li", Act.APPROVE, True)
     ]
@@ -727,18 +735,34 @@ def test_the_sentence_says_what_is_learned_how_exactly_and_at_which_price():
     plan, standard = planned("SELECT region, COUNT(*) FROM consumer_credit GROUP BY region"), shipped(town.STANDARD)
     (scale,) = calibrate(plan)
     half = 1.959963984540054 * sqrt(len(BANKS)) * float(scale.sigma * scale.grain)
-    policy = Policy.from_json({**a_policy(purpose=4 * NANO // 10).to_json(), "everyone": NANO, "partner": NANO})
-    told = consequence(plan, asker="lender-x", standing=True, standard=standard, policy=policy)
+    policy = approved_by(ONE, purpose=4 * NANO // 10)
+    grants = [
+        replace(grant, rho_per_query=NANO, columns={"*": ("count",), "region": ("group",)}) for grant in policy.grants
+    ]
+    policy = replace(policy, grants=tuple(grants), domains={"region": standard.column("region").domain})
+    request = Request(plan, "lender-x", "lender", 0, TODAY)
+    told = consequence(request, standing=True, standard=standard, policy=policy)
     assert told == (
         f"lender-x learns for credit-risk-statistics the number of rows to ±{half:,.4g} by region (6 groups); jointly over "
         "bank-a, bank-b and bank-c; uses 1 of 10 columns; costs 0.1 of 0.4 rho for this purpose; one officer approves every "
-        "later question that needs no more, at no higher price, for 90 days at most."
+        "later question that needs no more, at no higher price, for 30 days at most."
     )
-    for nothing in (None, replace(policy, grants=())):
-        told = consequence(plan, asker="lender-x", standing=False, standard=standard, policy=nothing)
-        assert "the policy in force grants nothing for this: an approval would count for nothing" in told
+    once = replace(policy, grants=tuple(replace(one, consent=Consent(Manner.ONCE, 2, 5)) for one in grants))
+    told = consequence(request, standing=False, standard=standard, policy=once)
+    assert told.endswith("; 2 different officers approve this question alone, for 5 days at most.")
+    told = consequence(request, standing=True, standard=standard, policy=once)
+    assert "a standing approval would count for nothing" in told
+    free = replace(policy, grants=tuple(replace(one, consent=Consent()) for one in grants))
+    assert "the grant asks for no approval" in consequence(request, standing=True, standard=standard, policy=free)
+    for lacking, item in (
+        (None, "policy"),
+        (replace(policy, grants=()), "purpose"),
+        (replace(policy, domains={}), "values of region"),
+    ):
+        told = consequence(request, standing=False, standard=standard, policy=lacking)
+        assert f"would count for nothing, since the policy in force does not cover {item}" in told
     quality = quality_plan(standard, party="bank-a", rho=NANO // 100)
-    told = consequence(quality, asker="lender-x", standing=False, standard=standard, policy=None)
+    told = consequence(replace(request, plan=quality), standing=False, standard=standard, policy=None)
     assert "how many values of 4 columns are there and how many values of 4 columns are valid" in told
     assert "of this institution alone" in told
 
@@ -766,12 +790,21 @@ class Office(Fragile):
         self.home = home
         institutions = people.synthesise(home, rows=1000)
         self.town = town.Town(home, institutions, clock=lambda: time.time_ns() // 1000)
-        self.town.settle()
+        documented = town.policy_document
+        # what the joint purpose opens is to be seen by an officer first
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(town, "policy_document", lambda one: self.policy(documented(one)))
+            self.town.settle()
         self.hire(*self.PEOPLE[0])
         self.settle_in(self.PEOPLE[1:])
         self.url = self.town.start_exchange()
         for one in institutions:
             self.town.start_node(one.party)
+
+    @staticmethod
+    def policy(document):
+        document["grants"][0]["consent"] = {"manner": "standing", "persons": 1, "days": 90}
+        return document
 
     def hire(self, officer, owner):
         pins = self.home / f"{officer}.json"
@@ -875,6 +908,29 @@ def test_a_request_is_seen_by_those_concerned_ruled_on_and_followed(office):
     listed = office.access("list", "lender-x").stdout
     assert request[:16] in listed
     assert "withdrawn" in listed
+
+
+def test_a_question_is_answered_once_officers_have_approved_it_and_no_longer(office):
+    sql = "SELECT product, COUNT(*) FROM consumer_credit GROUP BY product"
+    question = ("query", office.home / "lender-x", "--exchange", office.url, "--purpose", town.PURPOSE, "-e", sql)
+    unseen = run(*question)
+    assert unseen.returncode == 3
+    assert "approval: the owner approves such questions before it is answered" in unseen.stderr
+    assert "touchstone access request" in unseen.stderr
+    request = office.request(sql=sql)
+    for officer in ("bank-a-wang", "bank-b-zhao"):
+        assert office.access("approve", officer, request).returncode == 0
+    half = run(*question)
+    assert half.returncode == 3, "one institution has not approved yet"
+    assert office.access("approve", "bank-c-chen", request).returncode == 0
+    answered = run(*question)
+    assert answered.returncode == 0, answered.stderr
+    assert "mortgage" in answered.stdout
+    other = run(*question[:-1], sql.replace("COUNT(*)", "AVG(balance)"))
+    assert other.returncode == 3, "another question than the one that was approved"
+    assert office.access("withdraw", "bank-c-chen", request).returncode == 0
+    again = run(*question, "--fresh")
+    assert again.returncode == 3, "an approval that was taken back covers not even a repetition"
 
 
 def test_a_refusal_reaches_the_asker_with_its_reason(office):

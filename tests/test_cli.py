@@ -118,7 +118,7 @@ def test_an_exchange_that_is_not_there_is_named(tmp_path, running):
     ("arguments", "said"),
     [
         (("node", "init", "{home}/n", "Bank A"), "the party is not a valid name"),
-        (("node", "pin", "{home}/none", "bank-a", "00"), "no such node"),
+        (("node", "pin", "{home}/none", "bank-a", "00", "--role", "lender"), "no such node"),
         (("exchange", "enrol", "{home}/x", "bank-a", "zz", "--role", "institution", "--name", "A"), "64 hexadecimal"),
         (("desk", "init", "{home}/d", "lender", "{home}/missing.json"), "cannot be read as JSON"),
         (("node", "register", "{home}/none", "{home}/a.json", "{home}/b.json"), "no such node"),

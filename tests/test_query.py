@@ -13,6 +13,7 @@ from exchange.analyst.narrowing import narrow
 from exchange.analyst.question import Aggregate, Output, Question
 from exchange.analyst.reading import QueryFault, parse, quality_plan, table_of
 from exchange.analyst.spelling import spell
+from privacy.atoms import USES, atoms
 from privacy.expression import (
     UNKNOWN,
     Added,
@@ -31,10 +32,12 @@ from privacy.expression import (
     Times,
     Value,
 )
-from privacy.necessity import USES, Grant, Policy, atoms, decide
+from privacy.necessity import decide
 from privacy.plan import CountFilled, CountKnown, CountPresent, CountRows, CountUnits, CountValid, Sum
+from privacy.policy import Grant, Policy
 from privacy.terms import Bounds, Column, Kind, Standard
 from tests.statements import CATEGORIES, LOANS, statement
+from tests.strategies import put
 
 PARTIES = ("bank-a", "bank-b", "bank-c")
 PURPOSE = "credit-risk-statistics"
@@ -1012,7 +1015,7 @@ def test_the_nearest_request_of_a_refusal_is_a_statement_that_asks_for_it(seed):
     columns = {"*": ("count",)} if choose.random() < 0.7 else {}
     for column in LOANS.columns:
         columns[column.name] = tuple(use for use in USES if choose.random() < 0.75)
-    nearest = decide(question.plan, asker="lender", standard=LOANS, policies=[policy(columns)]).nearest
+    nearest = decide(put(question.plan), standard=LOANS, policies=[policy(columns)]).nearest
     if nearest is not None:
         assert ask(spell(narrow(question, nearest), LOANS), rho=nearest.rho).plan == nearest
 
@@ -1036,10 +1039,10 @@ def test_the_nearest_request_of_a_refused_table_is_a_statement_that_passes(seed)
         columns[column.name] = tuple(use for use in USES if choose.random() < 0.75)
     held = policy(columns)
     held = replace(held, domains={name: domain[: choose.randint(1, 9)] for name, domain in held.domains.items()})
-    nearest = decide(question.plan, asker="lender", standard=LOANS, policies=[held]).nearest
+    nearest = decide(put(question.plan), standard=LOANS, policies=[held]).nearest
     if nearest is not None:
         again = ask(spell(narrow(question, nearest), LOANS), rho=nearest.rho).plan
-        assert decide(again, asker="lender", standard=LOANS, policies=[held]).allowed
+        assert decide(put(again), standard=LOANS, policies=[held]).allowed
         assert [measure.key for measure in again.measures] == [measure.key for measure in nearest.measures]
 
 
@@ -1047,10 +1050,10 @@ def test_the_nearest_request_within_narrower_bounds_is_clipped_to_them():
     everything = {"*": USES, **{column.name: USES for column in LOANS.columns}}
     question = ask(f"SELECT region, AVG(income) AS a{FROM} GROUP BY region")
     held = policy(everything, {"income": Bounds(0, 100_000)})
-    nearest = decide(question.plan, asker="lender", standard=LOANS, policies=[held]).nearest
+    nearest = decide(put(question.plan), standard=LOANS, policies=[held]).nearest
     again = ask(spell(narrow(question, nearest), LOANS), rho=nearest.rho)
     assert again.plan.clipped == {"income": Bounds(0, 100_000)}
-    assert decide(again.plan, asker="lender", standard=LOANS, policies=[held]).allowed
+    assert decide(put(again.plan), standard=LOANS, policies=[held]).allowed
 
 
 def test_narrowing_shows_what_is_left_by_itself():

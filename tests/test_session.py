@@ -392,7 +392,7 @@ class Endless:
         self.pace = pace
         self.passed = 0
         self.polls = 0
-        self.asked = Ask(plan={}, key=KEY, nonce=OTHER, expires=9).sealed_by("lender-x", SIGNING["stranger"])
+        self.asked = Ask(plan={}, keeps=30, key=KEY, nonce=OTHER, expires=9).sealed_by("lender-x", SIGNING["stranger"])
 
     def post(self, path, value):
         self.asked = value

@@ -25,9 +25,9 @@ from exchange.protocol.errors import PeerFault, Unknown
 from exchange.protocol.session import PART_TABLE, Move, Part
 from exchange.standards import shipped
 from privacy.errors import Exhausted, Malformed
-from privacy.necessity import Grant, Policy
 from privacy.noise import Noised
 from privacy.plan import CountKnown, CountRows, Plan
+from privacy.policy import Grant, Policy
 
 ROOT = Path(__file__).parents[1]
 CREDIT = shipped("consumer_credit/1")

@@ -17,8 +17,8 @@ from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault, Unknown
 from exchange.protocol.messages import AccessRequest, Publication, Ruled, Ruling, expect, unverified
 from privacy.errors import Malformed, Mismatch, Refused
-from privacy.necessity import Policy
 from privacy.plan import Plan
+from privacy.policy import Policy
 
 PATIENCE = 60
 """Seconds that an officer waits for the word of the node."""
@@ -41,12 +41,11 @@ class Move:
 class Side:
     """Where a request stands with one owner.
 
-    ``wanted`` officers must still approve (0 if nobody has ruled yet); ``reason`` is that of a refusal or withdrawal. An
-    officer of the owner (``own``) sees its ``rulings`` and its ``policy`` for such questions as well.
+    ``reason`` is that of a refusal or withdrawal. An officer of the owner (``own``) sees its ``rulings`` and its ``policy``
+    for such questions as well.
     """
 
     case: Case
-    wanted: int
     reason: str
     rulings: tuple[Move, ...] = ()
     policy: Policy | None = None
@@ -54,7 +53,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Asked:
     """A request for access, known ``since`` (ISO, UTC); ``sides`` by owner, as far as the caller sees them.
 
     ``known`` says that the asker's key is pinned here and its signature was checked; if not, the owner's node will check it.
@@ -116,7 +115,7 @@ class Access:
             raise Mismatch("the exchange took another request than the one sent", fix="report the exchange")
         return signed.id
 
-    def every(self) -> Iterator[Request]:
+    def every(self) -> Iterator[Asked]:
         """Yield every request that concerns this desk, newest first."""
         before = ""
         while True:
@@ -130,7 +129,7 @@ class Access:
                 return
             before = f"?before={found[-1].seq}"
 
-    def find(self, request: str) -> Request:
+    def find(self, request: str) -> Asked:
         """Return a request by its id or the beginning of it.
 
         Raises:
@@ -145,7 +144,7 @@ class Access:
 
     def rule(
         self,
-        request: Request,
+        request: Asked,
         act: Act,
         *,
         owner: str | None = None,
@@ -180,7 +179,7 @@ class Access:
             raise Refused(f"{owner} does not take the ruling: {word.reason}", fix=f"see the request: {request.id[:16]}")
         return word
 
-    def _owner(self, request: Request, owner: str | None) -> str:
+    def _owner(self, request: Asked, owner: str | None) -> str:
         own = [name for name, side in request.sides.items() if side.own and owner in (None, name)]
         if not own:
             raise Unknown("request on which you may rule")
@@ -188,7 +187,7 @@ class Access:
             raise Malformed("you are an officer of several owners", fix=f"say for which one: {', '.join(own)}")
         return own[0]
 
-    def _await(self, request: Request, ruling: Envelope, *, owner: str, until: float) -> Ruled:
+    def _await(self, request: Asked, ruling: Envelope, *, owner: str, until: float) -> Ruled:
         seen = request.heard
         while True:
             told = self._read(self._desk.line.get(f"/v1/access/{request.id}?wait=10&seen={seen}"))
@@ -199,13 +198,13 @@ class Access:
                 raise Refused(f"the node of {owner} has not answered yet", fix="the ruling waits for it; look again")
             seen = told.heard
 
-    def _fetch(self, request: str) -> Request:
+    def _fetch(self, request: str) -> Asked:
         found = self._read(self._desk.line.get(f"/v1/access/{request}"))
         if found.id != request:
             raise Mismatch("the record is that of another request", fix="report the exchange")
         return found
 
-    def _read(self, record: Any) -> Request:
+    def _read(self, record: Any) -> Asked:
         """Check a record from the signed messages up."""
         match record:
             case {
@@ -225,7 +224,7 @@ class Access:
         if not set(owners) <= set(plan.parties):
             raise Mismatch("the record names owners that the plan does not", fix="report the exchange")
         closes = date.fromisoformat(message.closes)
-        return Request(
+        return Asked(
             id=name,
             seq=seq,
             since=since,
@@ -257,7 +256,6 @@ class Access:
         by_ruling = {word.ruling: word for word in heard}
         return Side(
             case=case.on(self._today),
-            wanted=0 if last is None else last.wanted,
             reason="" if last is None else last.reason,
             rulings=tuple(
                 Move(envelope.id, envelope.signer, unverified(envelope, Ruling), by_ruling.get(envelope.id))

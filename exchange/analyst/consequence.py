@@ -11,11 +11,12 @@ from exchange.analyst.narrowing import narrow
 from exchange.analyst.question import Aggregate, Output, Question, default_name
 from exchange.analyst.spelling import spell, spell_dimension, spell_term, spell_test
 from exchange.analyst.tables import figures
-from exchange.protocol.access import consent_of
 from privacy.approval import Consent, Manner
 from privacy.expression import Value
-from privacy.necessity import Policy
+from privacy.necessity import Outcome, decide
+from privacy.offences import APPROVAL, Request
 from privacy.plan import CountFilled, CountValid, Plan
+from privacy.policy import Policy
 from privacy.terms import NANO, Standard
 
 ROWS = 100_000
@@ -49,11 +50,12 @@ def shown(plan: Plan, standard: Standard) -> Question:
     return narrow(Question(plan=plan, standard=standard, outputs=outputs), plan)
 
 
-def consequence(plan: Plan, *, asker: str, standing: bool, standard: Standard, policy: Policy | None) -> str:
+def consequence(request: Request, *, standing: bool, standard: Standard, policy: Policy | None) -> str:
     """Return what an owner with this ``policy`` in force gives away by an approval, as a sentence."""
+    plan = request.plan
     question = shown(plan, standard)
     learned = [*_learned(question), *_quality(plan)]
-    parts = [f"{asker} learns for {plan.purpose} {_listed(learned)}"]
+    parts = [f"{request.asker} learns for {plan.purpose} {_listed(learned)}"]
     if plan.groups:
         by = _listed([spell_dimension(question, one) for one in plan.groups])
         parts.append(f"by {by} ({plan.groups_count} groups)")
@@ -62,12 +64,18 @@ def consequence(plan: Plan, *, asker: str, standing: bool, standard: Standard, p
     sentence = " ".join(parts)
     told = [f"jointly over {_listed(list(plan.parties))}" if len(plan.parties) > 1 else "of this institution alone"]
     told.append(f"uses {len(plan.columns)} of {len(standard.columns)} columns")
-    grant = None if policy is None else policy.grant(plan.purpose)
-    if grant is None or not grant.admits(asker):
-        told.append("the policy in force grants nothing for this: an approval would count for nothing")
-    else:
-        told.append(f"costs {plan.rho / NANO:.9g} of {grant.budget / NANO:.9g} rho for this purpose")
-        told.append(_manner(consent_of(grant), standing=standing))
+    decision = decide(request, standard=standard, policies=[] if policy is None else [policy])
+    told += [
+        f"costs {plan.rho / NANO:.9g} of {grant.budget / NANO:.9g} rho for this purpose" for grant in decision.grants
+    ]
+    match decision.outcome:
+        case Outcome.ESCALATE:
+            told.append(_manner(decision.grants[0].consent, standing=standing))
+        case Outcome.ALLOW:
+            told.append("the grant asks for no approval")
+        case _:
+            items = _listed(sorted({violation.item for violation in decision.violations} - {APPROVAL}))
+            told.append(f"an approval would count for nothing, since the policy in force does not cover {items}")
     return f"{sentence}; {'; '.join(told)}."
 
 
@@ -114,8 +122,8 @@ def _unit(output: Output, standard: Standard) -> str:
 
 
 def _manner(consent: Consent, *, standing: bool) -> str:
-    if consent.manner is Manner.AUTOMATIC:
-        return "the grant asks for no approval"
+    if standing and consent.manner is Manner.ONCE:
+        return "the grant is approved request by request: a standing approval would count for nothing"
     covers = "every later question that needs no more, at no higher price" if standing else "this question alone"
     persons = "one officer approves" if consent.persons == 1 else f"{consent.persons} different officers approve"
     return f"{persons} {covers}, for {consent.days} days at most"

@@ -39,12 +39,15 @@ from exchange.protocol.messages import (
 )
 from exchange.protocol.session import OVER, Stage, check_commits, roster_hash
 from privacy import canonical, seal
+from privacy.atoms import atoms
 from privacy.errors import Mismatch, Refused
 from privacy.expression import decimals
 from privacy.ledger import coalitions, epsilon
-from privacy.necessity import Violation, atoms
+from privacy.offences import Violation
 from privacy.packing import layout_of, unpack
 from privacy.plan import Plan, Sum
+from privacy.proof import prove
+from privacy.purposes import PURPOSES
 from privacy.release import Release
 from privacy.sensitivity import calibrate
 from privacy.terms import DELTA, Standard
@@ -82,12 +85,13 @@ class Outlook:
 
     ``verdicts`` has each party of the plan, with ``None`` for one that did not answer in time: not on line, or at work on
     another answer. ``violations`` are the exchange's own, by the published policies, with the ``nearest`` plan that passes
-    them, if there is one.
+    them, if there is one; its result would be kept for ``keeps`` days at most.
     """
 
     verdicts: Mapping[str, Verdict | None]
     violations: tuple[Violation, ...]
     nearest: Plan | None
+    keeps: int | None = None
 
     @property
     def allowed(self) -> bool:
@@ -154,6 +158,13 @@ class Desk:
         """Return the standards, ``name/version``, under which an institution registered a dataset."""
         return frozenset(row["standard"] for row in self._listed())
 
+    def role(self, party: str) -> str | None:
+        """Return the role that a party is registered for at the exchange, which it may be wrong about; nothing if it is not."""
+        match self.line.get("/v1/parties"):
+            case {"parties": list(rows)} if all(isinstance(row, dict) for row in rows):
+                return next((str(row.get("role")) for row in rows if row.get("id") == party), None)
+        raise PeerFault("the exchange's list is not one of parties", fix="report the exchange")
+
     def holders(self, standard: str) -> tuple[str, ...]:
         """Return the institutions that registered a dataset under a standard."""
         return tuple(sorted({row["owner"] for row in self._listed() if row["standard"] == standard}))
@@ -173,14 +184,17 @@ class Desk:
                 return [{str(key): str(value) for key, value in row.items()} for row in rows]
         raise PeerFault("the exchange's list is not one of datasets", fix="report the exchange")
 
-    def ask(self, plan: Plan, *, now: int, seconds: int = PATIENCE) -> str:
+    def ask(self, plan: Plan, *, now: int, keeps: int | None = None, seconds: int = PATIENCE) -> str:
         """Open a session for a plan and return its id; ``now`` in seconds since 1970, to be answered in ``seconds``.
+
+        ``keeps`` is for how many days the result will be kept at most; as long as the purpose needs, if not given.
 
         Raises:
             Overreach: if minimum necessity refuses it.
         """
         message = Ask(
             plan=plan.to_json(),
+            keeps=usual_keeps(plan.purpose) if keeps is None else keeps,
             key=self.registered_key(),
             nonce=secrets.token_hex(32),
             expires=now + seconds,
@@ -193,16 +207,17 @@ class Desk:
         self._deadlines[signed.id] = asked + seconds
         return signed.id
 
-    def preview(self, plan: Plan, *, now: int, seconds: int = 5) -> Outlook:
+    def preview(self, plan: Plan, *, now: int, keeps: int | None = None, seconds: int = 5) -> Outlook:
         """Ask every node of a plan whether it would answer and at what price, for nothing; at most ``seconds``, to 60.
 
-        ``now`` in seconds since 1970. No session is opened and nothing is recorded anywhere.
+        ``now`` in seconds since 1970; ``keeps`` as in :meth:`ask`. No session is opened and nothing is recorded anywhere.
 
         Raises:
             Unknown: if a party of the plan holds no such dataset.
             PeerFault, Mismatch, Malformed: if the exchange tells of something else than this preview.
         """
-        signed = self.sign(Preview(plan=plan.to_json(), nonce=secrets.token_hex(32), expires=now + HELD))
+        days = usual_keeps(plan.purpose) if keeps is None else keeps
+        signed = self.sign(Preview(plan=plan.to_json(), keeps=days, nonce=secrets.token_hex(32), expires=now + HELD))
         until = self._ticking() + min(seconds, HELD)
         if self.line.post("/v1/previews", signed) != {"id": signed.id}:
             raise Mismatch("the exchange opened another preview than the one asked for", fix="report the exchange")
@@ -219,7 +234,12 @@ class Desk:
     def _outlook(self, record: Any, preview: str, plan: Plan) -> Outlook:
         """Check a preview's record: what nodes say by their signatures; what the exchange says is its own word."""
         match record:
-            case {"verdicts": list(listed), "violations": list(offences), "nearest": nearest}:
+            case {
+                "verdicts": list(listed),
+                "violations": list(offences),
+                "nearest": nearest,
+                "keeps": int() | None as days,
+            }:
                 pass
             case _:
                 raise PeerFault("the exchange's record is not that of a preview", fix="report the exchange")
@@ -236,7 +256,7 @@ class Desk:
         except ValidationError:
             raise PeerFault("the exchange's violations are not well formed", fix="report the exchange") from None
         violations = tuple(Violation(**item.model_dump()) for item in items)
-        return Outlook(verdicts, violations, None if nearest is None else Plan.from_json(nearest))
+        return Outlook(verdicts, violations, None if nearest is None else Plan.from_json(nearest), days)
 
     def registered_key(self) -> str:
         """Register this desk's key with the exchange, once, and return its fingerprint."""
@@ -302,12 +322,19 @@ class Desk:
         release = _release(plan, session, lattice, standard)
         least = max(accept.min_group for accept in accepts.values())
         versions = {party: accept.version for party, accept in accepts.items()}
-        return Answer(release, receipt(release, asker=self.party, shares=shares), least, versions)
+        asked = expect(Envelope.from_json(record["ask"]), self._own, Ask)
+        granted = {party: accept.policy_digest for party, accept in accepts.items()}
+        proof = prove(plan, asker=self.party, keeps=asked.keeps, standard=standard, granted=granted)
+        return Answer(release, receipt(release, asker=self.party, shares=shares, necessity=proof), least, versions)
+
+    @property
+    def _own(self) -> Mapping[str, bytes]:
+        """The key that this desk's own messages are checked against."""
+        return {self.party: self._signing.public_key().public_bytes_raw()}
 
     def _check(self, record: Mapping[str, Any], plan: Plan) -> tuple[str, dict[str, Accept], dict[str, Share]]:
         asked = Envelope.from_json(record.get("ask"))
-        mine = {self.party: self.public}
-        if Plan.from_json(expect(asked, mine, Ask).plan) != plan:
+        if Plan.from_json(expect(asked, self._own, Ask).plan) != plan:
             raise Mismatch("the session is not about this plan", fix="open the session that you asked")
         session = asked.id
         accepts = self._all(record, "accepts", Accept, plan)
@@ -358,6 +385,12 @@ class Desk:
                 raise PeerFault("the session was ended by a message that cannot end it", fix="report the exchange")
 
 
+def usual_keeps(purpose: str) -> int:
+    """Return for how many days a result for this purpose is kept at most; 0 for a purpose that nobody knows."""
+    template = PURPOSES.get(purpose)
+    return 0 if template is None else template.keeps
+
+
 def variances(plan: Plan) -> dict[str, Fraction]:
     """Return by measure key the variance of the noise of a cell's sum over all parties, in integer units squared."""
     return {scale.measure.key: len(plan.parties) * (scale.sigma * scale.grain) ** 2 for scale in calibrate(plan)}
@@ -373,8 +406,10 @@ def _release(plan: Plan, session: str, lattice: tuple[int, ...], standard: Stand
     return Release(plan, session, totals, variances(plan), found)
 
 
-def receipt(release: Release, *, asker: str, shares: Mapping[str, Share]) -> dict[str, Any]:
-    """Return what an asker keeps as proof: what was used, what each party charged, who sees it at which cost.
+def receipt(
+    release: Release, *, asker: str, shares: Mapping[str, Share], necessity: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what an asker keeps as proof: what was used and needed, what each party charged, who sees it at which cost.
 
     Budgets in 1e-9 rho; epsilon at delta 1e-6, as text with six decimals.
     """
@@ -386,6 +421,7 @@ def receipt(release: Release, *, asker: str, shares: Mapping[str, Share]) -> dic
         "purpose": plan.purpose,
         "parties": list(plan.parties),
         "used": [str(atom) for atom in atoms(plan)],
+        "necessity": dict(necessity),
         "unit": f"a person with at most {plan.rows_per_unit} rows at each of at most {plan.institutions_per_unit} institutions",
         "noise_of": "each party alone" if plan.shared is None else f"all parties together, withstanding {plan.shared}",
         "charged": {party: share.charged for party, share in shares.items()},

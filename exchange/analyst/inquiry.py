@@ -152,7 +152,7 @@ class Inquiry:
                 self.sql, allowed=True, free=True, price=0, repeats=None, expected=expected, on_line={}, left={}
             )
         question, pilot = self._priced(served)
-        outlook = self._asker.desk.preview(question.plan, now=self._asker.moment(), seconds=seconds)
+        outlook = self._outlook(question.plan, seconds=seconds)
         return self._told(question, outlook, pilot=pilot, expected=self._expected(question, served))
 
     def plan(self) -> Plan:
@@ -199,11 +199,14 @@ class Inquiry:
     def _read(self, rho: int) -> Question:
         return self._asker.read(self._asking, rho=rho)
 
+    def _outlook(self, plan: Plan, *, seconds: int) -> Outlook:
+        return self._asker.desk.preview(plan, now=self._asker.moment(), keeps=self._asking.keeps, seconds=seconds)
+
     @cached_property
     def _default(self) -> int:
         """The owners' price for a question, at most ours."""
         plan = self._read(DEFAULT).plan
-        nearest = self._asker.desk.preview(plan, now=self._asker.moment(), seconds=0).nearest
+        nearest = self._outlook(plan, seconds=0).nearest
         return DEFAULT if nearest is None else min(DEFAULT, nearest.rho)
 
     def _priced(self, served: Served | None) -> tuple[Question, int]:

@@ -13,7 +13,6 @@ from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Denied, Overreach, PeerFault, Unknown
 from exchange.protocol.messages import AccessRequest, Officers, Ruled, Ruling, expect, read
 from privacy.errors import Malformed
-from privacy.necessity import Decision
 from privacy.plan import Plan
 
 OPEN_DAYS = 90
@@ -30,9 +29,6 @@ LONGEST = 128 << 10
 
 AT_ONCE = 16
 """Rulings that a node is handed at one time."""
-
-APPROVAL = "approval"
-"""The item that a decision names where nothing but an officer's approval is missing."""
 
 
 def announce(store: Store, envelope: Envelope) -> int:
@@ -70,10 +66,10 @@ def request(store: Store, envelope: Envelope, *, now: int) -> str:
     if len(envelope.body) > LONGEST:
         raise Malformed(f"the request is longer than {LONGEST} bytes", fix="ask for a simpler plan")
     plan = Plan.from_json(told.plan)
-    decision = judged(view, plan=plan, asker=envelope.signer)
-    beyond = tuple(violation for violation in decision.violations if violation.item != APPROVAL)
-    if beyond:
-        raise Overreach.of(Decision(beyond, decision.nearest))
+    # how long a result is kept is said with the question itself, and judged then
+    decision = judged(view, plan=plan, asker=envelope.signer, keeps=0, now=now)
+    if not decision.allowed:
+        raise Overreach.of(decision)
 
     def decide(inner: View) -> tuple[list[Event], str]:
         if inner.access(envelope.id) is not None:

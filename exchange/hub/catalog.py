@@ -5,7 +5,7 @@ from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Denied, PeerFault, Unknown
 from exchange.protocol.messages import Publication, Registration, expect
 from privacy.errors import Malformed, Mismatch
-from privacy.necessity import Policy
+from privacy.policy import Policy
 from privacy.terms import Standard, check_party
 
 ROLES = ("institution", "lender", "regulator", "officer")

@@ -17,7 +17,7 @@ from exchange.book import Book, Projection
 from exchange.journal import Entry
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.session import OVER, Session, Stage
-from privacy.necessity import Policy
+from privacy.policy import Policy
 from privacy.terms import Standard
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -48,10 +48,12 @@ from privacy import seal
 from privacy.errors import Exhausted, Mismatch, Overflow, PrivacyError, Refused
 from privacy.masks import Context, Peer, mask, pair_secret
 from privacy.modulus import SESSION_BITS, PublicKey
-from privacy.necessity import Policy, decide
+from privacy.necessity import decide, shown_from
 from privacy.noise import Noised, add_noise
+from privacy.offences import Request
 from privacy.packing import layout_of, pack
 from privacy.plan import Plan
+from privacy.policy import Policy
 
 log = logging.getLogger(__name__)
 
@@ -173,7 +175,7 @@ class Agent:
 
     def _verdict(self, envelope: Envelope, ask: Ask, plan: Plan) -> tuple[Accept, X25519PrivateKey]:
         self._check_deadline(ask.expires)
-        indication = self._weigh(plan, asker=envelope.signer, bits=self._key(ask).bits)
+        indication = self._weigh(plan, asker=envelope.signer, keeps=ask.keeps, bits=self._key(ask).bits)
         secret = X25519PrivateKey.generate()
         accept = Accept(
             session=envelope.id,
@@ -195,13 +197,13 @@ class Agent:
         self._check_deadline(preview.expires)
         outcome: Indication | Refusal
         try:
-            outcome = self._weigh(plan, asker=envelope.signer, bits=SESSION_BITS)
+            outcome = self._weigh(plan, asker=envelope.signer, keeps=preview.keeps, bits=SESSION_BITS)
         except (Refused, Overflow) as error:
             outcome = _refusal(error)
         verdict = Verdict(preview=envelope.id, plan_hash=plan.hash, outcome=outcome)
         self._line.post(f"/v1/previews/{envelope.id}/verdicts", self._sign(verdict))
 
-    def _weigh(self, plan: Plan, *, asker: str, bits: int) -> Indication:
+    def _weigh(self, plan: Plan, *, asker: str, keeps: int, bits: int) -> Indication:
         """Judge a plan by policy and budget alone; ``bits`` is the length of the key that it would be answered under.
 
         Raises:
@@ -217,21 +219,24 @@ class Agent:
             policy = self._vault.policy(dataset.name)
         except Unknown:
             raise Refused("this institution holds nothing under the standard", fix="leave it out") from None
-        decision = decide(plan, asker=asker, standard=dataset.standard, policies=[policy])
+        today = self._today()
+        request = Request(plan, asker, self._vault.role(asker), keeps, today)
+        approvals = self._vault.approvals(today)
+        decision = decide(request, standard=dataset.standard, policies=[policy], approvals=approvals)
         if not decision.allowed:
             raise Overreach.of(decision)
         layout_of(plan, modulus_bits=bits)
         price, account = self._vault.price(plan, partner=asker, dataset=dataset)
         if price > account.left:
             raise Exhausted(asked=price, left=account.left, cap=account.cap)
-        grant = policy.grant(plan.purpose)
+        (grant,) = decision.grants
         return Indication(
             policy_digest=policy.digest,
             version=dataset.refreshed,
             price=price,
             left=account.left,
             cap=account.cap,
-            min_group=grant.min_group if grant is not None else 0,
+            min_group=shown_from(plan, standard=dataset.standard, grant=grant),
         )
 
     def _keep_key(self, envelope: Envelope, ask: Ask, registered: Envelope) -> None:
@@ -387,8 +392,7 @@ class Agent:
 
     def _hear(self, request: Envelope, ruling: Envelope) -> None:
         """Take an officer's ruling, or say why it counts for nothing."""
-        today = datetime.fromtimestamp(self._seconds(), tz=UTC).date()
-        word = hear(self._vault, request=request, ruling=ruling, day=today)
+        word = hear(self._vault, request=request, ruling=ruling, day=self._today())
         self._line.post(f"/v1/access/{request.id}/rulings", word)
 
     # -- pledges ---------------------------------------------------------------------------------------------------
@@ -425,6 +429,9 @@ class Agent:
         return ""
 
     # -- common steps ----------------------------------------------------------------------------------------------
+
+    def _today(self) -> date:
+        return datetime.fromtimestamp(self._seconds(), tz=UTC).date()
 
     def _check_deadline(self, expires: int) -> None:
         """Refuse what the asker has given up: an exchange that sat on a session must not have it charged later."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from exchange.node.vault import Vault
-from exchange.protocol.access import OPEN, Case
+from exchange.protocol.access import Case
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.messages import LONGEST_TEXT, AccessRequest, Ruled, Ruling, expect
 from privacy.approval import Consent, Manner
@@ -51,7 +51,7 @@ def hear(vault: Vault, *, request: Envelope, ruling: Envelope, day: date) -> Env
         )
     except PrivacyError as error:
         case, reason, counted = held, error.reason, False
-    word = _word(vault, case, request=request, ruling=ruling, counted=counted, reason=reason, asked=asked)
+    word = _word(vault, case, request=request, ruling=ruling, counted=counted, reason=reason)
     vault.cases.keep(request=request, ruling=ruling, word=word, day=day)
     return word
 
@@ -75,22 +75,21 @@ def _judged(vault: Vault, asked: _Asked, told: Ruling, *, officer: str, held: Ca
     until = None if told.until is None else date.fromisoformat(told.until)
     persons = 1
     if until is not None:
-        consent = _demanded(vault, asked)
+        consent = _demanded(vault, asked, day)
         if until > day + timedelta(days=consent.days):
             raise Refused(f"the grant lets an approval last {consent.days} days", fix="approve for fewer days")
         persons = consent.persons
     return held.rule(told.act, officer=officer, until=until, persons=persons, day=day)
 
 
-def _demanded(vault: Vault, asked: _Asked) -> Consent:
-    """Return how the grant that a request falls under is approved.
+def _demanded(vault: Vault, asked: _Asked, day: date) -> Consent:
+    """Return how the grant that covers a request is approved.
 
     Raises:
         Refused: if there is none, or it is not approved in this manner.
+        Unknown: if this institution holds nothing under the plan's standard.
     """
-    consent = vault.demanded(asked.plan, asker=asked.envelope.signer)
-    if consent is None:
-        raise Refused("no grant covers the asker and purpose", fix="change the policy first")
+    consent = vault.demanded(asked.plan, asker=asked.envelope.signer, on=day)
     match consent.manner:
         case Manner.AUTOMATIC:
             raise Refused("the grant asks for no approval", fix="have the asker put its question")
@@ -100,25 +99,13 @@ def _demanded(vault: Vault, asked: _Asked) -> Consent:
             return consent
 
 
-def _word(
-    vault: Vault,
-    case: Case,
-    *,
-    request: Envelope,
-    ruling: Envelope,
-    counted: bool,
-    reason: str,
-    asked: _Asked | None = None,
-) -> Envelope:
-    consent = None if asked is None else vault.demanded(asked.plan, asker=request.signer)
-    wanted = 0 if consent is None or case.standing not in OPEN else max(0, consent.persons - len(case.approvals))
+def _word(vault: Vault, case: Case, *, request: Envelope, ruling: Envelope, counted: bool, reason: str) -> Envelope:
     message = Ruled(
         request=request.id,
         ruling=ruling.id,
         counted=counted,
         standing=case.standing,
         step=case.step,
-        wanted=wanted,
         until=None if case.until is None else case.until.isoformat(),
         reason=reason[:LONGEST_TEXT],
     )

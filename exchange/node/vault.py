@@ -25,18 +25,21 @@ from exchange.journal import Entry, RolledBack
 from exchange.node import cases
 from exchange.node.prepared import Prepared
 from exchange.node.source import Dataset, SourceFault
-from exchange.protocol.access import consent_of, together
+from exchange.protocol.access import together
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import PeerFault, Unknown
+from exchange.protocol.errors import Overreach, PeerFault, Unknown
 from exchange.protocol.messages import AccessRequest, expect
 from exchange.protocol.session import Move, Part, advance
 from privacy import canonical
 from privacy.approval import Approval, Consent, Manner
+from privacy.atoms import atoms
 from privacy.errors import Malformed, Refused
 from privacy.ledger import Receipt, Spent, charge, remaining
-from privacy.necessity import Policy, atoms
+from privacy.necessity import Outcome, decide
 from privacy.noise import Noised
+from privacy.offences import APPROVAL, Request
 from privacy.plan import Plan
+from privacy.policy import Policy
 
 Versions = Mapping[str, str]
 """The public versions of the parties' data, by party."""
@@ -270,6 +273,11 @@ class Vault:
 
         self.book.write(decide)
 
+    def role(self, party: str) -> str | None:
+        """Return the role that a party is pinned for, if it is."""
+        row = self._row("SELECT role FROM pinned WHERE party = ?", [party])
+        return None if row is None else str(row[0])
+
     def key(self, fingerprint: str) -> Envelope | None:
         """Return the envelope of a Paillier key whose proof this node has verified."""
         row = self._row("SELECT envelope FROM paillier WHERE fingerprint = ?", [fingerprint])
@@ -333,13 +341,24 @@ class Vault:
 
     # -- approvals -------------------------------------------------------------------------------------------------
 
-    def demanded(self, plan: Plan, *, asker: str) -> Consent | None:
-        """Return how requests like this one are approved; nothing if no grant covers its asker and purpose."""
-        try:
-            grant = self.policy(self.dataset(plan.standard).name).grant(plan.purpose)
-        except Unknown:
-            return None
-        return consent_of(grant) if grant is not None and grant.admits(asker) else None
+    def demanded(self, plan: Plan, *, asker: str, on: date) -> Consent:
+        """Return how the grant that covers such a request of a day is approved; who keeps nothing is covered, if anybody is.
+
+        Raises:
+            Overreach: if no grant covers it, whoever approves.
+            Unknown: if no dataset is held under the plan's standard.
+        """
+        dataset = self.dataset(plan.standard)
+        request = Request(plan, asker, self.role(asker), keeps=0, on=on)
+        decision = decide(request, standard=dataset.standard, policies=[self.policy(dataset.name)], approvals=())
+        match decision.outcome:
+            case Outcome.ALLOW:
+                return Consent()
+            case Outcome.ESCALATE:
+                return decision.grants[0].consent
+            case _:
+                beyond = tuple(violation for violation in decision.violations if violation.item != APPROVAL)
+                raise Overreach(beyond, decision.nearest, decision.keeps)
 
     def approvals(self, on: date) -> list[Approval]:
         """Return what officers have approved and is in force on a day, under the policy and the pins of now."""
@@ -348,8 +367,11 @@ class Vault:
         for request, consented in self.cases.approved().items():
             asked = expect(request, self.directory(), AccessRequest)
             plan = Plan.from_json(asked.plan)
-            consent = self.demanded(plan, asker=request.signer)
-            if consent is None or (asked.standing and consent.manner is not Manner.STANDING):
+            try:
+                consent = self.demanded(plan, asker=request.signer, on=on)
+            except (Overreach, Unknown):  # the policy has been narrowed since
+                continue
+            if consent.manner is Manner.AUTOMATIC or (asked.standing and consent.manner is not Manner.STANDING):
                 continue
             ends = {
                 one.officer: min(one.until, one.day + timedelta(days=consent.days))

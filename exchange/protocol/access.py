@@ -10,8 +10,6 @@ from datetime import date
 from enum import StrEnum
 
 from exchange.protocol.errors import PeerFault
-from privacy.approval import Consent, Manner
-from privacy.necessity import Grant
 
 
 class Standing(StrEnum):
@@ -118,16 +116,6 @@ class Case:
                 end = together(held.values(), persons=persons)
                 standing = _after(now.standing, Event.APPROVED if end is None else Event.ALL_APPROVED)
                 return replace(now, standing=standing, approvals=held, until=end, step=now.step + 1)
-
-
-UNSAID = Consent(Manner.STANDING, persons=1, days=90)
-"""How a request is approved if its grant does not say: by one officer, for 90 days at most."""
-
-
-def consent_of(grant: Grant) -> Consent:
-    """Return how requests under a grant are approved."""
-    told = getattr(grant, "consent", None)
-    return told if isinstance(told, Consent) else UNSAID
 
 
 def together(ends: Iterable[date], *, persons: int) -> date | None:

@@ -15,6 +15,7 @@ from exchange.protocol.access import Act, Standing
 from exchange.protocol.envelope import Envelope, sign
 from privacy import canonical
 from privacy.errors import Malformed
+from privacy.policy import MAX_KEEPS
 
 
 def _on_calendar(text: str) -> str:
@@ -39,6 +40,7 @@ Words = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_printable
 """What one person writes for another to read: nothing that could steer the reader's screen."""
 
 Amount = Annotated[int, Field(ge=0, lt=1 << 62)]
+Days = Annotated[int, Field(ge=0, le=MAX_KEEPS)]
 Date = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_on_calendar)]
 
 
@@ -67,7 +69,7 @@ class Registration(Message):
 
 
 class Publication(Message):
-    """An institution publishes the policy of one of its datasets (the document of :class:`privacy.necessity.Policy`)."""
+    """An institution publishes the policy of one of its datasets (the document of :class:`privacy.policy.Policy`)."""
 
     kind = "policy"
     policy: dict[str, Any]
@@ -82,10 +84,14 @@ class Key(Message):
 
 
 class Ask(Message):
-    """An analyst opens a session: the plan, the fingerprint of its registered Paillier key, and a deadline."""
+    """An analyst opens a session: the plan, the fingerprint of its registered Paillier key, and a deadline.
+
+    ``keeps`` is for how many days the asker undertakes to keep the result at most.
+    """
 
     kind = "ask"
     plan: dict[str, Any]
+    keeps: Days
     key: Hex32
     nonce: Hex32
     expires: Annotated[int, Field(ge=0, lt=1 << 40)]
@@ -164,10 +170,14 @@ class Abort(Message):
 
 
 class Preview(Message):
-    """An analyst asks every node of a plan whether it would answer and at what price; opens no session, costs nothing."""
+    """An analyst asks every node of a plan whether it would answer and at what price; opens no session, costs nothing.
+
+    ``keeps`` is as in :class:`Ask`.
+    """
 
     kind = "preview"
     plan: dict[str, Any]
+    keeps: Days
     nonce: Hex32
     expires: Annotated[int, Field(ge=0, lt=1 << 40)]
 
@@ -292,8 +302,7 @@ class Ruling(Message):
 class Ruled(Message):
     """A node's word on a ruling, named by the id of its envelope: whether it counted, and where the request stands since.
 
-    ``step`` is how many rulings have counted, ``wanted`` how many more officers must approve, ``until`` the approval's last
-    day; ``reason`` is why a ruling counted for nothing, or what the officer who refused or withdrew gave as a reason.
+    ``step`` is how many rulings have counted, ``until`` the approval's last day; ``reason`` is why a ruling counted for nothing, or what the officer who refused or withdrew gave as a reason.
     """
 
     kind = "ruled"
@@ -302,7 +311,6 @@ class Ruled(Message):
     counted: bool
     standing: Standing
     step: Amount
-    wanted: Annotated[int, Field(ge=0, le=2)]
     until: Date | None
     reason: Annotated[str, Field(max_length=LONGEST_TEXT)]
 
