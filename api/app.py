@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import catalog, formulas, liens, previews, problems, sessions
+from api import access, catalog, formulas, liens, previews, problems, sessions
 from api.service import Service
 from exchange.hub import rounds
 from exchange.hub.store import Store
@@ -34,7 +34,14 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
     app = FastAPI(title="Touchstone exchange", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
     problems.install(app)
-    for router in (catalog.router, sessions.router, previews.router, liens.router, formulas.router):
+    for router in (
+        catalog.router,
+        sessions.router,
+        previews.router,
+        access.router,
+        liens.router,
+        formulas.router,
+    ):
         app.include_router(router)
 
     @app.get("/healthz")

@@ -80,10 +80,13 @@ def follow(inquiry: Inquiry) -> Result:
             return inquiry.run(lambda stage, waiting: status.update(progress_line(stage, waiting)))
         except Overreach as refusal:
             nearest, plan = inquiry.offer(refusal), refusal.nearest
+            named = {item.item.partition(" ")[0] for item in refusal.violations}
             if nearest is not None and plan is not None:
-                dear = any(item.item == "precision" for item in refusal.violations)
-                price = f" --budget {plan.rho / NANO:g}" if dear else ""
-                refusal.fix = f'ask the nearest request that passes: -e "{nearest}"{price}'
+                price = f" --budget {plan.rho / NANO:g}" if "precision" in named else ""
+                kept = f" --keep-days {refusal.keeps}" if "retention" in named else ""
+                refusal.fix = f'ask the nearest request that passes: -e "{nearest}"{price}{kept}'
+            elif named == {"approval"}:
+                refusal.fix = "ask for it: touchstone access request, with the same statement and purpose and --why"
             raise
 
 

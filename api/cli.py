@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from api import cataloguing
+from api.approving import app as access_app
+from api.policy import policy_app
 from privacy.errors import PrivacyError, Refused
 
 app = typer.Typer(
@@ -22,10 +24,12 @@ job_app = typer.Typer(no_args_is_help=True, help="Find questions again that were
 app.add_typer(desk_app, name="desk")
 app.add_typer(job_app, name="job")
 value_app = typer.Typer(no_args_is_help=True, help="Value data assets.")
-app.add_typer(value_app, name="value")
+app.add_typer(access_app, name="access")
+app.add_typer(policy_app, name="policy")
 app.add_typer(cataloguing.catalog_app, name="catalog")
 app.add_typer(cataloguing.standard_app, name="standard")
 app.add_typer(cataloguing.certificate_app, name="certificate")
+app.add_typer(value_app, name="value")
 node_app.command("deprecate")(cataloguing.deprecate)
 node_app.command("withdraw")(cataloguing.withdraw)
 
@@ -75,7 +79,7 @@ def exchange_enrol(
     party: Annotated[str, typer.Argument(help="Short name: a-z, 0-9 and hyphen.")],
     key: Annotated[str, typer.Argument(help="The party's Ed25519 key, 64 hexadecimal digits.")],
     *,
-    role: Annotated[str, typer.Option(help="institution, lender or regulator")],
+    role: Annotated[str, typer.Option(help="institution, lender, regulator or officer")],
     name: Annotated[str, typer.Option(help="Full name.")],
 ) -> None:
     """Register a party with the key that it told you; the exchange must not be running."""
@@ -130,12 +134,22 @@ def node_pin(
     party: Annotated[str, typer.Argument(help="The partner's short name.")],
     key: Annotated[str, typer.Argument(help="The key that the partner told you, 64 hexadecimal digits.")],
     *,
-    institution: Annotated[bool, typer.Option(help="It holds data and counts on a roster.")] = False,
+    role: Annotated[
+        str, typer.Option(help="institution (counts on a roster), lender, regulator, or officer (approves here).")
+    ],
 ) -> None:
-    """Trust a partner's key; compare it by phone first."""
+    """Trust a partner's or an own officer's key for a role; compare it by phone first."""
     with _vault(home) as vault:
-        vault.pin(party, _hex_key(key), institution=institution)
-    _note(f"pinned {party}")
+        vault.pin(party, _hex_key(key), role=role)
+    _note(f"pinned {party} as {role}")
+
+
+@node_app.command("dismiss")
+def node_dismiss(home: Home, officer: Annotated[str, typer.Argument(help="The officer's short name.")]) -> None:
+    """Take an officer's key away, and with it every approval that needs it; the node must not be running."""
+    with _vault(home) as vault:
+        vault.dismiss(officer)
+    _note(f"dismissed {officer}")
 
 
 @node_app.command("register")
@@ -220,6 +234,9 @@ def query(
     standard: Annotated[
         str | None, typer.Option(help="Standard to read from, name/version; the newest of this name if not given.")
     ] = None,
+    keep_days: Annotated[
+        int | None, typer.Option(min=0, help="Days that you keep the answer at most; as long as the purpose needs.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write to a file: .parquet, .csv, .xlsx or .json.")
     ] = None,
@@ -240,6 +257,7 @@ def query(
             shared=shared,
             standard=standard,
             fresh=fresh,
+            keep_days=keep_days,
         )
         if preview:
             asking.show_preview(inquiry.preview(), as_json=as_json)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api import service
 from api.service import Authenticated, Bell
-from exchange.hub import keys, rounds
+from exchange.hub import access, keys, rounds
 from privacy.errors import Malformed
 
 router = APIRouter(prefix="/v1")
@@ -76,7 +76,8 @@ async def poll(call: Authenticated) -> dict[str, Any]:
 
     def tasks_now() -> list[dict[str, Any]]:
         waiting = call.service.previews.tasks(call.party, now=call.service.now())
-        return rounds.tasks(call.store.view(), call.party) + waiting
+        view = call.store.view()
+        return rounds.tasks(view, call.party) + access.tasks(view, call.party) + waiting
 
     while True:
         news = call.service.bell.now()

@@ -7,6 +7,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from exchange.protocol.errors import PeerFault, Unknown
 
+ROLES = ("institution", "lender", "regulator", "officer")
+"""What a party can be to a node that trusts its key; an officer is a person of the node's own institution."""
+
 
 def make(home: Path, *, party: str, what: str) -> Ed25519PrivateKey:
     """Make a party's signing key under ``home`` (made if absent, mode 0700); ``what`` says in errors what lives there.

@@ -4,7 +4,7 @@ An analyst's text ends here; what travels, is charged, hashed into the masks and
 Every statistic is a post-processing of additive integer cells: the plan lists the cells, in one fixed order.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
@@ -17,6 +17,7 @@ from privacy.expression import (
     ByBand,
     ByCase,
     Dimension,
+    Item,
     Term,
     Test,
     arranged,
@@ -152,6 +153,12 @@ def term_of(measure: Measure) -> Term | ByBand | None:
             return None
 
 
+def computed(used: Iterable[Item | Measure]) -> frozenset[str]:
+    """Return the columns that tests, dimensions and measures compute with: a plan of them bounds each."""
+    inner = (term_of(item) if isinstance(item, Measure) else item for item in used)
+    return frozenset[str]().union(*(values(item) for item in inner if item is not None))
+
+
 def split_evenly(rho: int, count: int) -> tuple[int, ...]:
     """Split a price (1e-9 rho) into ``count`` whole parts that differ by 1 at most."""
     part, rest = divmod(rho, count)
@@ -238,7 +245,8 @@ class Plan:
             "has contribution bounds out of range": 0 < self.rows_per_unit <= 10_000
             and 0 < self.institutions_per_unit <= 1_000,
             f"has more than {MAX_CELLS} cells": self.cells_count <= MAX_CELLS,
-            "bounds other columns than those it computes with": set(self.clipped) == self._computed(),
+            "bounds other columns than those it computes with": set(self.clipped)
+            == computed((*self.where, *self.groups, *self.measures)),
         }
         for problem, holds in checks.items():
             if not holds:
@@ -272,11 +280,6 @@ class Plan:
         if sum(size(item) for item in (*self.where, *self.groups, *inner) if item is not None) > MAX_SIZE:
             raise _malformed(f"is longer than {MAX_SIZE} items")
 
-    def _computed(self) -> frozenset[str]:
-        inner = [term_of(measure) for measure in self.measures]
-        used = [values(item) for item in (*self.where, *self.groups, *inner) if item is not None]
-        return frozenset[str]().union(*used)
-
     @property
     def clipped(self) -> dict[str, Bounds]:
         """The bounds by column."""
@@ -285,7 +288,7 @@ class Plan:
     @property
     def columns(self) -> tuple[str, ...]:
         """Every column that the plan touches, sorted."""
-        touched = set(self._computed()).union(*(tested(test) for test in self.where))
+        touched = set(self.clipped).union(*(tested(test) for test in self.where))
         for by in self.groups:
             touched |= tested(by) if isinstance(by, ByCase) else {by.column}
         for measure in self.measures:

@@ -64,6 +64,12 @@ class Kind(StrEnum):
     DATE = "date"
 
 
+LEVELS = (1, 2, 3, 4, 5)
+"""Security levels of data, after JR/T 0197: from open to anybody (1) to never shared (5)."""
+
+_USUAL_LEVELS = {Kind.IDENTIFIER: 4, Kind.CATEGORY: 2, Kind.MEASURE: 3, Kind.DATE: 2}
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Closed interval in the column's integer units, ``lower <= upper``, each below 2**53 in magnitude."""
@@ -97,7 +103,8 @@ class Column:
     ``bounds`` belong to measures (integer units of ``10**-decimals`` of ``unit``) and dates (days since 1970-01-01),
     ``domain`` to categories. ``edges`` are the ends of a measure's or date's customary bands, in the units of its
     bounds: at least two, rising, within the bounds; none if there are no such bands. ``required`` says that a complete
-    row has a value here (the completeness metric counts it).
+    row has a value here (the completeness metric counts it). ``level`` is the security level, 1 to 5; a column that tells
+    none has the usual one of its kind, see :attr:`security`.
     """
 
     name: str
@@ -109,9 +116,12 @@ class Column:
     domain: tuple[str, ...] = ()
     edges: tuple[int, ...] = ()
     required: bool = False
+    level: int | None = None
 
     def __post_init__(self) -> None:
         check_name(self.name, what="column")
+        if self.level is not None and (not _whole(self.level) or self.level not in LEVELS):
+            raise Malformed("a column's security level is none", fix="declare a level from 1 to 5")
         texts = (self.meaning, self.unit, *self.domain)
         if not all(isinstance(text, str) for text in texts) or not isinstance(self.required, bool):
             raise Malformed("a column has mistyped fields", fix="compare it with a published standard")
@@ -138,8 +148,13 @@ class Column:
         if UNKNOWN in self.domain:
             raise Malformed("a category's domain holds the label of unknown values", fix="leave it out of the domain")
 
+    @property
+    def security(self) -> int:
+        """The security level: the one declared, else 4 for identifiers, 3 for measures, 2 for categories and dates."""
+        return _USUAL_LEVELS[self.kind] if self.level is None else self.level
+
     def to_json(self) -> dict[str, Any]:
-        """Return the canonical JSON object of the column."""
+        """Return the canonical JSON object of the column; a level that is not declared is left out."""
         return {
             "name": self.name,
             "kind": self.kind.value,
@@ -150,6 +165,7 @@ class Column:
             "domain": list(self.domain),
             "edges": list(self.edges),
             "required": self.required,
+            **({} if self.level is None else {"level": self.level}),
         }
 
 
@@ -240,6 +256,7 @@ class Standard:
                     domain=tuple(item["domain"]),
                     edges=tuple(item["edges"]),
                     required=item["required"],
+                    level=item.get("level"),
                 )
                 for item in document["columns"]
             )

@@ -13,6 +13,7 @@ from api import processes
 from exchange.hub.store import Store
 from exchange.line import Line
 from exchange.node import agent
+from exchange.node.cases import Cases
 from exchange.node.vault import Vault
 
 
@@ -32,6 +33,7 @@ def arm(step: str) -> None:
         "add_noise": (agent, "add_noise"),
         "keep_noised": (Vault, "keep_noised"),
         "post": (Line, "post"),
+        "keep_ruling": (Cases, "keep"),
         "write": (Store, "write"),
     }[name]
     original = getattr(owner, attribute)

@@ -52,7 +52,7 @@ NOISE, SENSITIVITY, LEDGER = "privacy/noise.py", "privacy/sensitivity.py", "priv
 PACKING, MASKS, SEAL, UNSEAL = "privacy/packing.py", "privacy/masks.py", "privacy/seal.py", "privacy/unseal.py"
 SOURCE, VAULT, AGENT = "exchange/node/source.py", "exchange/node/vault.py", "exchange/node/agent.py"
 PRINTER, EXPRESSION, PLAN = "exchange/node/printer.py", "privacy/expression.py", "privacy/plan.py"
-DESK, ENVELOPE, NECESSITY = "exchange/analyst/desk.py", "exchange/protocol/envelope.py", "privacy/necessity.py"
+DESK, ENVELOPE, OFFENCES = "exchange/analyst/desk.py", "exchange/protocol/envelope.py", "privacy/offences.py"
 
 DRAWN = "_mechanism(scale)(within)"
 COMPARED = "if price > Fraction(reach * reach) / (2 * scale.sigma**2) * (1 + Fraction(1, 1 << 40)):"
@@ -375,8 +375,8 @@ BUGS = (
         "refused after reading rows",
         AGENT,
         (
-            "        decision = decide(plan,",
-            "        clip(plan, dataset, sampling_key=self._vault.sampling)\n        decision = decide(plan,",
+            "        decision = decide(request,",
+            "        clip(plan, dataset, sampling_key=self._vault.sampling)\n        decision = decide(request,",
         ),
         tests="test_caught.py::test_a_refusal_is_decided_without_reading_a_row",
     ),
@@ -543,25 +543,25 @@ BUGS = (
     # -- minimum necessity
     bug(
         "the least number of parties ignored",
-        NECESSITY,
+        OFFENCES,
         ("if others < least:", "if others < 0:"),
         tests="test_necessity.py::test_the_purpose_and_the_owner_both_say_how_many_must_answer",
     ),
     bug(
         "identifiers allowed where granted",
-        NECESSITY,
-        ("if kind is Kind.IDENTIFIER:", "if kind is None:"),
+        "privacy/floor.py",
+        ("if column.kind is Kind.IDENTIFIER:", "if column.kind is None:"),
         tests="test_necessity.py::test_identifiers_and_unknown_columns_are_refused_whatever_is_granted",
     ),
     bug(
         "wider bounds than the owner declares",
-        NECESSITY,
+        OFFENCES,
         ("(allowed is None or not allowed.covers(plan.clipped[column]))", "allowed is None"),
         tests="test_necessity.py::test_sums_keep_within_the_declared_bounds",
     ),
     bug(
         "the price of a question not limited",
-        NECESSITY,
+        OFFENCES,
         ("if plan.rho > grant.rho_per_query:", "if plan.rho < 0:"),
         tests="test_necessity.py::test_the_price_fits_to_the_unit",
     ),

@@ -59,6 +59,7 @@ from exchange.protocol.errors import Unknown
 from exchange.protocol.messages import Abort, Accept, Ask, Commit, Decline, Key, Publication, Registration, Share
 from exchange.protocol.session import roster_hash
 from privacy import canonical, seal
+from privacy.atoms import USES
 from privacy.errors import PrivacyError
 from privacy.expression import (
     AllOf,
@@ -77,7 +78,6 @@ from privacy.expression import (
 from privacy.ledger import coalitions
 from privacy.masks import Context, Masked, Peer, mask
 from privacy.modulus import to_text
-from privacy.necessity import USES, Grant, Policy
 from privacy.noise import Noised
 from privacy.packing import layout_of, pack
 from privacy.plan import (
@@ -92,6 +92,7 @@ from privacy.plan import (
     Sum,
     width,
 )
+from privacy.policy import Grant, Policy
 from privacy.sensitivity import Clipped, calibrate, magnitude
 from privacy.terms import NANO, UNKNOWN, Bounds, Column, Kind, Standard
 from privacy.unseal import SecretKey
@@ -384,7 +385,7 @@ def template():
         nodes[party] = Memory(party, vault_room.PROJECTION)
         vault = _vault(party, nodes[party])
         for other, key in DIRECTORY.items():
-            vault.pin(other, key, institution=other in PARTIES)
+            vault.pin(other, key, role="institution" if other in PARTIES else "lender")
         vault.keep(_dataset(party), _policy(party))
         catalog.register(store, _registration(_dataset(party)).sealed_by(party, _signing(party)))
         catalog.publish_policy(store, Publication(policy=_policy(party).to_json()).sealed_by(party, _signing(party)))
@@ -1992,6 +1993,7 @@ class World:
         plan = dice.choice(self.plans)
         message = Ask(
             plan=plan.to_json(),
+            keeps=30,
             key=template().secrets[LENDER].public.fingerprint,
             nonce=self.bytes(32).hex(),
             expires=self.now + dice.choice((-1, 0, 60, 10**6)),
@@ -2015,7 +2017,7 @@ class World:
         key = template().secrets[dice.choice((MALLORY, MALLORY, LENDER))].public.fingerprint
         shared = self._kinds.choice((None, None, 0, 1))
         plan = plan_of(sorted(roster), flavour=dice.choice((0, 2)), shared=shared, kind=self._kind())
-        message = Ask(plan=plan.to_json(), key=key, nonce=self.bytes(32).hex(), expires=self.now + 100)
+        message = Ask(plan=plan.to_json(), keeps=30, key=key, nonce=self.bytes(32).hex(), expires=self.now + 100)
         envelope = message.sealed_by(MALLORY, _signing(MALLORY))
         self.note_question(envelope)
         self.villain.open_own(envelope)

@@ -8,6 +8,7 @@ from itertools import pairwise
 from hypothesis import strategies as st
 
 from exchange.protocol import declaration, messages
+from privacy.atoms import ROWS, USES
 from privacy.expression import (
     PARTS,
     Added,
@@ -28,7 +29,7 @@ from privacy.expression import (
     date_label,
     values,
 )
-from privacy.necessity import ANYBODY, PURPOSES, ROWS, USES, Grant, Pledging, Policy
+from privacy.offences import Request
 from privacy.plan import (
     CountFilled,
     CountKnown,
@@ -41,6 +42,8 @@ from privacy.plan import (
     Sum,
     term_of,
 )
+from privacy.policy import ANYBODY, Grant, Pledging, Policy
+from privacy.purposes import PURPOSES
 from privacy.terms import UNKNOWN, Bounds, Column, Kind, Standard
 
 PARTIES = ("bank-a", "bank-b", "insurer-c", "telecom-d")
@@ -307,6 +310,11 @@ def tables(draw, *, standard=STANDARD, most=12, people=4):
     return draw(st.lists(st.fixed_dictionaries(cells), max_size=most))
 
 
+def put(plan, *, asker="lender", role="lender", keeps=30, on=date(2026, 11, 22)):
+    """A plan as a request of this asker."""
+    return Request(plan, asker, role, keeps, on)
+
+
 @st.composite
 def grants(draw, purpose):
     columns = draw(
@@ -492,7 +500,14 @@ any_message = st.one_of(
     st.builds(messages.Withdrawal, dataset=st.just("accounts"), because=_text),
     st.builds(messages.Publication, policy=_objects),
     st.builds(messages.Key, key=_objects, proof=_objects),
-    st.builds(messages.Ask, plan=_objects, key=hex32, nonce=hex32, expires=st.integers(0, 2**40 - 1)),
+    st.builds(
+        messages.Ask,
+        plan=_objects,
+        keeps=st.integers(0, 36_600),
+        key=hex32,
+        nonce=hex32,
+        expires=st.integers(0, 2**40 - 1),
+    ),
     st.builds(
         messages.Accept,
         session=hex32,

@@ -31,8 +31,8 @@ from privacy.errors import Mismatch
 from privacy.expression import ByCategory, Times, Value
 from privacy.masks import Masked
 from privacy.modulus import PublicKey
-from privacy.necessity import Grant, Policy
 from privacy.plan import CountRows, Plan, Sum
+from privacy.policy import Grant, Policy
 from privacy.sensitivity import calibrate
 from privacy.terms import NANO, Bounds, Column, Kind, Standard
 from privacy.unseal import SecretKey
@@ -137,7 +137,7 @@ class Town:
         for party in PARTIES:
             vault = self.vaults[party] = Vault.open(home / party, clock=lambda: next(ticks))
             for other, raw in public.items():
-                vault.pin(other, raw, institution=other in PARTIES)
+                vault.pin(other, raw, role="institution" if other in PARTIES else "lender")
             rows = home / f"{party}.csv"
             rows.write_text("person,region,balance\n" + "".join(f"p{i},north,{i}\n" for i in range(50)))
             dataset = Dataset(
@@ -254,7 +254,7 @@ def test_a_refusal_is_decided_without_reading_a_row(town, steps):
         plan_of(Sum(Value("person")), bounds=(("person", Bounds(0, 1)),)),
         plan_of(parties=("bank-a",)),
     ):
-        ask = Ask(plan=plan.to_json(), key=secret_key().public.fingerprint, nonce="00" * 32, expires=NOW + 60)
+        ask = Ask(plan=plan.to_json(), keeps=30, key=secret_key().public.fingerprint, nonce="00" * 32, expires=NOW + 60)
         envelope = ask.sealed_by("lender-x", town.signing["lender-x"])
         town.nodes["bank-a"].perform({"task": "judge", "ask": envelope.to_json(), "key": town.registered.to_json()})
         assert town.vaults["bank-a"].standing(envelope.id).part.value == "declined"
@@ -404,7 +404,7 @@ def test_a_key_without_its_proof_is_not_accepted(town):
     told = Key(key=secret_key().public.to_jwk(), proof=proof("lender-y"))
     stolen = told.sealed_by("lender-x", town.signing["lender-x"])
     plan = plan_of()
-    ask = Ask(plan=plan.to_json(), key=secret_key().public.fingerprint, nonce="00" * 32, expires=NOW + 60)
+    ask = Ask(plan=plan.to_json(), keeps=30, key=secret_key().public.fingerprint, nonce="00" * 32, expires=NOW + 60)
     envelope = ask.sealed_by("lender-x", town.signing["lender-x"])
     town.nodes["bank-a"].perform({"task": "judge", "ask": envelope.to_json(), "key": stolen.to_json()})
     assert town.vaults["bank-a"].key(secret_key().public.fingerprint) is None

@@ -118,7 +118,7 @@ def test_an_exchange_that_is_not_there_is_named(tmp_path, running):
     ("arguments", "said"),
     [
         (("node", "init", "{home}/n", "Bank A"), "the party is not a valid name"),
-        (("node", "pin", "{home}/none", "bank-a", "00"), "no such node"),
+        (("node", "pin", "{home}/none", "bank-a", "00", "--role", "lender"), "no such node"),
         (("exchange", "enrol", "{home}/x", "bank-a", "zz", "--role", "institution", "--name", "A"), "64 hexadecimal"),
         (("desk", "init", "{home}/d", "lender", "{home}/missing.json"), "cannot be read as JSON"),
         (("node", "register", "{home}/none", "{home}/a.json", "{home}/b.json"), "no such node"),
@@ -139,7 +139,7 @@ def test_a_small_consortium_is_set_up_by_hand(tmp_path):
     assert len(bytes.fromhex(key)) == 32
     enrolled = run("exchange", "enrol", str(exchange), "bank-a", key, "--role", "institution", "--name", "Bank A")
     assert enrolled.returncode == 0
-    assert run("node", "pin", str(node), "bank-b", "11" * 32, "--institution").returncode == 0
+    assert run("node", "pin", str(node), "bank-b", "11" * 32, "--role", "institution").returncode == 0
     one = people.synthesise(tmp_path / "data", rows=1000)[0]
     (tmp_path / "dataset.json").write_text(json.dumps(town.dataset_document(one)))
     (tmp_path / "policy.json").write_text(json.dumps(town.policy_document(one)))

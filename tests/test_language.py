@@ -12,8 +12,8 @@ from exchange.analyst.noisy import Noisy
 from exchange.analyst.reading import QueryFault, parse
 from exchange.analyst.spelling import spell
 from exchange.analyst.tables import rows
+from privacy.atoms import atoms
 from privacy.expression import decimals
-from privacy.necessity import atoms
 from privacy.plan import Sum
 from tests import reference
 from tests.statements import LOANS, people_that, rows_of, statement, table_of

@@ -35,7 +35,7 @@ DECLINE = Decline(
     session=HEX, reason="no", fix="-", offences=(Offence(item="a", layer="b", rule="c", why="d", fix="e"),)
 )  # fmt: skip
 SHARE = Share(session=HEX, roster_hash=HEX, ciphertexts=("a", "b"), charged=1, left=2, seq=3, head=HEX)
-PREVIEW = Preview(plan={"rho": 1}, nonce=HEX, expires=5)
+PREVIEW = Preview(plan={"rho": 1}, keeps=30, nonce=HEX, expires=5)
 INDICATION = Indication(policy_digest=HEX, version="2026-06-30", price=5, left=10, cap="purpose", min_group=20)
 INDICATED = Verdict(preview=HEX, plan_hash=HEX, outcome=INDICATION)
 REFUSED = Verdict(preview=HEX, plan_hash=HEX, outcome=Refusal(reason="no", fix="-", offences=DECLINE.offences))

@@ -4,6 +4,7 @@ P1 to P13 are the properties of the policy model: determinism, monotone grants, 
 """
 
 from dataclasses import replace
+from datetime import date
 
 import pytest
 from hypothesis import assume, given, settings
@@ -23,6 +24,7 @@ from strategies import (
 )
 
 from privacy import canonical
+from privacy.atoms import ROWS, USES, Atom, atoms
 from privacy.errors import Malformed
 from privacy.expression import (
     Added,
@@ -40,7 +42,8 @@ from privacy.expression import (
     Times,
     Value,
 )
-from privacy.necessity import ANYBODY, PURPOSES, ROWS, USES, Atom, Grant, Policy, atoms, decide
+from privacy.necessity import decide
+from privacy.offences import Request
 from privacy.plan import (
     CountFilled,
     CountKnown,
@@ -52,6 +55,8 @@ from privacy.plan import (
     Plan,
     Sum,
 )
+from privacy.policy import ANYBODY, Grant, Policy
+from privacy.purposes import PURPOSES
 from privacy.terms import UNKNOWN, Bounds, Kind
 
 STATISTICS = "credit-risk-statistics"
@@ -90,8 +95,11 @@ POLICY = Policy(
 )  # fmt: skip
 
 
-def judge(plan, held, *, asker="lender", standard=STANDARD):
-    return decide(plan, asker=asker, standard=standard, policies=held)
+TODAY = date(2026, 11, 22)
+
+
+def judge(plan, held, *, asker="lender", role="lender", keeps=30, on=TODAY, standard=STANDARD, approvals=()):
+    return decide(Request(plan, asker, role, keeps, on), standard=standard, policies=held, approvals=approvals)
 
 
 def asking(plan, **change):
@@ -327,7 +335,7 @@ def test_less_granted_is_never_more_allowed(plan, policy, data):
     )
     assert judge(plan, [policy]).allowed or not judge(plan, [less]).allowed
     # and each thing that was refused stays refused, unless nothing at all is granted for the purpose any more
-    if policy.grant(plan.purpose) and less.grant(plan.purpose) and less.grant(plan.purpose).admits("lender"):
+    if policy.granted(plan.purpose) and any(grant.admits("lender", "lender") for grant in less.granted(plan.purpose)):
         assert items(judge(plan, [policy])) <= items(judge(plan, [less])) | {
             item for item in items(judge(plan, [policy])) if item.startswith(("bounds of", "values of"))
         }
@@ -422,7 +430,7 @@ def _single_changes(plan, held):
                 yield names_of(item, plan), asking(plan, **{field: others})
     if plan.rho > cheapest:
         # what even the cheapest price exceeds stays refused, at another figure
-        limits = [grant.rho_per_query for policy in held if (grant := policy.grant(plan.purpose))]
+        limits = [grant.rho_per_query for policy in held for grant in policy.granted(plan.purpose)]
         yield {"precision"}, asking(plan, rho=cheapest if min(limits, default=cheapest) >= cheapest else plan.rho)
     yield {"parties"}, asking(plan, parties=("p-1", "p-2", "p-3", "p-4", "p-5"))
     yield {"noise"}, asking(plan, shared=None)
@@ -570,7 +578,10 @@ def test_a_purpose_opens_only_what_its_template_needs(purpose, kind, use):
         "histogram": asking(plan, measures=(Histogram(ByBand(column, (0, 9), ("x",))),)),
     }[use]
     policy = replace(generous(purpose), bounds={**NUMBERS, "region": Bounds(0, 9)})
-    decision = judge(plan, [policy])
+    template = PURPOSES[purpose]
+    if template.part != "day" and kind is Kind.DATE and use in ("group", "filter"):
+        return  # these days are no whole months: privacy.grain has tests of its own
+    decision = judge(plan, [policy], role=(*template.roles, "lender")[0])
     assert decision.allowed == (use in PURPOSES[purpose].uses[kind])
     assert decision.allowed or f"{column} as {use}" in items(decision)
 

@@ -176,7 +176,7 @@ def test_a_refusal_names_every_item_by_the_exchange_and_by_each_node(running, de
 
 
 def test_only_the_asker_sees_its_preview(running, desk):
-    signed = desk.sign(Preview(plan=plan_of().to_json(), nonce=HEX, expires=int(time.time()) + 30))
+    signed = desk.sign(Preview(plan=plan_of().to_json(), keeps=30, nonce=HEX, expires=int(time.time()) + 30))
     assert desk.line.post("/v1/previews", signed) == {"id": signed.id}
     assert desk.line.post("/v1/previews", signed) == {"id": signed.id}, "a repetition changes nothing"
     record = desk.line.get(f"/v1/previews/{signed.id}?wait=10&seen=2")
@@ -251,7 +251,7 @@ def signed_by(settled, party, message):
 
 def preview(settled, *, by="lender-x", plan=None, expires=NOW + 30):
     document = (plan or plan_of()).to_json()
-    return signed_by(settled, by, Preview(plan=document, nonce=secrets.token_hex(32), expires=expires))
+    return signed_by(settled, by, Preview(plan=document, keeps=30, nonce=secrets.token_hex(32), expires=expires))
 
 
 def verdict(settled, asked, *, by="bank-a", plan_hash=None, price=1, preview_id=None):
@@ -295,7 +295,7 @@ def test_a_session_and_a_preview_are_judged_by_one_rule(settled, hub, monkeypatc
 
         monkeypatch.setattr(Agent, "_weigh", weigh)
         monkeypatch.setattr(Agent, "_key", lambda *_: type("Key", (), {"bits": 3072}))
-        ask = Ask(plan=plan_of().to_json(), key=HEX, nonce=HEX, expires=NOW)
+        ask = Ask(plan=plan_of().to_json(), keeps=30, key=HEX, nonce=HEX, expires=NOW)
         with pytest.raises(type(error)):
             agent._verdict(asked, ask, plan_of())
 
@@ -306,14 +306,14 @@ def test_a_preview_that_a_node_cannot_verify_is_left_alone(settled, hub):
     line = Direct(settled[1], hub)
     agent = Agent(vault, line, seconds=lambda: NOW)
     good = preview(settled)
-    stranger = Preview(plan=plan_of().to_json(), nonce=HEX, expires=NOW).sealed_by(
+    stranger = Preview(plan=plan_of().to_json(), keeps=30, nonce=HEX, expires=NOW).sealed_by(
         "nobody", key_of(settled[0], "bank-b")
     )
     forged = Envelope(good.kind, "lender-y", good.body, good.signature)
     late = preview(settled, expires=NOW - LEEWAY - 1)
     bent = preview(settled).to_json() | {"body": good.to_json()["body"].replace("region", "month")}
-    ask = signed_by(settled, "lender-x", Ask(plan=plan_of().to_json(), key=HEX, nonce=HEX, expires=NOW))
-    no_plan = signed_by(settled, "lender-x", Preview(plan={"rho": 1}, nonce=HEX, expires=NOW))
+    ask = signed_by(settled, "lender-x", Ask(plan=plan_of().to_json(), keeps=30, key=HEX, nonce=HEX, expires=NOW))
+    no_plan = signed_by(settled, "lender-x", Preview(plan={"rho": 1}, keeps=30, nonce=HEX, expires=NOW))
     for task in [*(one.to_json() for one in (stranger, forged, late, ask, no_plan)), bent, None, {}, 7, "x"]:
         assert not agent.perform({"task": "preview", "ask": task})
     assert not agent.perform({"task": "preview"})
@@ -398,7 +398,9 @@ def test_no_message_of_a_preview_has_a_place_in_a_session(settled, hub):
     relabelled = Envelope("accept", told.signer, told.body, told.signature)
     with pytest.raises(Mismatch):
         expect(relabelled, directory, Accept)
-    session = signed_by(settled, "lender-x", Ask(plan=plan_of().to_json(), key=HEX, nonce=HEX, expires=NOW + 9))
+    session = signed_by(
+        settled, "lender-x", Ask(plan=plan_of().to_json(), keeps=30, key=HEX, nonce=HEX, expires=NOW + 9)
+    )
     with pytest.raises(Malformed):
         hub.open(session, now=NOW)
     decline = signed_by(settled, "bank-b", Decline(session=asked.id, reason="no", fix="-", offences=()))
@@ -428,9 +430,11 @@ def test_plans_that_no_session_would_take_are_not_held(settled, hub):
     with pytest.raises(Unknown):
         hub.open(preview(settled, plan=plan_of(parties=(*BANKS, "bank-z"))), now=NOW)
     with pytest.raises(Malformed):
-        hub.open(signed_by(settled, "lender-x", Preview(plan={}, nonce=HEX, expires=NOW + 9)), now=NOW)
+        hub.open(signed_by(settled, "lender-x", Preview(plan={}, keeps=30, nonce=HEX, expires=NOW + 9)), now=NOW)
     with pytest.raises(Mismatch):
-        hub.open(Preview(plan={}, nonce=HEX, expires=NOW + 9).sealed_by("x", key_of(settled[0], "bank-a")), now=NOW)
+        hub.open(
+            Preview(plan={}, keeps=30, nonce=HEX, expires=NOW + 9).sealed_by("x", key_of(settled[0], "bank-a")), now=NOW
+        )
     assert all(hub.tasks(party, now=NOW) == [] for party in BANKS)
 
 

@@ -7,7 +7,7 @@ import pkgutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import STANDARD, generous, mutations, plans, wild
+from strategies import STANDARD, generous, mutations, plans, put, wild
 
 import api
 import exchange
@@ -18,7 +18,8 @@ from exchange.protocol import problems
 from exchange.protocol.errors import Denied, Encumbered, Overreach, PeerFault, Taken, Unknown
 from privacy import canonical
 from privacy.errors import Exhausted, Malformed, Mismatch, Overflow, PrivacyError, Refused
-from privacy.necessity import Violation, decide
+from privacy.necessity import decide
+from privacy.offences import Violation
 
 VIOLATION = Violation("age as sum", "policy", "bank-a.accounts@1", "not granted", "drop it")
 ERRORS = [
@@ -55,7 +56,7 @@ def test_every_row_has_an_example_above():
 @given(plans(purposes=["credit-risk-statistics"]))
 def test_refusals_travel_with_every_item_and_the_nearest_plan(plan):
     policies = [generous("credit-risk-statistics")]
-    decision = decide(plan, asker="lender", standard=STANDARD, policies=policies)
+    decision = decide(put(plan), standard=STANDARD, policies=policies)
     if decision.allowed:
         return
     error = Overreach.of(decision)

@@ -13,6 +13,7 @@ from exchange.analyst.narrowing import narrow
 from exchange.analyst.question import Aggregate, Output, Question
 from exchange.analyst.reading import QueryFault, parse, quality_plan, table_of
 from exchange.analyst.spelling import spell
+from privacy.atoms import USES, atoms
 from privacy.expression import (
     UNKNOWN,
     Added,
@@ -31,10 +32,12 @@ from privacy.expression import (
     Times,
     Value,
 )
-from privacy.necessity import USES, Grant, Policy, atoms, decide
+from privacy.necessity import decide
 from privacy.plan import CountFilled, CountKnown, CountPresent, CountRows, CountUnits, CountValid, Sum
+from privacy.policy import Grant, Policy
 from privacy.terms import Bounds, Column, Kind, Standard
 from tests.statements import CATEGORIES, LOANS, statement
+from tests.strategies import put
 
 PARTIES = ("bank-a", "bank-b", "bank-c")
 PURPOSE = "credit-risk-statistics"
@@ -1020,7 +1023,7 @@ def test_the_nearest_request_of_a_refusal_is_a_statement_that_asks_for_it(seed):
     columns = {"*": ("count",)} if choose.random() < 0.7 else {}
     for column in LOANS.columns:
         columns[column.name] = tuple(use for use in USES if choose.random() < 0.75)
-    nearest = decide(question.plan, asker="lender", standard=LOANS, policies=[policy(columns)]).nearest
+    nearest = decide(put(question.plan), standard=LOANS, policies=[policy(columns)]).nearest
     if nearest is not None:
         assert ask(spell(narrow(question, nearest), LOANS), rho=nearest.rho).plan == nearest
 
@@ -1044,10 +1047,10 @@ def test_the_nearest_request_of_a_refused_table_is_a_statement_that_passes(seed)
         columns[column.name] = tuple(use for use in USES if choose.random() < 0.75)
     held = policy(columns)
     held = replace(held, domains={name: domain[: choose.randint(1, 9)] for name, domain in held.domains.items()})
-    nearest = decide(question.plan, asker="lender", standard=LOANS, policies=[held]).nearest
+    nearest = decide(put(question.plan), standard=LOANS, policies=[held]).nearest
     if nearest is not None:
         again = ask(spell(narrow(question, nearest), LOANS), rho=nearest.rho).plan
-        assert decide(again, asker="lender", standard=LOANS, policies=[held]).allowed
+        assert decide(put(again), standard=LOANS, policies=[held]).allowed
         assert [measure.key for measure in again.measures] == [measure.key for measure in nearest.measures]
 
 
@@ -1073,13 +1076,13 @@ def test_the_nearest_request_within_narrower_bounds_is_a_statement_that_passes(s
         columns[column.name] = tuple(use for use in USES if choose.random() < 0.9)
     declared = {column.name: ends(choose, column.bounds) for column in LOANS.columns if column.bounds is not None}
     held = policy(columns, declared)
-    nearest = decide(question.plan, asker="lender", standard=LOANS, policies=[held]).nearest
+    nearest = decide(put(question.plan), standard=LOANS, policies=[held]).nearest
     offered = None if nearest is None else narrow(question, nearest)
     if offered is None:
         return
     again = ask(spell(offered, LOANS), rho=offered.plan.rho)
     assert again.plan == offered.plan
-    assert decide(again.plan, asker="lender", standard=LOANS, policies=[held]).allowed
+    assert decide(put(again.plan), standard=LOANS, policies=[held]).allowed
     assert again.plan.rho <= nearest.rho
 
 
@@ -1111,14 +1114,14 @@ EVERYTHING = {"*": USES, **{column.name: USES for column in LOANS.columns}}
 def test_the_nearest_request_within_narrower_bounds_is_clipped_to_them(asked, declared, offered):
     question = ask(f"SELECT {asked}")
     held = policy(EVERYTHING, {"income": Bounds(*declared)})
-    nearest = decide(question.plan, asker="lender", standard=LOANS, policies=[held]).nearest
+    nearest = decide(put(question.plan), standard=LOANS, policies=[held]).nearest
     assert spell(narrow(question, nearest), LOANS) == f"SELECT {offered}"
 
 
 def test_no_request_is_offered_where_nothing_is_left_of_the_same_rows():
     question = ask("SELECT SUM(income) FROM loans WHERE income > 2000")
     held = policy(EVERYTHING, {"income": Bounds(0, 100_000)})
-    nearest = decide(question.plan, asker="lender", standard=LOANS, policies=[held]).nearest
+    nearest = decide(put(question.plan), standard=LOANS, policies=[held]).nearest
     assert narrow(question, nearest) is None
 
 

@@ -14,7 +14,7 @@ from privacy.necessity import decide
 from privacy.plan import CountRows, Plan, Sum
 from privacy.sensitivity import LEAST_SIGMA, calibrate
 from privacy.terms import NANO, Bounds
-from tests.strategies import STANDARD, plans
+from tests.strategies import STANDARD, plans, put
 
 K = 2
 """Institutions that a person may be at."""
@@ -105,7 +105,7 @@ def test_an_owner_who_has_not_agreed_to_shared_noise_refuses_it(policy_of):
     )
     for shared_from, allowed in ((None, False), (2, False), (1, True), (0, True)):
         policy = policy_of(shared_from=shared_from)
-        decision = decide(asked, asker="lender-x", standard=STANDARD, policies=[policy])
+        decision = decide(put(asked, asker="lender-x"), standard=STANDARD, policies=[policy])
         assert decision.allowed is allowed
         if not allowed:
             assert [violation.item for violation in decision.violations] == ["noise"]
@@ -114,7 +114,7 @@ def test_an_owner_who_has_not_agreed_to_shared_noise_refuses_it(policy_of):
 
 @pytest.fixture
 def policy_of():
-    from privacy.necessity import Grant, Policy
+    from privacy.policy import Grant, Policy
 
     def build(*, shared_from: int | None) -> Policy:
         grant = Grant(

@@ -10,8 +10,8 @@ from exchange.protocol.errors import Unknown
 from privacy import canonical
 from privacy.errors import Malformed
 from privacy.expression import ByBand, Times, Value
-from privacy.necessity import PURPOSES
 from privacy.plan import Histogram, Plan, Sum
+from privacy.purposes import PURPOSES
 from privacy.sensitivity import calibrate, magnitude
 from privacy.terms import Kind, Standard
 

@@ -25,9 +25,9 @@ from exchange.protocol.errors import PeerFault, Unknown
 from exchange.protocol.session import PART_TABLE, Move, Part
 from exchange.standards import shipped
 from privacy.errors import Exhausted, Malformed
-from privacy.necessity import Grant, Policy
 from privacy.noise import Noised
 from privacy.plan import CountKnown, CountRows, Plan
+from privacy.policy import Grant, Policy
 
 ROOT = Path(__file__).parents[1]
 CREDIT = shipped("consumer_credit/1")
@@ -315,18 +315,18 @@ def test_noised_cells_are_stored_once_and_exactly(vault):
 
 
 def test_a_pinned_key_never_changes(vault):
-    vault.pin("bank-b", bytes(32))
+    vault.pin("bank-b", bytes(32), role="institution")
     head = vault.book.head
-    vault.pin("bank-b", bytes(32))
+    vault.pin("bank-b", bytes(32), role="institution")
     with pytest.raises(PeerFault, match="other facts"):
-        vault.pin("bank-b", bytes([1] * 32))
+        vault.pin("bank-b", bytes([1] * 32), role="institution")
     assert (vault.directory(), vault.book.head) == ({"bank-b": bytes(32)}, head)
 
 
 def test_files_can_be_read_by_their_owner_alone(home):
     vault = opened(home)
     vault.keep(a_dataset(), a_policy())
-    vault.pin("bank-b", bytes(32))
+    vault.pin("bank-b", bytes(32), role="institution")
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [home, *home.rglob("*")]}
     vault.close()
     assert {"signing.key", "sampling.key", "party", "catalog.duckdb", "journal"} <= {path.name for path in modes}
@@ -356,7 +356,7 @@ def test_a_directory_holds_one_node(home, tmp_path):
 def filled(home):
     vault = opened(home)
     vault.keep(a_dataset(), a_policy())
-    vault.pin("bank-b", bytes(32))
+    vault.pin("bank-b", bytes(32), role="institution")
     for i in range(5):
         plan = a_plan(rho=i + 1)
         session = promise(vault, i, plan)

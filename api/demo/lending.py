@@ -19,6 +19,7 @@ from api.demo.town import DATASET, REFRESHED, STANDARD, VALUATION
 from exchange.analyst.desk import Answer, Desk, Progress
 from exchange.analyst.reading import quality_plan
 from exchange.protocol import messages
+from privacy.proof import closed
 from privacy.terms import NANO
 from valuation.asset import DataAsset
 from valuation.cost import Appraisal, appraise_cost
@@ -75,9 +76,9 @@ def value(desk: Desk, *, owner: str, documents: Path, mapped: tuple[str, ...], p
     evidence = Measured.of(measured.release, dataset=DATASET, version=1, on=VALUED_ON)
     appraisal = appraise_cost(asset, facts, Evidence((evidence,)), VALUED_ON)
     quoted = quote(appraisal, propose_terms(appraisal, lender=desk.party, maturity=MATURES, policy_cap=_POLICY_CAP))
-    opened = tuple(measure.key for measure in plan.measures)
-    used = set(plan.columns)
-    withheld = tuple((column, f"{VALUATION} does not need it") for column in sorted(mapped) if column not in used)
+    proof = measured.receipt["necessity"]
+    opened = tuple(item["use"] for item in proof["needed"])
+    withheld = tuple((column, reason) for column, reason in closed(proof) if column in mapped)
     report = compose(appraisal, quoted, Necessity(VALUATION, opened, withheld))
     return Valued(measured, appraisal, quoted, report, str(report["digest"]))
 

@@ -74,7 +74,7 @@ class Town:
             held = vault.Vault.open(self._home_of(one.party), clock=self.clock)
             try:
                 for party, key in {**keys, **lenders}.items():
-                    held.pin(party, key, institution=party in keys)
+                    held.pin(party, key, role="institution" if party in keys else "lender")
                 registration.register(held, dataset=dataset_document(one), policy=policy_document(one))
             finally:
                 held.close()

@@ -23,13 +23,17 @@ from privacy.terms import NANO
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What makes a statement a question: its text, purpose, standard (``name/version``), institutions and kind of noise."""
+    """What makes a statement a question: its text, purpose, standard (``name/version``), institutions and kind of noise.
+
+    ``keeps`` is for how many days the answer will be kept at most; ``None``: for as long as the purpose needs.
+    """
 
     sql: str
     purpose: str
     standard: str
     parties: tuple[str, ...]
     shared: int | None
+    keeps: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the canonical JSON object."""
@@ -39,6 +43,7 @@ class Asking:
             "standard": self.standard,
             "parties": list(self.parties),
             "shared": self.shared,
+            "keeps": self.keeps,
         }
 
     @classmethod
@@ -98,7 +103,7 @@ class Asker:
         """Open a session for a question and record it, so that it can be found again whatever happens."""
         self.desk.registered_key()  # making and proving a key takes a while: the session's time starts after it
         at = self.moment()
-        session = self.desk.ask(question.plan, now=at)
+        session = self.desk.ask(question.plan, now=at, keeps=asking.keeps)
         self._asked.mkdir(mode=0o700, parents=True, exist_ok=True)
         prices = dict(zip((measure.key for measure in question.plan.measures), question.plan.prices, strict=True))
         document = {"asking": asking.to_json(), "prices": prices, "asked_at": at}

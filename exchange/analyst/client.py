@@ -30,6 +30,7 @@ from exchange.analyst.reading import table_of
 from exchange.line import seconds
 from exchange.protocol.errors import Unknown
 from privacy.errors import Malformed
+from privacy.policy import MAX_KEEPS
 from privacy.release import Release
 from privacy.terms import NANO
 
@@ -74,6 +75,7 @@ class Client:
         standard: str | None = None,
         parties: tuple[str, ...] | None = None,
         fresh: bool = False,
+        keep_days: int | None = None,
     ) -> Inquiry:
         """Read a statement into a question; nothing is asked yet.
 
@@ -83,6 +85,7 @@ class Client:
         ``shared`` asks for noise shared among the institutions that withstands so many of them. ``standard`` is
         ``name/version`` (else the newest version of the table that the statement names), ``parties`` the institutions
         (else all that hold data under it). ``fresh`` asks the institutions even where a stored answer would do.
+        ``keep_days`` is for how many days you undertake to keep the answer at most (else as long as the purpose needs).
 
         Raises:
             QueryFault: if the statement is not in the language.
@@ -96,9 +99,11 @@ class Client:
             raise Malformed("an accuracy, a budget or a number of rows is not positive", fix="give numbers above 0")
         if budget is not None and not 1 <= round(budget * NANO) <= 100 * NANO:
             raise Malformed("the budget is not one that a plan can have", fix="give rho between 1e-9 and 100")
+        if keep_days is not None and not 0 <= keep_days <= MAX_KEEPS:
+            raise Malformed("the days to keep the answer are out of range", fix=f"give 0 to {MAX_KEEPS} days")
         name = standard or _newest(self._asker.desk.standards(), table_of(sql))
         asked = tuple(sorted(parties)) if parties else self._asker.desk.holders(name)
-        asking = Asking(sql=sql, purpose=purpose, standard=name, parties=asked, shared=shared)
+        asking = Asking(sql=sql, purpose=purpose, standard=name, parties=asked, shared=shared, keeps=keep_days)
         nano = None if budget is None else round(budget * NANO)
         return Inquiry(self._asker, asking, Wish(accuracy=accuracy, budget=nano, rows=rows, fresh=fresh))
 

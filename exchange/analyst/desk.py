@@ -40,12 +40,15 @@ from exchange.protocol.messages import (
 )
 from exchange.protocol.session import OVER, Stage, check_commits, roster_hash
 from privacy import canonical, seal
+from privacy.atoms import atoms
 from privacy.errors import Mismatch, Refused
 from privacy.expression import decimals
 from privacy.ledger import coalitions, epsilon
-from privacy.necessity import Violation, atoms
+from privacy.offences import Violation
 from privacy.packing import layout_of, unpack
 from privacy.plan import Plan, Sum
+from privacy.proof import prove
+from privacy.purposes import PURPOSES
 from privacy.release import Release
 from privacy.sensitivity import calibrate
 from privacy.terms import DELTA, Standard
@@ -89,12 +92,13 @@ class Outlook:
 
     ``verdicts`` has each party of the plan, with ``None`` for one that did not answer in time: not on line, or at work on
     another answer. ``violations`` are the exchange's own, by the published policies, with the ``nearest`` plan that passes
-    them, if there is one.
+    them, if there is one; its result would be kept for ``keeps`` days at most.
     """
 
     verdicts: Mapping[str, Verdict | None]
     violations: tuple[Violation, ...]
     nearest: Plan | None
+    keeps: int | None = None
 
     @property
     def allowed(self) -> bool:
@@ -140,6 +144,16 @@ class Desk:
                 self._key = made
         return self._key
 
+    @property
+    def pinned(self) -> Mapping[str, bytes]:
+        """The keys that this desk trusts, by party."""
+        return self._directory
+
+    @property
+    def public(self) -> bytes:
+        """Public half of the party's own Ed25519 key (32 bytes)."""
+        return self._signing.public_key().public_bytes_raw()
+
     def sign(self, message: Message) -> Envelope:
         """Put a message into an envelope signed by this party."""
         return message.sealed_by(self.party, self._signing)
@@ -156,6 +170,13 @@ class Desk:
             case {"standards": list(rows)} if all(isinstance(row, dict) for row in rows):
                 return frozenset(str(row["id"]) for row in rows if row.get("datasets"))
         raise PeerFault("the exchange's list is not one of standards", fix="report the exchange")
+
+    def role(self, party: str) -> str | None:
+        """Return the role that a party is registered for at the exchange, which it may be wrong about; nothing if it is not."""
+        match self.line.get("/v1/parties"):
+            case {"parties": list(rows)} if all(isinstance(row, dict) for row in rows):
+                return next((str(row.get("role")) for row in rows if row.get("id") == party), None)
+        raise PeerFault("the exchange's list is not one of parties", fix="report the exchange")
 
     def holders(self, standard: str) -> tuple[str, ...]:
         """Return the institutions whose dataset is listed under a standard."""
@@ -187,14 +208,17 @@ class Desk:
                     raise PeerFault("the exchange's list is not one of datasets", fix="report the exchange")
         raise PeerFault("the exchange's list of datasets does not end", fix="report the exchange")
 
-    def ask(self, plan: Plan, *, now: int, seconds: int = PATIENCE) -> str:
+    def ask(self, plan: Plan, *, now: int, keeps: int | None = None, seconds: int = PATIENCE) -> str:
         """Open a session for a plan and return its id; ``now`` in seconds since 1970, to be answered in ``seconds``.
+
+        ``keeps`` is for how many days the result will be kept at most; as long as the purpose needs, if not given.
 
         Raises:
             Overreach: if minimum necessity refuses it.
         """
         message = Ask(
             plan=plan.to_json(),
+            keeps=usual_keeps(plan.purpose) if keeps is None else keeps,
             key=self.registered_key(),
             nonce=secrets.token_hex(32),
             expires=now + seconds,
@@ -207,16 +231,17 @@ class Desk:
         self._deadlines[signed.id] = asked + seconds
         return signed.id
 
-    def preview(self, plan: Plan, *, now: int, seconds: int = 5) -> Outlook:
+    def preview(self, plan: Plan, *, now: int, keeps: int | None = None, seconds: int = 5) -> Outlook:
         """Ask every node of a plan whether it would answer and at what price, for nothing; at most ``seconds``, to 60.
 
-        ``now`` in seconds since 1970. No session is opened and nothing is recorded anywhere.
+        ``now`` in seconds since 1970; ``keeps`` as in :meth:`ask`. No session is opened and nothing is recorded anywhere.
 
         Raises:
             Unknown: if a party of the plan holds no such dataset.
             PeerFault, Mismatch, Malformed: if the exchange tells of something else than this preview.
         """
-        signed = self.sign(Preview(plan=plan.to_json(), nonce=secrets.token_hex(32), expires=now + HELD))
+        days = usual_keeps(plan.purpose) if keeps is None else keeps
+        signed = self.sign(Preview(plan=plan.to_json(), keeps=days, nonce=secrets.token_hex(32), expires=now + HELD))
         until = self._ticking() + min(seconds, HELD)
         if self.line.post("/v1/previews", signed) != {"id": signed.id}:
             raise Mismatch("the exchange opened another preview than the one asked for", fix="report the exchange")
@@ -233,7 +258,12 @@ class Desk:
     def _outlook(self, record: Any, preview: str, plan: Plan) -> Outlook:
         """Check a preview's record: what nodes say by their signatures; what the exchange says is its own word."""
         match record:
-            case {"verdicts": list(listed), "violations": list(offences), "nearest": nearest}:
+            case {
+                "verdicts": list(listed),
+                "violations": list(offences),
+                "nearest": nearest,
+                "keeps": int() | None as days,
+            }:
                 pass
             case _:
                 raise PeerFault("the exchange's record is not that of a preview", fix="report the exchange")
@@ -250,7 +280,7 @@ class Desk:
         except ValidationError:
             raise PeerFault("the exchange's violations are not well formed", fix="report the exchange") from None
         violations = tuple(Violation(**item.model_dump()) for item in items)
-        return Outlook(verdicts, violations, None if nearest is None else Plan.from_json(nearest))
+        return Outlook(verdicts, violations, None if nearest is None else Plan.from_json(nearest), days)
 
     def registered_key(self) -> str:
         """Register this desk's key with the exchange, once, and return its fingerprint."""
@@ -316,12 +346,19 @@ class Desk:
         release = _release(plan, session, lattice, standard)
         least = max(accept.min_group for accept in accepts.values())
         versions = {party: accept.version for party, accept in accepts.items()}
-        return Answer(release, receipt(release, asker=self.party, shares=shares), least, versions)
+        asked = expect(Envelope.from_json(record["ask"]), self._own, Ask)
+        granted = {party: accept.policy_digest for party, accept in accepts.items()}
+        proof = prove(plan, asker=self.party, keeps=asked.keeps, standard=standard, granted=granted)
+        return Answer(release, receipt(release, asker=self.party, shares=shares, necessity=proof), least, versions)
+
+    @property
+    def _own(self) -> Mapping[str, bytes]:
+        """The key that this desk's own messages are checked against."""
+        return {self.party: self._signing.public_key().public_bytes_raw()}
 
     def _check(self, record: Mapping[str, Any], plan: Plan) -> tuple[str, dict[str, Accept], dict[str, Share]]:
         asked = Envelope.from_json(record.get("ask"))
-        mine = {self.party: self._signing.public_key().public_bytes_raw()}
-        if Plan.from_json(expect(asked, mine, Ask).plan) != plan:
+        if Plan.from_json(expect(asked, self._own, Ask).plan) != plan:
             raise Mismatch("the session is not about this plan", fix="open the session that you asked")
         session = asked.id
         accepts = self._all(record, "accepts", Accept, plan)
@@ -372,6 +409,12 @@ class Desk:
                 raise PeerFault("the session was ended by a message that cannot end it", fix="report the exchange")
 
 
+def usual_keeps(purpose: str) -> int:
+    """Return for how many days a result for this purpose is kept at most; 0 for a purpose that nobody knows."""
+    template = PURPOSES.get(purpose)
+    return 0 if template is None else template.keeps
+
+
 def variances(plan: Plan) -> dict[str, Fraction]:
     """Return by measure key the variance of the noise of a cell's sum over all parties, in integer units squared."""
     return {scale.measure.key: len(plan.parties) * (scale.sigma * scale.grain) ** 2 for scale in calibrate(plan)}
@@ -387,8 +430,10 @@ def _release(plan: Plan, session: str, lattice: tuple[int, ...], standard: Stand
     return Release(plan, session, totals, variances(plan), found)
 
 
-def receipt(release: Release, *, asker: str, shares: Mapping[str, Share]) -> dict[str, Any]:
-    """Return what an asker keeps as proof: what was used, what each party charged, who sees it at which cost.
+def receipt(
+    release: Release, *, asker: str, shares: Mapping[str, Share], necessity: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what an asker keeps as proof: what was used and needed, what each party charged, who sees it at which cost.
 
     Budgets in 1e-9 rho; epsilon at delta 1e-6, as text with six decimals.
     """
@@ -400,6 +445,7 @@ def receipt(release: Release, *, asker: str, shares: Mapping[str, Share]) -> dic
         "purpose": plan.purpose,
         "parties": list(plan.parties),
         "used": [str(atom) for atom in atoms(plan)],
+        "necessity": dict(necessity),
         "unit": f"a person with at most {plan.rows_per_unit} rows at each of at most {plan.institutions_per_unit} institutions",
         "noise_of": "each party alone" if plan.shared is None else f"all parties together, withstanding {plan.shared}",
         "charged": {party: share.charged for party, share in shares.items()},

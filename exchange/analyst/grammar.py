@@ -9,7 +9,7 @@ from exchange.analyst import sql
 from exchange.analyst.aggregating import SHEETS, Figures
 from exchange.analyst.conditions import conjuncts
 from exchange.analyst.labels import dimension, is_dimension, period, with_unknown, without_unknown
-from exchange.analyst.planning import Planner, Recipe, uses
+from exchange.analyst.planning import Planner, Recipe
 from exchange.analyst.question import (
     Aggregate,
     Condition,
@@ -28,6 +28,7 @@ from exchange.analyst.sheets import Sheets
 from exchange.analyst.syntax import Call, Fault, Item, Name, Node, Number, Statement, mention, place
 from exchange.analyst.words import clause
 from exchange.analyst.writing import show
+from privacy.atoms import atoms_of
 from privacy.errors import Malformed
 from privacy.expression import (
     MAX_DEPTH,
@@ -44,9 +45,8 @@ from privacy.expression import (
     Test,
     Value,
     tested,
-    values,
 )
-from privacy.plan import MAX_CELLS, CountPresent, Histogram, Measure, Plan, Sum
+from privacy.plan import MAX_CELLS, Measure, Plan, computed
 from privacy.terms import UNKNOWN, Bounds, Standard
 
 MAX_COLUMNS = 200
@@ -324,11 +324,11 @@ class _Grammar:
         for node, one in made:
             for measure in _recipe(node, one, planner, keys).measures:
                 measures[measure.key] = measure
-                for column, use in uses(measure):
-                    self._place("rows as count" if column == "*" else f"{column} as {use}", mention(node, column))
+                for atom in atoms_of(measure):
+                    self._place(str(atom), mention(node, atom.column))
         for node, by in self.groups:
-            for column in {by.column} if not isinstance(by, ByCase) else tested(by):
-                self._place(f"{column} as {'histogram' if isinstance(by, ByBand) else 'group'}", mention(node, column))
+            for atom in atoms_of(by):
+                self._place(str(atom), mention(node, atom.column))
         return self._checked(terms, tuple(measures.values()))
 
     def _unshown(self, having: Condition | None, order: Sequence[Sorting]) -> list[tuple[Node, Aggregate]]:
@@ -343,9 +343,6 @@ class _Grammar:
 
     def _checked(self, terms: Terms, measures: tuple[Measure, ...]) -> Plan:
         groups, where = tuple(by for _, by in self.groups), self._needed()
-        used = [values(item) for item in (*groups, *where)]
-        used += [values(one.term) for one in measures if isinstance(one, Sum | CountPresent)]
-        used += [values(one.band) for one in measures if isinstance(one, Histogram)]
         try:
             return Plan(
                 standard=self.standard.id,
@@ -357,7 +354,7 @@ class _Grammar:
                 groups=groups,
                 where=where,
                 measures=measures,
-                bounds=tuple((column, self.reader.bounds[column]) for column in frozenset[str]().union(*used)),
+                bounds=tuple((column, self.reader.bounds[column]) for column in computed((*groups, *where, *measures))),
                 rho=terms.rho,
                 shared=terms.shared,
             )

@@ -151,8 +151,12 @@ class Inquiry:
                 self.sql, allowed=True, free=True, price=0, repeats=None, expected=expected, on_line={}, left={}
             )
         question, pilot = self._priced(served)
-        outlook = self._asker.desk.preview(question.plan, now=self._asker.moment(), seconds=seconds)
+        outlook = self._outlook(question.plan, seconds=seconds)
         return self._told(question, outlook, pilot=pilot, expected=self._expected(question, served))
+
+    def plan(self) -> Plan:
+        """Return the plan as it would be asked now, at the budget wished for or the owners' price."""
+        return self._question.at(self._wish.budget or self._default).plan
 
     def submit(self, progress: Progress = unwatched) -> Job:
         """Open the session and return; a pilot, where the accuracy needs one, is run to its end before.
@@ -194,11 +198,13 @@ class Inquiry:
 
     # -- the price ---------------------------------------------------------------------------------------------------
 
+    def _outlook(self, plan: Plan, *, seconds: int) -> Outlook:
+        return self._asker.desk.preview(plan, now=self._asker.moment(), keeps=self._asking.keeps, seconds=seconds)
+
     @cached_property
     def _default(self) -> int:
         """The owners' price for a question, at most ours."""
-        plan = self._question.at(DEFAULT).plan
-        nearest = self._asker.desk.preview(plan, now=self._asker.moment(), seconds=0).nearest
+        nearest = self._outlook(self._question.at(DEFAULT).plan, seconds=0).nearest
         return DEFAULT if nearest is None else min(DEFAULT, nearest.rho)
 
     def _priced(self, served: Served | None) -> tuple[Question, int]:

@@ -20,9 +20,9 @@ from exchange.analyst.question import (
 )
 from exchange.analyst.reading import QueryFault, parse
 from exchange.analyst.spelling import spell
+from privacy.atoms import atoms
 from privacy.errors import Malformed
 from privacy.expression import ByCase, ByCategory, Choice, Constant, Dimension, Value, known, summed, tested, values
-from privacy.necessity import atoms
 from privacy.plan import CountKnown, CountPresent, CountRows, CountUnits, Histogram, Measure, Plan, Sum, term_of
 
 
@@ -37,7 +37,7 @@ def narrow(question: Question, plan: Plan) -> Question | None:
     wide = dict(question.plan.bounds)
     tight = {column for column, bounds in plan.bounds if bounds != wide.get(column, bounds)}
     # what is kept is told by the question's own bounds, which its measures were made for
-    kept = _left(
+    kept = within(
         question, replace(plan, bounds=tuple((column, wide.get(column, held)) for column, held in plan.bounds))
     )
     found = _read_again(replace(kept, plan=replace(kept.plan, bounds=plan.bounds)), plan)
@@ -53,7 +53,7 @@ def narrow(question: Question, plan: Plan) -> Question | None:
     bounds = tuple((column, wide.get(column, plan.clipped[column])) for column in needed)
     measures, prices = tuple(free), tuple(free.values())
     rest = replace(plan, measures=measures, prices=prices, rho=sum(prices), bounds=bounds)
-    return _read_again(_left(question, rest), plan)
+    return _read_again(within(question, rest), plan)
 
 
 def _read_again(question: Question, plan: Plan) -> Question | None:
@@ -90,8 +90,8 @@ def _is_part(part: Plan, whole: Plan) -> bool:
     )
 
 
-def _left(question: Question, plan: Plan) -> Question:
-    """The question that shows of ``question`` what a plan within the same bounds can answer."""
+def within(question: Question, plan: Plan) -> Question:
+    """Return the question that shows of ``question`` what a plan of the same bounds can answer, and all else that it measures."""
     rest = _Rest(question, plan)
     if question.sheet is not None and rest.answers_sheet(question.sheet):
         return replace(question, plan=plan)

@@ -5,14 +5,14 @@ count that this takes is asked for anyway by averages and spreads; a sum alone i
 what the centre saves. Equal measures are measured once.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
 from exchange.analyst.polynomial import Polynomial, of_term, presence
 from exchange.analyst.question import Aggregate, Question, Sheet
 from privacy.errors import Malformed
-from privacy.expression import Choice, Constant, Term, Test, decimals, extent, summed, tested
+from privacy.expression import Choice, Constant, Term, Test, decimals, extent
 from privacy.plan import CountKnown, CountPresent, CountRows, CountUnits, Histogram, Measure, Sum
 from privacy.terms import Bounds, Standard
 
@@ -160,25 +160,6 @@ def counted(aggregates: Iterable[Aggregate], planner: Planner) -> frozenset[str]
 def products(size: int) -> list[tuple[int, int]]:
     """Return the products of a regression of ``size`` columns by their places: each with all before it, then itself."""
     return [(later, earlier) for later in range(size) for earlier in range(later + 1)]
-
-
-def uses(measure: Measure) -> Iterator[tuple[str, str]]:
-    """Yield each column that a measure uses and how, as minimum necessity names it; ``*`` for rows."""
-    match measure:
-        case CountRows() | CountUnits():
-            yield "*", "count"
-        case CountKnown(column):
-            yield column, "count"
-        case Histogram(band):
-            yield band.column, "histogram"
-        case CountPresent(term) | Sum(term):
-            held = set(summed(term))
-            yield from ((column, use if isinstance(measure, Sum) else "count") for column, use in held)
-            yield from ((column, "filter") for column in tested(term))
-            if not held:
-                yield "*", "count"
-        case _:
-            pass
 
 
 def _filtered(term: Term, where: Test) -> Term:

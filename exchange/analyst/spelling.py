@@ -58,6 +58,16 @@ def spell_term(question: Question, term: Term) -> str:
     return _Speller(question.standard, question.plan).number(term)
 
 
+def spell_dimension(question: Question, by: Dimension) -> str:
+    """Return a dimension of a question as it is written."""
+    return _Speller(question.standard, question.plan).dimension(by)
+
+
+def spell_test(question: Question, test: Test) -> str:
+    """Return a test of a question as it is written."""
+    return _Speller(question.standard, question.plan).test(test)
+
+
 @dataclass(frozen=True, slots=True)
 class _Speller:
     """Writes items of one plan; a column that it clips more tightly than the standard is written with CLIP."""

@@ -9,10 +9,10 @@ from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Denied, Encumbered, PeerFault, Unknown
 from exchange.protocol.messages import Deprecation, Publication, Registration, Withdrawal, expect
 from privacy.errors import Malformed, Mismatch, Refused
-from privacy.necessity import Policy
+from privacy.policy import Policy
 from privacy.terms import Standard, check_party
 
-ROLES = ("institution", "lender", "regulator")
+ROLES = ("institution", "lender", "regulator", "officer")
 
 
 def enrol(store: Store, *, party: str, name: str, role: str, key: bytes) -> None:

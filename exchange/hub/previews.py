@@ -83,7 +83,7 @@ class Previews:
         made = _Open(
             ask=envelope,
             plan=plan,
-            decision=judged(view, plan=plan, asker=envelope.signer),
+            decision=judged(view, plan=plan, asker=envelope.signer, keeps=message.keeps, now=now),
             until=min(message.expires, now + LONGEST),
         )
         with self._lock:
@@ -144,6 +144,7 @@ class Previews:
                 "waiting_for": held.waiting_for,
                 "violations": [violation.to_json() for violation in held.decision.violations],
                 "nearest": None if nearest is None else nearest.to_json(),
+                "keeps": held.decision.keeps,
                 "verdicts": [verdict.to_json() for verdict in held.verdicts.values()],
             }
 

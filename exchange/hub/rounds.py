@@ -4,6 +4,7 @@ State is rebuilt from the store for every message, stepped by the table of :mod:
 before anybody is told.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 from exchange.hub.fold import fold
@@ -16,9 +17,11 @@ from exchange.protocol.session import OVER, Session, Stage
 from privacy import seal
 from privacy.errors import Malformed, Mismatch
 from privacy.modulus import PublicKey
-from privacy.necessity import Decision, Policy, decide
+from privacy.necessity import Decision, decide
+from privacy.offences import Request
 from privacy.packing import layout_of
 from privacy.plan import Plan
+from privacy.policy import Policy
 
 LONGEST = 24 * 3600
 """Seconds that a session may stay open."""
@@ -41,7 +44,7 @@ def open_session(store: Store, envelope: Envelope, *, now: int) -> str:
         return envelope.id
     key = _key(view, envelope)
     layout_of(plan, modulus_bits=key.bits)
-    _judge(store, view, plan=plan, asker=envelope.signer)
+    _judge(store, view, plan=plan, asker=envelope.signer, keeps=ask.keeps, now=now)
 
     def begin(inner: View) -> tuple[list[Event], str]:
         if inner.session(envelope.id) is not None:
@@ -192,8 +195,10 @@ def describe(view: View, session_id: str, *, caller: str) -> dict[str, Any]:
     }
 
 
-def judged(view: View, *, plan: Plan, asker: str) -> Decision:
-    """Judge a plan by the published policies of all its parties; nothing is written.
+def judged(view: View, *, plan: Plan, asker: str, keeps: int, now: int) -> Decision:
+    """Judge a plan by the published policies of all its parties; nothing is written. ``now`` in seconds.
+
+    Whether persons have approved it is known to the owners' nodes alone, and left to them.
 
     Raises:
         Unknown: if a party of the plan holds no such dataset.
@@ -207,11 +212,12 @@ def judged(view: View, *, plan: Plan, asker: str) -> Decision:
         if not held:
             raise Unknown("dataset")
         policies += held
-    return decide(plan, asker=asker, standard=standard, policies=policies)
+    request = Request(plan, asker, view.role(asker), keeps, datetime.fromtimestamp(now, tz=UTC).date())
+    return decide(request, standard=standard, policies=policies, approvals=None)
 
 
-def _judge(store: Store, view: View, *, plan: Plan, asker: str) -> None:
-    decision = judged(view, plan=plan, asker=asker)
+def _judge(store: Store, view: View, *, plan: Plan, asker: str, keeps: int, now: int) -> None:
+    decision = judged(view, plan=plan, asker=asker, keeps=keeps, now=now)
     if not decision.allowed:
         items = [violation.to_json() for violation in decision.violations]
         refusal = {"asker": asker, "plan_hash": plan.hash, "items": items}

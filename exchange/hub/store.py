@@ -24,7 +24,7 @@ from exchange.projection import Find, Foreseen, Projection, Rows
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Unknown
 from exchange.protocol.session import OVER, Session, Stage
-from privacy.necessity import Policy
+from privacy.policy import Policy
 from privacy.terms import Standard
 
 T = TypeVar("T")
@@ -57,6 +57,11 @@ _TABLES = [
     "amount BIGINT, matures VARCHAR, state VARCHAR, envelope VARCHAR, answer VARCHAR)",
     "CREATE TABLE lien (asset VARCHAR, rank INTEGER, holder VARCHAR, offer VARCHAR, since VARCHAR, seq BIGINT, "
     "PRIMARY KEY (asset, rank))",
+    "CREATE TABLE officer (owner VARCHAR, party VARCHAR, PRIMARY KEY (owner, party))",
+    "CREATE TABLE access (id VARCHAR PRIMARY KEY, seq BIGINT, since VARCHAR, asker VARCHAR, parties VARCHAR[], "
+    "closes VARCHAR, envelope VARCHAR)",
+    "CREATE TABLE ruling (id VARCHAR PRIMARY KEY, request VARCHAR, owner VARCHAR, seq BIGINT, envelope VARCHAR, "
+    "word VARCHAR)",
 ]
 
 
@@ -191,6 +196,35 @@ def _objected(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
     cursor.execute("UPDATE offer SET state = 'refused', answer = ? WHERE id = ?", [json.dumps(objection), offer])
 
 
+def _officers(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    owner = entry.body["signer"]
+    cursor.execute("DELETE FROM officer WHERE owner = ?", [owner])
+    for officer in sorted(set(json.loads(entry.body["body"])["officers"])):
+        cursor.execute("INSERT INTO officer VALUES (?, ?)", [owner, officer])
+
+
+def _access(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    body = entry.body
+    envelope = Envelope.from_json(body["envelope"])
+    row = [
+        envelope.id, entry.seq, stamp(entry.at), envelope.signer, body["parties"], body["closes"],
+        json.dumps(body["envelope"]),
+    ]  # fmt: skip
+    cursor.execute("INSERT INTO access VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def _ruling(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    """An officer's ruling, or the word of its institution's node on it."""
+    body = entry.body
+    envelope = Envelope.from_json(body["envelope"])
+    text = json.dumps(body["envelope"])
+    if envelope.kind == "ruling":
+        row = [envelope.id, body["request"], body["owner"], entry.seq, text, None]
+        cursor.execute("INSERT INTO ruling VALUES (?, ?, ?, ?, ?, ?)", row)
+    else:
+        cursor.execute("UPDATE ruling SET word = ? WHERE id = ?", [text, json.loads(envelope.body)["ruling"]])
+
+
 PROJECTION = Projection(
     version=2,
     tables=_TABLES,
@@ -212,6 +246,9 @@ PROJECTION = Projection(
         "offer": Rows("offer", _offer, replace=False),
         "lien": _lien,
         "objected": _objected,
+        "officers": _officers,
+        "access": _access,
+        "ruling": _ruling,
     },
 )
 
@@ -455,6 +492,60 @@ class View:
         found = self.rows("SELECT envelope FROM offer WHERE owner = ? AND state = 'open'", [owner])
         return [Envelope.from_json(json.loads(row[0])) for row in found]
 
+    def publications(self, owner: str, standard: str) -> list[Envelope]:
+        """Return the envelopes that put the policies of an owner's datasets under a standard in force."""
+        found = self.rows(
+            "SELECT policy.envelope FROM policy JOIN dataset USING (asset) WHERE owner = ? AND dataset.standard = ? "
+            "ORDER BY asset",
+            [owner, standard],
+        )
+        return [Envelope.from_json(json.loads(row[0])) for row in found]
+
+    def officers(self, owner: str) -> frozenset[str]:
+        """Return the officers that an institution has named."""
+        return frozenset(row[0] for row in self.rows("SELECT party FROM officer WHERE owner = ?", [owner]))
+
+    def owners(self, officer: str) -> frozenset[str]:
+        """Return the institutions that have named a registered officer."""
+        if self.role(officer) != "officer":
+            return frozenset()
+        return frozenset(row[0] for row in self.rows("SELECT owner FROM officer WHERE party = ?", [officer]))
+
+    def access(self, request: str) -> dict[str, Any] | None:
+        """Return a request for access by its id."""
+        return next(iter(self._requests("id = ?", [request], limit=1)), None)
+
+    def access_of(self, caller: str, *, owners: Sequence[str], before: int | None, limit: int) -> list[dict[str, Any]]:
+        """Return the requests that a caller sent, or that name one of some owners, newest first."""
+        condition = "(asker = ? OR list_has_any(parties, ?::VARCHAR[])) AND seq < ?"
+        return self._requests(condition, [caller, list(owners), (1 << 62) if before is None else before], limit=limit)
+
+    def open_access(self, asker: str, day: str) -> int:
+        """Return how many requests of an asker may still be ruled on, on a day (ISO)."""
+        return int(self.rows("SELECT count(*) FROM access WHERE asker = ? AND closes >= ?", [asker, day])[0][0])
+
+    def rulings(self, request: str, owner: str) -> list[tuple[Envelope, Envelope | None]]:
+        """Return the rulings of an owner's officers on a request, oldest first, with its node's word where it came."""
+        found = self.rows(
+            "SELECT envelope, word FROM ruling WHERE request = ? AND owner = ? ORDER BY seq", [request, owner]
+        )
+        return [(_opened(ruling), None if word is None else _opened(word)) for ruling, word in found]
+
+    def unheard(self, owner: str, limit: int) -> list[tuple[Envelope, Envelope]]:
+        """Return requests with the rulings on them that wait for the word of the owner's node, oldest first."""
+        found = self.rows(
+            "SELECT access.envelope AS asked, ruling.envelope AS ruled FROM ruling JOIN access ON access.id = ruling.request "
+            "WHERE ruling.owner = ? AND ruling.word IS NULL ORDER BY ruling.seq LIMIT ?",
+            [owner, limit],
+        )
+        return [(_opened(request), _opened(ruling)) for request, ruling in found]
+
+    def _requests(self, condition: str, values: list[Any], *, limit: int) -> list[dict[str, Any]]:
+        names = ("id", "seq", "since", "asker", "parties", "closes", "envelope")
+        sql = f"SELECT {', '.join(names)} FROM access WHERE {condition} ORDER BY seq DESC LIMIT ?"  # noqa: S608  constant
+        found = [dict(zip(names, row, strict=True)) for row in self.rows(sql, [*values, limit])]
+        return [row | {"envelope": json.loads(row["envelope"])} for row in found]
+
     def _datasets(self, condition: str, values: list[Any], *, limit: int = 1) -> list[dict[str, Any]]:
         sql = f"{_METADATA} WHERE {condition} ORDER BY changed LIMIT {limit}"
         found = []
@@ -467,6 +558,10 @@ class View:
         over = ", ".join(f"'{stage.value}'" for stage in sorted(OVER))
         sql = f"SELECT id FROM session WHERE stage NOT IN ({over}) AND {condition}"  # noqa: S608  constant text
         return [row[0] for row in self.rows(sql, [value])]
+
+
+def _opened(text: str) -> Envelope:
+    return Envelope.from_json(json.loads(text))
 
 
 class Heads:

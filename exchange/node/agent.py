@@ -7,12 +7,14 @@ that breaks the protocol is logged and left alone; a task that was done before i
 import logging
 import secrets
 from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from exchange.journal import RolledBack
 from exchange.line import Line
+from exchange.node.rulings import hear
 from exchange.node.source import Dataset, SourceFault, clip
 from exchange.node.vault import Standing, Vault
 from exchange.protocol.envelope import Envelope
@@ -31,6 +33,7 @@ from exchange.protocol.messages import (
     Objection,
     Offence,
     Offer,
+    Officers,
     Preview,
     Publication,
     Refusal,
@@ -44,10 +47,12 @@ from privacy import seal
 from privacy.errors import Exhausted, Mismatch, Overflow, PrivacyError, Refused
 from privacy.masks import Context, Peer, mask, pair_secret
 from privacy.modulus import SESSION_BITS, PublicKey
-from privacy.necessity import Policy, decide
+from privacy.necessity import decide, shown_from
 from privacy.noise import Noised, add_noise
+from privacy.offences import Request
 from privacy.packing import layout_of, pack
 from privacy.plan import Plan
+from privacy.policy import Policy
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +80,7 @@ class Agent:
         self._accepts: dict[str, dict[str, Accept]] = {}
 
     def announce(self) -> None:
-        """Publish this node's datasets and policies; saying the same again changes nothing."""
+        """Publish this node's datasets, policies and officers' names; saying the same again changes nothing."""
         self._deliver()
         for dataset in self._vault.datasets():
             registration = Registration(
@@ -91,6 +96,7 @@ class Agent:
             self._line.post("/v1/datasets", self._sign(registration))
             policy = self._vault.policy(dataset.name)
             self._line.post("/v1/policies", self._sign(Publication(policy=policy.to_json())))
+        self._line.post("/v1/access/officers", self._sign(Officers(officers=tuple(self._vault.officers()))))
 
     def run(self, stopping: Callable[[], bool], *, rest: Callable[[float], None]) -> None:
         """Poll for tasks until ``stopping`` says so; the exchange holds a poll open until there is something to do.
@@ -142,6 +148,8 @@ class Agent:
                     self._preview(Envelope.from_json(ask))
                 case {"task": "consent", "offer": offer}:
                     self._consider(Envelope.from_json(offer))
+                case {"task": "rule", "request": request, "ruling": ruling}:
+                    self._hear(Envelope.from_json(request), Envelope.from_json(ruling))
                 case _:
                     raise PeerFault("the exchange sent a task that this release does not know", fix="update the node")
         except PrivacyError as error:
@@ -175,7 +183,7 @@ class Agent:
 
     def _verdict(self, envelope: Envelope, ask: Ask, plan: Plan) -> tuple[Accept, X25519PrivateKey]:
         self._check_deadline(ask.expires)
-        indication = self._weigh(plan, asker=envelope.signer, bits=self._key(ask).bits)
+        indication = self._weigh(plan, asker=envelope.signer, keeps=ask.keeps, bits=self._key(ask).bits)
         secret = X25519PrivateKey.generate()
         accept = Accept(
             session=envelope.id,
@@ -197,13 +205,13 @@ class Agent:
         self._check_deadline(preview.expires)
         outcome: Indication | Refusal
         try:
-            outcome = self._weigh(plan, asker=envelope.signer, bits=SESSION_BITS)
+            outcome = self._weigh(plan, asker=envelope.signer, keeps=preview.keeps, bits=SESSION_BITS)
         except (Refused, Overflow) as error:
             outcome = _refusal(error)
         verdict = Verdict(preview=envelope.id, plan_hash=plan.hash, outcome=outcome)
         self._line.post(f"/v1/previews/{envelope.id}/verdicts", self._sign(verdict))
 
-    def _weigh(self, plan: Plan, *, asker: str, bits: int) -> Indication:
+    def _weigh(self, plan: Plan, *, asker: str, keeps: int, bits: int) -> Indication:
         """Judge a plan by policy and budget alone; ``bits`` is the length of the key that it would be answered under.
 
         Raises:
@@ -219,21 +227,24 @@ class Agent:
             policy = self._vault.policy(dataset.name)
         except Unknown:
             raise Refused("this institution holds nothing under the standard", fix="leave it out") from None
-        decision = decide(plan, asker=asker, standard=dataset.standard, policies=[policy])
+        today = self._today()
+        request = Request(plan, asker, self._vault.role(asker), keeps, today)
+        approvals = self._vault.approvals(today)
+        decision = decide(request, standard=dataset.standard, policies=[policy], approvals=approvals)
         if not decision.allowed:
             raise Overreach.of(decision)
         layout_of(plan, modulus_bits=bits)
         price, account = self._vault.price(plan, partner=asker, dataset=dataset)
         if price > account.left:
             raise Exhausted(asked=price, left=account.left, cap=account.cap)
-        grant = policy.grant(plan.purpose)
+        (grant,) = decision.grants
         return Indication(
             policy_digest=policy.digest,
             version=dataset.refreshed,
             price=price,
             left=account.left,
             cap=account.cap,
-            min_group=grant.min_group if grant is not None else 0,
+            min_group=shown_from(plan, standard=dataset.standard, grant=grant),
         )
 
     def _keep_key(self, envelope: Envelope, ask: Ask, registered: Envelope) -> None:
@@ -389,6 +400,13 @@ class Agent:
         )
         return seal.seal(masked, key)
 
+    # -- approvals ---------------------------------------------------------------------------------------------------
+
+    def _hear(self, request: Envelope, ruling: Envelope) -> None:
+        """Take an officer's ruling, or say why it counts for nothing."""
+        word = hear(self._vault, request=request, ruling=ruling, day=self._today())
+        self._line.post(f"/v1/access/{request.id}/rulings", word)
+
     # -- pledges ---------------------------------------------------------------------------------------------------
 
     def _consider(self, envelope: Envelope) -> None:
@@ -423,6 +441,9 @@ class Agent:
         return ""
 
     # -- common steps ----------------------------------------------------------------------------------------------
+
+    def _today(self) -> date:
+        return datetime.fromtimestamp(self._seconds(), tz=UTC).date()
 
     def _check_deadline(self, expires: int) -> None:
         """Refuse what the asker has given up: an exchange that sat on a session must not have it charged later."""

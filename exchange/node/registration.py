@@ -16,8 +16,10 @@ from exchange.protocol.declaration import read_declaration
 from exchange.protocol.errors import Unknown
 from exchange.standards import shipped
 from privacy.errors import Malformed, Refused
-from privacy.necessity import Policy
-from privacy.terms import Kind, Standard, check_name
+from privacy.grain import fits
+from privacy.offences import misused
+from privacy.policy import ANY, Grant, Policy
+from privacy.terms import Column, Kind, Standard, check_name
 
 log = logging.getLogger(__name__)
 
@@ -133,9 +135,7 @@ def _text(value: Any) -> str:
 
 def _check_policy(rules: Policy, dataset: Dataset) -> None:
     """A policy may only speak of mapped columns, and only within the standard's bounds and domains."""
-    granted = {column for grant in rules.grants for column in grant.columns if column != "*"}
-    spoken = granted | set(rules.bounds) | set(rules.domains)
-    if not spoken <= set(dataset.mapping):
+    if not rules.columns <= set(dataset.mapping):
         raise Malformed("the policy speaks of columns that the dataset does not map", fix="map them or drop them")
     columns = _by_name(dataset.standard)
     for name, bounds in rules.bounds.items():
@@ -146,6 +146,24 @@ def _check_policy(rules: Policy, dataset: Dataset) -> None:
         if columns[name].kind is not Kind.CATEGORY or not set(domain) <= set(columns[name].domain):
             raise Malformed(f"the values of {name} leave the standard's domain", fix="declare values of the standard")
 
+    for grant in rules.grants:
+        _check_grant(grant, columns)
+    struck = {one.column for one in rules.prohibitions if one.column != ANY}
+    if not struck <= set(columns):
+        raise Malformed("the policy prohibits columns that the standard does not have", fix="check their names")
 
-def _by_name(standard: Standard) -> Mapping[str, Any]:
+
+def _check_grant(grant: Grant, columns: Mapping[str, Column]) -> None:
+    """What narrows a grant must mean something for the column."""
+    for name, grain in grant.grain.items():
+        if not fits(grain, columns[name].kind):
+            raise Malformed(f"{name} cannot have this grain", fix="a period for a date, a width for a measure")
+    for name, labels in grant.domains.items():
+        if columns[name].kind is not Kind.CATEGORY or not set(labels) <= set(columns[name].domain):
+            raise Malformed(f"the values of {name} leave the standard's domain", fix="declare values of the standard")
+    if any(True for test in grant.rows for _ in misused(test, columns)):
+        raise Malformed("a grant opens rows by a test that has no meaning", fix="compare categories with values")
+
+
+def _by_name(standard: Standard) -> Mapping[str, Column]:
     return {column.name: column for column in standard.columns}

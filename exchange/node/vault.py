@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,18 +22,25 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from exchange import identity
 from exchange.book import Book
 from exchange.journal import Entry, RolledBack
+from exchange.node import cases
 from exchange.node.prepared import Prepared
 from exchange.node.source import Dataset, SourceFault
 from exchange.projection import Projection
+from exchange.protocol.access import together
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import PeerFault, Unknown
+from exchange.protocol.errors import Overreach, PeerFault, Unknown
+from exchange.protocol.messages import AccessRequest, expect
 from exchange.protocol.session import Move, Part, advance
 from privacy import canonical
-from privacy.errors import Refused
+from privacy.approval import Approval, Consent, Manner
+from privacy.atoms import atoms
+from privacy.errors import Malformed, Refused
 from privacy.ledger import Receipt, Spent, charge, remaining
-from privacy.necessity import Policy
+from privacy.necessity import Outcome, decide
 from privacy.noise import Noised
+from privacy.offences import APPROVAL, Request
 from privacy.plan import Plan
+from privacy.policy import Policy
 
 Versions = Mapping[str, str]
 """The public versions of the parties' data, by party."""
@@ -46,7 +54,7 @@ Row = Callable[[str, list[Any]], tuple[Any, ...] | None]
 log = logging.getLogger(__name__)
 
 _TABLES = [
-    "CREATE TABLE pinned (party VARCHAR PRIMARY KEY, key VARCHAR, institution BOOLEAN)",
+    "CREATE TABLE pinned (party VARCHAR PRIMARY KEY, key VARCHAR, role VARCHAR)",
     "CREATE TABLE paillier (fingerprint VARCHAR PRIMARY KEY, envelope VARCHAR)",
     "CREATE TABLE dataset (standard VARCHAR PRIMARY KEY, name VARCHAR, version VARCHAR, document VARCHAR)",
     "CREATE TABLE policy (dataset VARCHAR PRIMARY KEY, version INTEGER, document VARCHAR)",
@@ -57,12 +65,17 @@ _TABLES = [
     "CREATE TABLE noised (answer VARCHAR PRIMARY KEY, cells VARCHAR)",
     "CREATE TABLE consent (offer VARCHAR PRIMARY KEY, reply VARCHAR)",
     "CREATE TABLE withdrawn (dataset VARCHAR PRIMARY KEY, because VARCHAR, seq BIGINT)",
+    *cases.TABLES,
 ]
 
 
 def _pinned(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    row = [entry.body["party"], entry.body["key"], entry.body["institution"]]
+    row = [entry.body["party"], entry.body["key"], entry.body["role"]]
     cursor.execute("INSERT OR REPLACE INTO pinned VALUES (?, ?, ?)", row)
+
+
+def _dismissed(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    cursor.execute("DELETE FROM pinned WHERE party = ?", [entry.body["party"]])
 
 
 def _key(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
@@ -128,6 +141,8 @@ PROJECTION = Projection(
         "noised": _noised,
         "consented": _consented,
         "withdrawn": _withdrawn,
+        "dismissed": _dismissed,
+        **cases.APPLY,
     },
 )
 
@@ -163,6 +178,7 @@ class Vault:
         self.signing = signing
         self.sampling = sampling
         self.prepared = prepared
+        self.cases = cases.Cases(book)
 
     @classmethod
     def open(cls, home: Path, *, clock: Callable[[], int]) -> "Vault":
@@ -222,30 +238,55 @@ class Vault:
 
     # -- facts -----------------------------------------------------------------------------------------------------
 
-    def pin(self, party: str, key: bytes, *, institution: bool = False) -> None:
-        """Trust a party's Ed25519 key (32 bytes), checked out of band; only institutions count on a roster.
+    def pin(self, party: str, key: bytes, *, role: str) -> None:
+        """Trust a party's Ed25519 key (32 bytes), checked out of band, for what its role may do.
+
+        Institutions count on a roster, officers of this institution approve requests, everybody but officers asks.
 
         Raises:
-            PeerFault: if other facts are pinned for this party.
+            Malformed: if there is no such role.
+            PeerFault: if other facts are pinned for this party, or the key for another one.
         """
-        told = {"party": party, "key": key.hex(), "institution": institution}
+        if role not in identity.ROLES:
+            raise Malformed("there is no such role", fix=f"roles: {', '.join(identity.ROLES)}")
+        told = {"party": party, "key": key.hex(), "role": role}
 
         def decide(cursor: duckdb.DuckDBPyConnection) -> tuple[list[tuple[str, Any]], None]:
-            held = _within(cursor)("SELECT key, institution FROM pinned WHERE party = ?", [party])
-            if held is None:
-                return [("pinned", told)], None
-            if held != (key.hex(), institution):
+            held = _within(cursor)("SELECT key, role FROM pinned WHERE party = ?", [party])
+            if held is not None and held != (key.hex(), role):
                 raise PeerFault(
                     "other facts are pinned for this party", fix="compare fingerprints with the party by phone"
                 )
-            return [], None
+            # one key under two names would let one person approve as two
+            if _within(cursor)("SELECT 1 FROM pinned WHERE key = ? AND party <> ?", [key.hex(), party]) is not None:
+                raise PeerFault("this key is pinned for another party", fix="have each party make a key of its own")
+            return ([] if held is not None else [("pinned", told)]), None
 
         self.book.write(decide)
 
     def institutions(self) -> frozenset[str]:
         """Return the pinned parties that are institutions, and this one."""
-        rows = self.book.read("SELECT party FROM pinned WHERE institution")
+        rows = self.book.read("SELECT party FROM pinned WHERE role = 'institution'")
         return frozenset(str(row["party"]) for row in rows) | {self.party}
+
+    def dismiss(self, officer: str) -> None:
+        """Take an officer's key away: what it approved is not in force any more, whatever it signs counts for nothing.
+
+        Raises:
+            Unknown: if no officer of this name is pinned.
+        """
+
+        def decide(cursor: duckdb.DuckDBPyConnection) -> tuple[list[tuple[str, Any]], None]:
+            if _within(cursor)("SELECT 1 FROM pinned WHERE party = ? AND role = 'officer'", [officer]) is None:
+                raise Unknown("officer")
+            return [("dismissed", {"party": officer})], None
+
+        self.book.write(decide)
+
+    def role(self, party: str) -> str | None:
+        """Return the role that a party is pinned for, if it is."""
+        row = self._row("SELECT role FROM pinned WHERE party = ?", [party])
+        return None if row is None else str(row[0])
 
     def key(self, fingerprint: str) -> Envelope | None:
         """Return the envelope of a Paillier key whose proof this node has verified."""
@@ -258,8 +299,14 @@ class Vault:
         self.book.write(lambda _: ([("key", body)], None))
 
     def directory(self) -> Mapping[str, bytes]:
-        """Return the pinned keys by party."""
-        return {row["party"]: bytes.fromhex(row["key"]) for row in self.book.read("SELECT party, key FROM pinned")}
+        """Return the pinned keys of those who may ask, answer and offer: of everybody but officers."""
+        rows = self.book.read("SELECT party, key FROM pinned WHERE role <> 'officer'")
+        return {row["party"]: bytes.fromhex(row["key"]) for row in rows}
+
+    def officers(self) -> Mapping[str, bytes]:
+        """Return the pinned keys of this institution's officers."""
+        rows = self.book.read("SELECT party, key FROM pinned WHERE role = 'officer' ORDER BY party")
+        return {row["party"]: bytes.fromhex(row["key"]) for row in rows}
 
     def keep(self, dataset: Dataset, policy: Policy) -> None:
         """Record a dataset and its policy together, or neither.
@@ -321,6 +368,60 @@ class Vault:
 
         self.book.write(decide)
         self.prepared.keep(self.datasets())
+
+    # -- approvals -------------------------------------------------------------------------------------------------
+
+    def demanded(self, plan: Plan, *, asker: str, on: date) -> Consent:
+        """Return how the grant that covers such a request of a day is approved; who keeps nothing is covered, if anybody is.
+
+        Raises:
+            Overreach: if no grant covers it, whoever approves.
+            Unknown: if no dataset is held under the plan's standard.
+        """
+        dataset = self.dataset(plan.standard)
+        request = Request(plan, asker, self.role(asker), keeps=0, on=on)
+        decision = decide(request, standard=dataset.standard, policies=[self.policy(dataset.name)], approvals=())
+        match decision.outcome:
+            case Outcome.ALLOW:
+                return Consent()
+            case Outcome.ESCALATE:
+                return decision.grants[0].consent
+            case _:
+                beyond = tuple(violation for violation in decision.violations if violation.item != APPROVAL)
+                raise Overreach(beyond, decision.nearest, decision.keeps)
+
+    def approvals(self, on: date) -> list[Approval]:
+        """Return what officers have approved and is in force on a day, under the policy and the pins of now."""
+        officers = self.officers()
+        found = []
+        for request, consented in self.cases.approved().items():
+            asked = expect(request, self.directory(), AccessRequest)
+            plan = Plan.from_json(asked.plan)
+            try:
+                consent = self.demanded(plan, asker=request.signer, on=on)
+            except (Overreach, Unknown):  # the policy has been narrowed since
+                continue
+            if consent.manner is Manner.AUTOMATIC or (asked.standing and consent.manner is not Manner.STANDING):
+                continue
+            ends = {
+                one.officer: min(one.until, one.day + timedelta(days=consent.days))
+                for one in consented
+                if one.officer in officers
+            }
+            until = together(ends.values(), persons=consent.persons)
+            if until is not None and on <= until:
+                found.append(
+                    Approval(
+                        asker=request.signer,
+                        purpose=plan.purpose,
+                        plan_hash=None if asked.standing else plan.hash,
+                        atoms=frozenset(map(str, atoms(plan))),
+                        rho=plan.rho,
+                        until=until,
+                        persons=frozenset(officer for officer, end in ends.items() if on <= end),
+                    )
+                )
+        return found
 
     # -- sessions --------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,8 @@
 """
 
 from privacy.errors import PrivacyError, Refused
-from privacy.necessity import Decision, Violation
+from privacy.necessity import Decision
+from privacy.offences import APPROVAL, Violation
 from privacy.plan import Plan
 
 
@@ -61,18 +62,24 @@ class Encumbered(Refused):
 
 
 class Overreach(Refused):
-    """The plan asks for more than its purpose needs; carries every violation and the nearest plan that passes."""
+    """The plan asks for more than its purpose needs; carries every violation and the nearest plan that passes.
 
-    def __init__(self, violations: tuple[Violation, ...], nearest: Plan | None) -> None:
+    ``keeps`` are the days that the nearest request keeps its result.
+    """
+
+    def __init__(self, violations: tuple[Violation, ...], nearest: Plan | None, keeps: int | None = None) -> None:
         items = ", ".join(sorted({violation.item for violation in violations}))
         fix = (
             "ask the nearest request that passes" if nearest else "declare another purpose or ask the owner for access"
         )
+        if all(violation.item == APPROVAL for violation in violations):
+            fix = "ask the owner for an approval"
         super().__init__(f"the request exceeds what its purpose needs: {items}", fix=fix)
         self.violations = violations
         self.nearest = nearest
+        self.keeps = keeps
 
     @classmethod
     def of(cls, decision: Decision) -> "Overreach":
         """Wrap a decision that does not allow its plan."""
-        return cls(decision.violations, decision.nearest)
+        return cls(decision.violations, decision.nearest, decision.keeps)

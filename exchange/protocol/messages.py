@@ -5,14 +5,24 @@ hexadecimal; budgets are integers of 1e-9 rho; times are seconds since 1970-01-0
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from exchange.protocol.access import Act, Standing
 from exchange.protocol.declaration import UNDECLARED, Asset, Date, Declaration, Hex32
 from exchange.protocol.envelope import Envelope, sign
+from privacy import canonical
 from privacy.errors import Malformed
+from privacy.policy import MAX_KEEPS
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError
+    return text
+
 
 Party = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -20,7 +30,11 @@ LONGEST_TEXT = 400
 """Characters that a text in a message may have."""
 
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
+Words = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_printable)]
+"""What one person writes for another to read: nothing that could steer the reader's screen."""
+
 Amount = Annotated[int, Field(ge=0, lt=1 << 62)]
+Days = Annotated[int, Field(ge=0, le=MAX_KEEPS)]
 
 
 class Message(BaseModel):
@@ -66,7 +80,7 @@ class Withdrawal(Message):
 
 
 class Publication(Message):
-    """An institution publishes the policy of one of its datasets (the document of :class:`privacy.necessity.Policy`)."""
+    """An institution publishes the policy of one of its datasets (the document of :class:`privacy.policy.Policy`)."""
 
     kind = "policy"
     policy: dict[str, Any]
@@ -81,10 +95,14 @@ class Key(Message):
 
 
 class Ask(Message):
-    """An analyst opens a session: the plan, the fingerprint of its registered Paillier key, and a deadline."""
+    """An analyst opens a session: the plan, the fingerprint of its registered Paillier key, and a deadline.
+
+    ``keeps`` is for how many days the asker undertakes to keep the result at most.
+    """
 
     kind = "ask"
     plan: dict[str, Any]
+    keeps: Days
     key: Hex32
     nonce: Hex32
     expires: Annotated[int, Field(ge=0, lt=1 << 40)]
@@ -163,10 +181,14 @@ class Abort(Message):
 
 
 class Preview(Message):
-    """An analyst asks every node of a plan whether it would answer and at what price; opens no session, costs nothing."""
+    """An analyst asks every node of a plan whether it would answer and at what price; opens no session, costs nothing.
+
+    ``keeps`` is as in :class:`Ask`.
+    """
 
     kind = "preview"
     plan: dict[str, Any]
+    keeps: Days
     nonce: Hex32
     expires: Annotated[int, Field(ge=0, lt=1 << 40)]
 
@@ -244,11 +266,71 @@ class Objection(Message):
     reason: Text
 
 
+class AccessRequest(Message):
+    """An asker asks the owners of a plan's data to approve it: this one plan, or ``standing`` every plan that needs no more.
+
+    ``why`` is the reason in words. Officers may approve or refuse up to and including the day ``closes``.
+    """
+
+    kind = "access-request"
+    plan: dict[str, Any]
+    why: Annotated[Words, Field(min_length=1)]
+    standing: bool
+    closes: Date
+    nonce: Hex32
+
+
+class Officers(Message):
+    """An institution names its officers, to whom the exchange shows what waits for them; its node goes by its own pins."""
+
+    kind = "officers"
+    officers: Annotated[tuple[Party, ...], Field(max_length=100)]
+
+
+class Ruling(Message):
+    """An officer of ``owner`` rules on an access request, named by the id of its envelope.
+
+    An approval, and nothing else, has a last day (``until``); a refusal has a reason (``because``).
+    """
+
+    kind = "ruling"
+    request: Hex32
+    owner: Party
+    act: Act
+    until: Date | None
+    because: Words
+    nonce: Hex32
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> Self:
+        if (self.until is None) is (self.act is Act.APPROVE):
+            raise ValueError
+        if not self.because and self.act is Act.REFUSE:
+            raise ValueError
+        return self
+
+
+class Ruled(Message):
+    """A node's word on a ruling, named by the id of its envelope: whether it counted, and where the request stands since.
+
+    ``step`` is how many rulings have counted, ``until`` the approval's last day; ``reason`` is why a ruling counted for nothing, or what the officer who refused or withdrew gave as a reason.
+    """
+
+    kind = "ruled"
+    request: Hex32
+    ruling: Hex32
+    counted: bool
+    standing: Standing
+    step: Amount
+    until: Date | None
+    reason: Annotated[str, Field(max_length=LONGEST_TEXT)]
+
+
 KINDS: Mapping[str, type[Message]] = {
     cls.kind: cls
     for cls in (
         Registration, Deprecation, Withdrawal, Publication, Key, Ask, Accept, Decline, Commit, Share, Abort, Preview, Verdict, Appraisal, Offer,
-        Consent, Objection,
+        Consent, Objection, AccessRequest, Officers, Ruling, Ruled,
     )
 }  # fmt: skip
 
@@ -266,6 +348,22 @@ def read(envelope: Envelope, directory: Mapping[str, bytes]) -> Message:
     cls = KINDS.get(envelope.kind)
     if cls is None:
         raise Malformed("the envelope holds an unknown kind of message", fix="use a client of this release")
+    return _parse(envelope, cls)
+
+
+def unverified(envelope: Envelope, cls: type[M]) -> M:
+    """Parse a message without knowing its signer's key, to show it: nothing may rest on who is said to have signed it.
+
+    Raises:
+        Malformed: if it is not a message of that type.
+    """
+    if envelope.kind != cls.kind:
+        raise Malformed(f"a message of kind {cls.kind} was expected", fix="use a client of this release")
+    canonical.decode(envelope.body)
+    return _parse(envelope, cls)
+
+
+def _parse(envelope: Envelope, cls: type[M]) -> M:
     try:
         return cls.model_validate_json(envelope.body)
     except ValidationError as error:

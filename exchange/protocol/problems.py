@@ -9,7 +9,7 @@ from typing import Any
 
 from exchange.protocol.errors import Denied, Encumbered, Overreach, PeerFault, Taken, Unknown
 from privacy.errors import Exhausted, Malformed, Mismatch, Overflow, PrivacyError, Refused
-from privacy.necessity import Violation
+from privacy.offences import Violation
 from privacy.plan import Plan
 
 
@@ -58,6 +58,7 @@ def document(error: PrivacyError) -> dict[str, Any]:
         case Overreach():
             told["violations"] = [violation.to_json() for violation in error.violations]
             told["nearest"] = error.nearest.to_json() if error.nearest else None
+            told["keeps"] = error.keeps
         case Exhausted():
             told |= {"asked": error.asked, "left": error.left, "cap": error.cap}
         case Taken():
@@ -78,7 +79,7 @@ def error(told: Any) -> PrivacyError:
             case "Overreach":
                 nearest = told["nearest"]
                 violations = tuple(Violation(**violation) for violation in told["violations"])
-                return Overreach(violations, None if nearest is None else Plan.from_json(nearest))
+                return Overreach(violations, None if nearest is None else Plan.from_json(nearest), told["keeps"])
             case "Exhausted":
                 return Exhausted(asked=told["asked"], left=told["left"], cap=told["cap"])
             case "Taken":
