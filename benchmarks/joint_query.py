@@ -196,17 +196,19 @@ def asked_of_peers(files: list[str], interpreters: list[str]) -> dict[str, Any]:
 def _told(interpreter: str, name: str, files: list[str]) -> dict[str, Any] | str | None:
     """Return what one library took in a process of its own: seconds, and gigabytes at most; nothing if it is not there."""
     started = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen([interpreter, peers.__file__, name, *files], stdout=said, stderr=subprocess.DEVNULL)
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
+        process = subprocess.Popen([interpreter, peers.__file__, name, *files], stdout=said, stderr=complained)
         _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
         took = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
-        told = json.loads(said.read() or b"{}") if process.returncode == 0 else {}
+        complained.seek(0)
+        told = json.loads(said.read()) if process.returncode == 0 else {}
+        last = complained.read().decode(errors="replace").strip().rpartition("\n")[2]
     if "missing" in told:
         return None
     if "answer" not in told:
-        return f"failed with exit code {process.returncode}"
+        return f"failed: {last[:100]}"
     return {
         "version": told["version"],
         "wall": round(took, 2),
