@@ -103,7 +103,7 @@ class Catalogue(Protocol):
     def changed(self, after: int, most: int) -> list[dict[str, Any]]:
         """Return up to ``most`` datasets that changed after an entry, in the order of their last changes."""
 
-    def tally(self, conditions: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    def tally(self, conditions: Mapping[str, str]) -> dict[str, dict[str, int]]:
         """Count by facet what meets all conditions."""
 
 
@@ -164,8 +164,7 @@ class Search:
         self, connection: sqlite3.Connection, question: Question, hidden: Collection[str]
     ) -> tuple[dict[str, dict[str, int]], bool]:
         if not question.words and not hidden:
-            conditions: dict[str, Any] = dict(question.conditions)
-            return _largest(self._catalogue().tally(conditions)), True
+            return _largest(self._catalogue().tally(question.conditions)), True
         sql = (
             "SELECT standard, owner, level, state, count(*) FROM (SELECT rowid AS id FROM words WHERE words MATCH ? "
             "ORDER BY rowid DESC LIMIT ?) JOIN dataset USING (id) GROUP BY standard, owner, level, state"
@@ -343,7 +342,9 @@ def _cursor(tier: int, seq: int, question: Question) -> str:
 
 def _place(cursor: str, question: Question) -> tuple[int, int]:
     try:
-        tier, seq, digest = canonical.decode(base64.b64decode(cursor + "==", altchars=b"-_", validate=True))
+        tier, seq, digest = canonical.decode(
+            base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        )
         if digest == question.digest and tier in (0, 1) and type(seq) is int:
             return int(tier), seq
     except (ValueError, TypeError, Malformed):

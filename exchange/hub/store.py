@@ -306,9 +306,11 @@ class View:
         """Return the metadata of up to ``most`` datasets that changed after an entry of the journal, in that order."""
         return self._datasets("changed > ?", [after], limit=most)
 
-    def tally(self, conditions: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-        """Count the datasets that meet all conditions (column to value) by standard, owner, level and state."""
-        named = " AND ".join([*(f"{name} = ?" for name in conditions), *([] if "state" in conditions else [_LISTED])])
+    def tally(self, conditions: Mapping[str, str]) -> dict[str, dict[str, int]]:
+        """Count the datasets that meet all conditions (facet to value) by standard, owner, level and state."""
+        told = f"coalesce(CAST(level AS VARCHAR), '{UNDECLARED_LEVEL}')"
+        tests = [f"{told if facet == 'level' else facet} = ?" for facet in conditions]
+        named = " AND ".join([*tests, *([] if "state" in conditions else [_LISTED])])
         sql = (
             f"SELECT standard, owner, level, state, count(*) FROM ({_METADATA}) WHERE {named} "  # noqa: S608  constant names
             "GROUP BY GROUPING SETS ((standard), (owner), (level), (state))"
