@@ -8,6 +8,7 @@ asked for the whole batch at once. Neither can be noticed from inside: a decisio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import duckdb
@@ -317,5 +318,6 @@ class Draft:
             self._answers.pop(held, None)
 
 
+@lru_cache(maxsize=64)
 def _tables(statements: tuple[str, ...]) -> Mapping[str, Table]:
     return {table.name: table for table in map(Table.read, statements)}
