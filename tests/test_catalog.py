@@ -369,7 +369,8 @@ def test_words_are_stemmed_folded_and_of_full_width_alike(store):
 
 
 @pytest.mark.parametrize(
-    "words", ['"', "title:x", "a OR b", "NEAR(a b)", "x*", "(", "a) OR (b", "'; DROP TABLE words; --", "\x00zz", "信贷*"]
+    "words",
+    ['"', "title:x", "a OR b", "NEAR(a b)", "x*", "(", "a) OR (b", "'; DROP TABLE words; --", "\x00zz", "信贷*"],
 )
 def test_the_index_reads_no_syntax_into_what_is_searched(store, words):
     register(store, title="plain")

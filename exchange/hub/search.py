@@ -107,8 +107,8 @@ class Catalogue(Protocol):
     def changed(self, after: int, most: int) -> list[dict[str, Any]]:
         """Return up to ``most`` datasets that changed after an entry, in the order of their last changes."""
 
-    def tally(self, conditions: Mapping[str, str]) -> dict[str, dict[str, int]]:
-        """Count by facet what meets all conditions."""
+    def tally(self, conditions: Mapping[str, str], most: int) -> dict[str, dict[str, int]]:
+        """Count by facet what meets all conditions; of each facet the ``most`` frequent values."""
 
 
 class Search:
@@ -168,7 +168,7 @@ class Search:
         self, connection: sqlite3.Connection, question: Question, hidden: Collection[str]
     ) -> tuple[dict[str, dict[str, int]], bool]:
         if not question.words and not hidden:
-            return _largest(self._catalogue().tally(question.conditions)), True
+            return self._catalogue().tally(question.conditions, _LISTED_VALUES), True
         sql = (
             "SELECT standard, owner, level, state FROM (SELECT rowid AS id FROM words WHERE words MATCH ? "
             "ORDER BY rowid DESC LIMIT ?) JOIN dataset USING (id)"
