@@ -194,6 +194,33 @@ def certificate_verify(
     _print({"asset": told.asset, "entry": told.place.seq, "head": told.head.seq, "state": state, "valid": True})
 
 
+def draft(
+    source: Annotated[Path, typer.Argument(help="A CSV or Parquet file, or a DuckDB file with --table.")],
+    *,
+    standard: Annotated[str, typer.Option(help="name/version of one that ships, or a standard's JSON file.")],
+    table: Annotated[str, typer.Option(help="Table of a DuckDB file.")] = "",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the dataset document here.")] = None,
+) -> None:
+    """Draft a dataset document from a source, with a reason for each column; nothing leaves, a person completes it."""
+    from exchange.node.drafting import draft as made  # noqa: PLC0415
+    from exchange.node.source import Location  # noqa: PLC0415
+
+    kind = "duckdb" if table else "parquet" if source.suffix.lower() in {".parquet", ".pq"} else "csv"
+    chosen = _standard(standard)
+    told = made(Location(kind, str(source.resolve()), table), chosen)
+    if standard.endswith(".json"):
+        told["dataset"]["standard"] = chosen.to_json()
+    for name, why in told["columns"].items():
+        typer.echo(f"{name} <- {why['source']}  ({why['confidence']:.2f}: {why['reason']})", err=True)
+    for warning in told["warnings"]:
+        typer.echo(f"note: {warning}", err=True)
+    typer.echo("complete title, population and refreshed, check the mapping, then `touchstone node register`", err=True)
+    if output is None:
+        _print(told["dataset"])
+    else:
+        output.write_text(json.dumps(told["dataset"], indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
 def deprecate(
     home: Annotated[Path, typer.Argument(help="Home of the node; it may be running.")],
     dataset: Annotated[str, typer.Argument(help="The dataset's short name.")],

@@ -30,6 +30,7 @@ app.add_typer(cataloguing.catalog_app, name="catalog")
 app.add_typer(cataloguing.standard_app, name="standard")
 app.add_typer(cataloguing.certificate_app, name="certificate")
 app.add_typer(value_app, name="value")
+node_app.command("draft")(cataloguing.draft)
 node_app.command("deprecate")(cataloguing.deprecate)
 node_app.command("withdraw")(cataloguing.withdraw)
 

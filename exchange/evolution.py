@@ -95,7 +95,7 @@ def _of_column(old: Column, new: Column) -> Iterator[Change]:
     for what, was, now in (
         ("kind", old.kind.value, new.kind.value),
         ("unit", old.unit, new.unit),
-        ("decimals", old.decimals, new.decimals),
+        ("decimals", str(old.decimals), str(new.decimals)),
     ):
         if was != now:
             yield Change(place, f"had {what} {was or '(none)'}, has {now or '(none)'}", compatible=False)

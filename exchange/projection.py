@@ -329,5 +329,6 @@ class Draft:
             self._answers.pop(held, None)
 
 
+@lru_cache(maxsize=64)
 def _tables(statements: tuple[str, ...]) -> Mapping[str, Table]:
     return {table.name: table for table in map(Table.read, statements)}

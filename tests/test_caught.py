@@ -24,10 +24,21 @@ from exchange.node.source import Dataset, Field, Location, SourceFault
 from exchange.node.vault import Vault, create
 from exchange.protocol.envelope import Envelope, sign
 from exchange.protocol.errors import Denied, PeerFault, Taken
-from exchange.protocol.messages import Appraisal, Ask, Commit, Consent, Key, Offer, Publication, Registration, read
+from exchange.protocol.messages import (
+    Appraisal,
+    Ask,
+    Commit,
+    Consent,
+    Key,
+    Offer,
+    Publication,
+    Registration,
+    Withdrawal,
+    read,
+)
 from exchange.protocol.request import Caller
 from privacy import seal
-from privacy.errors import Mismatch
+from privacy.errors import Mismatch, PrivacyError, Refused
 from privacy.expression import ByCategory, Times, Value
 from privacy.masks import Masked
 from privacy.modulus import PublicKey
@@ -539,3 +550,41 @@ def test_a_token_is_taken_once():
     service.remember(replace(caller, token_id="u" * 16))
     with pytest.raises(Denied):
         service.remember(caller)
+
+
+# -- a dataset that ends -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2])
+def test_a_withdrawal_ends_open_sessions_before_they_are_charged(town, steps, stage):
+    """However far a session has come, the node that withdrew reads no row for it and charges nothing."""
+    session = town.ask(plan_of())
+    for _ in range(stage):
+        town.step()
+    catalog.withdraw(
+        town.store, Withdrawal(dataset="accounts", because="x").sealed_by("bank-a", town.signing["bank-a"])
+    )
+    town.vaults["bank-a"].withdraw("accounts", because="x")
+    for _ in range(4):
+        town.step()
+    assert town.record(session)["stage"] != "answered"
+    assert town.vaults["bank-a"].spending() == []
+    assert steps.count("clip") == steps.count("charge")
+    with pytest.raises(PrivacyError):
+        town.ask(plan_of(rho=RHO - 1))
+
+
+def test_what_was_charged_stays_when_the_dataset_ends_and_what_follows_it_draws_on_the_same_budget(town):
+    assert town.run(plan_of())["stage"] == "answered"
+    vault = town.vaults["bank-a"]
+    before = vault.spending()
+    policy, dataset = vault.policy("accounts"), vault.dataset(STANDARD.id)
+    vault.withdraw("accounts", because="x")
+    assert vault.spending() == before
+    with pytest.raises(Refused, match="withdrawn"):
+        vault.keep(dataset, policy)
+    renamed = replace(dataset, name="more"), replace(policy, dataset="more")
+    with pytest.raises(Refused, match="population"):
+        vault.keep(replace(renamed[0], population="bank-a/others"), renamed[1])
+    vault.keep(*renamed)
+    assert vault.price(plan_of(rho=RHO - 1), partner="lender-x", dataset=renamed[0])[1].left == 9 * RHO

@@ -19,6 +19,7 @@ import re
 import sqlite3
 import threading
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -47,7 +48,10 @@ _WORD = re.compile(f"[{_HAN}]+|[^\\W{_HAN}]+")
 _STATES = ("active", "deprecated", "withdrawn")
 _TABLES = """
 CREATE TABLE meta (form TEXT, seq INTEGER, hash TEXT);
-CREATE TABLE dataset (id INTEGER PRIMARY KEY, asset TEXT UNIQUE, owner TEXT, standard TEXT, level TEXT, state TEXT, told TEXT);
+CREATE TABLE value (id INTEGER PRIMARY KEY, facet TEXT, value TEXT, UNIQUE (facet, value));
+CREATE TABLE dataset (
+    id INTEGER PRIMARY KEY, asset TEXT UNIQUE, standard INTEGER, owner INTEGER, level INTEGER, state INTEGER);
+CREATE TABLE record (id INTEGER PRIMARY KEY, told TEXT);
 CREATE VIRTUAL TABLE words USING fts5(title, body, marks, tokenize='porter unicode61 remove_diacritics 2');
 """
 
@@ -103,8 +107,8 @@ class Catalogue(Protocol):
     def changed(self, after: int, most: int) -> list[dict[str, Any]]:
         """Return up to ``most`` datasets that changed after an entry, in the order of their last changes."""
 
-    def tally(self, conditions: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-        """Count by facet what meets all conditions."""
+    def tally(self, conditions: Mapping[str, str], most: int) -> dict[str, dict[str, int]]:
+        """Count by facet what meets all conditions; of each facet the ``most`` frequent values."""
 
 
 class Search:
@@ -145,7 +149,7 @@ class Search:
                     continue
                 start = before if current == tier else 1 << 62
                 sql = (
-                    "SELECT ?, words.rowid, dataset.told FROM words JOIN dataset ON dataset.id = words.rowid "
+                    "SELECT ?, words.rowid, record.told FROM words JOIN record ON record.id = words.rowid "
                     "WHERE words MATCH ? AND words.rowid < ? ORDER BY words.rowid DESC LIMIT ?"
                 )
                 rows += connection.execute(sql, (current, match, start, limit + 1 - len(rows))).fetchall()
@@ -164,19 +168,18 @@ class Search:
         self, connection: sqlite3.Connection, question: Question, hidden: Collection[str]
     ) -> tuple[dict[str, dict[str, int]], bool]:
         if not question.words and not hidden:
-            conditions: dict[str, Any] = dict(question.conditions)
-            return _largest(self._catalogue().tally(conditions)), True
+            return self._catalogue().tally(question.conditions, _LISTED_VALUES), True
         sql = (
-            "SELECT standard, owner, level, state, count(*) FROM (SELECT rowid AS id FROM words WHERE words MATCH ? "
-            "ORDER BY rowid DESC LIMIT ?) JOIN dataset USING (id) GROUP BY standard, owner, level, state"
+            "SELECT standard, owner, level, state FROM (SELECT rowid AS id FROM words WHERE words MATCH ? "
+            "ORDER BY rowid DESC LIMIT ?) JOIN dataset USING (id)"
         )
-        counts: dict[str, dict[str, int]] = {facet: {} for facet in FACETS}
-        total = 0
-        for *values, count in connection.execute(sql, (_everything(question, hidden), COUNTED)):
-            total += count
-            for facet, value in zip(FACETS, values, strict=True):
-                counts[facet][value] = counts[facet].get(value, 0) + count
-        return _largest(counts), total < COUNTED
+        rows = connection.execute(sql, (_everything(question, hidden), COUNTED)).fetchall()
+        counts: dict[str, dict[str, int]] = {}
+        for facet, column in zip(FACETS, zip(*rows, strict=True) if rows else [()] * len(FACETS), strict=True):
+            counted = Counter(column)
+            told = connection.execute("SELECT id, value FROM value WHERE facet = ?", (facet,))
+            counts[facet] = {value: counted[id_] for id_, value in told if id_ in counted}
+        return _largest(counts), len(rows) < COUNTED
 
     # -- keeping up ------------------------------------------------------------------------------------------------
 
@@ -217,6 +220,7 @@ class Search:
             while changed := view.changed(after, _TAKEN_UP):
                 for record in changed:
                     _put(connection, record)
+                connection.commit()  # the mark below moves last: what is taken up twice stands there once
                 after = changed[-1]["changed"]
                 if len(changed) < _TAKEN_UP:
                     break
@@ -272,10 +276,19 @@ def _put(connection: sqlite3.Connection, record: Mapping[str, Any]) -> None:
     for (old,) in connection.execute("SELECT id FROM dataset WHERE asset = ?", (record["asset"],)).fetchall():
         connection.execute("DELETE FROM words WHERE rowid = ?", (old,))
         connection.execute("DELETE FROM dataset WHERE id = ?", (old,))
-    told = (record["changed"], record["asset"], *(values[name] for name in ("owner", "standard", "level", "state")))
-    connection.execute("INSERT INTO dataset VALUES (?, ?, ?, ?, ?, ?, ?)", (*told, json.dumps(record)))
+        connection.execute("DELETE FROM record WHERE id = ?", (old,))
+    told = [record["changed"], record["asset"], *(_number(connection, facet, values[facet]) for facet in FACETS)]
+    connection.execute("INSERT INTO dataset VALUES (?, ?, ?, ?, ?, ?)", told)
+    connection.execute("INSERT INTO record VALUES (?, ?)", (record["changed"], json.dumps(record, ensure_ascii=False)))
     words = (record["changed"], *("\n".join(_spaced(text) for text in part if text) for part in (titles, body)))
     connection.execute("INSERT INTO words (rowid, title, body, marks) VALUES (?, ?, ?, ?)", (*words, " ".join(marks)))
+
+
+def _number(connection: sqlite3.Connection, facet: str, value: str) -> int:
+    """Return the number that stands for a value of a facet: rows of numbers are narrow, and counted fast."""
+    connection.execute("INSERT OR IGNORE INTO value (facet, value) VALUES (?, ?)", (facet, value))
+    row = connection.execute("SELECT id FROM value WHERE facet = ? AND value = ?", (facet, value)).fetchone()
+    return int(row[0])
 
 
 def _spaced(text: str) -> str:
@@ -343,7 +356,9 @@ def _cursor(tier: int, seq: int, question: Question) -> str:
 
 def _place(cursor: str, question: Question) -> tuple[int, int]:
     try:
-        tier, seq, digest = canonical.decode(base64.b64decode(cursor + "==", altchars=b"-_", validate=True))
+        tier, seq, digest = canonical.decode(
+            base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        )
         if digest == question.digest and tier in (0, 1) and type(seq) is int:
             return int(tier), seq
     except (ValueError, TypeError, Malformed):

@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from exchange.node.admission import admit
 from exchange.node.source import Dataset, Field, Location, SourceFault, inspect, read_through
 from exchange.node.vault import Vault
 from exchange.protocol.declaration import read_declaration
@@ -38,6 +39,7 @@ def register(vault: Vault, *, dataset: Any, policy: Any) -> Dataset:
         SourceFault: if the source, or a row of it, cannot be read.
     """
     read = _dataset(dataset)
+    admit(read.location)
     held = inspect(read.location)
     for column, field in read.mapping.items():
         if field.source is not None and field.source not in held:

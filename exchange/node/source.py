@@ -150,6 +150,36 @@ def inspect(location: Location) -> dict[str, str]:
     return {str(row[0]): str(row[1]) for row in rows}
 
 
+def sample(location: Location, most: int) -> dict[str, list[str | None]]:
+    """Return up to ``most`` of the first rows as texts by column, for drafting at the node; they go nowhere else.
+
+    Raises:
+        SourceFault: if it cannot be read.
+    """
+    names = list(inspect(location))
+    texts = ", ".join(f"CAST(held.{quote(name)} AS VARCHAR)" for name in names)
+    rows = _run(location, f"SELECT {texts} FROM {_table(location)} AS held LIMIT {most}", {})
+    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
+
+
+def described(location: Location) -> tuple[int, int, int]:
+    """Return rows, columns and unpacked bytes of a Parquet file, as it describes itself; no row is read.
+
+    Raises:
+        SourceFault: if it does not.
+    """
+    path = literal(location.path)
+    rows = _run(location, f"SELECT sum(num_rows), count(*) FROM parquet_file_metadata({path})", {})
+    told = (
+        "SELECT count(DISTINCT path_in_schema), coalesce(sum(greatest(total_uncompressed_size, 0)), 0) "
+        f"FROM parquet_metadata({path})"
+    )
+    parts = _run(location, told, {})
+    if rows[0][0] is None:
+        raise _unreadable()
+    return int(rows[0][0]), int(parts[0][0]), int(parts[0][1])
+
+
 def read_through(dataset: Dataset) -> int:
     """Read every mapped cell once and return the number of rows that have a person: what cannot be read is found before anything is charged.
 
