@@ -173,7 +173,8 @@ def test_an_approval_is_in_force_to_its_last_day_and_covers_what_was_asked(node)
     until = TODAY + timedelta(days=10)
     needed = frozenset(map(str, atoms(plan)))
     only = Approval("lender-x", plan.purpose, plan.hash, needed, plan.rho, until, frozenset({"li"}))
-    assert node.approvals == [only]
+    assert node.approvals == node.vault.approvals(TODAY, asker="lender-x") == [only]
+    assert node.vault.approvals(TODAY, asker="bank-b") == []
     asked = {"asker": "lender-x", "purpose": plan.purpose, "atoms": needed}
     assert only.covers(**asked, plan_hash=plan.hash, rho=plan.rho, on=until)
     assert not only.covers(**asked, plan_hash=other.hash, rho=other.rho, on=until)
@@ -950,10 +951,12 @@ def test_a_refusal_reaches_the_asker_with_its_reason(office):
 
 
 def ruled(office, party):
-    """What a node has on record and what it lets through, read from its files while it is stopped."""
+    """What a stopped node has on record, and what it would let through."""
     with closing(Vault.open(office.home / party, clock=lambda: time.time_ns() // 1000)) as vault:
         kinds = [entry.kind for entry in vault.book.journal.entries()]
-        return kinds.count("ruled"), vault.approvals(in_days(0))
+    told = run("node", "approvals", office.home / party)
+    assert told.returncode == 0, told.stderr
+    return kinds.count("ruled"), json.loads(told.stdout)["approvals"]
 
 
 @pytest.mark.parametrize(
@@ -988,5 +991,6 @@ def test_a_ruling_counts_once_whatever_is_killed_on_its_way(office, party, step)
     office.start("bank-c")
     assert after == before + 1
     assert len(now) == len(held) + 1
+    assert {(one["asker"], *one["officers"]) for one in now} == {("lender-x", "bank-c-chen")}
     assert again == (after, now)
     assert office.shown("lender-x", request)["owners"]["bank-c"]["standing"] == "approved"

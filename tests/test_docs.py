@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from api import cli
 from api.demo import people, town
 from exchange.node import registration, vault
-from exchange.protocol import session
+from exchange.protocol import access, session
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -49,6 +49,7 @@ def dictated(directory: Path) -> dict[tuple[str, str], str]:
     dataset, policy = example(directory)
     return {
         ("architecture.md", "session tables"): session.print_tables(),
+        ("access.md", "access table"): access.print_table(),
         ("node.md", "dataset example"): f"```json\n{spell(dataset)}\n```",
         ("node.md", "policy example"): f"```json\n{spell(policy)}\n```",
     }
@@ -113,7 +114,7 @@ def test_types_on_the_way_of_a_number_exist():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_that_a_page_shows_exist(page):
     text = page.read_text("utf-8")
-    shown = set(re.findall(r"(?:^|[`/])touchstone ((?:(?:exchange|node|desk) )?[a-z-]+)\b", text, re.MULTILINE))
+    shown = set(re.findall(r"(?:^|[`/])touchstone ((?:(?:exchange|node|desk|access) )?[a-z-]+)\b", text, re.MULTILINE))
     runner = CliRunner()
     for command in sorted(shown):
         told = runner.invoke(cli.app, [*command.split(), "--help"])
