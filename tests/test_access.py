@@ -357,6 +357,7 @@ class Oracle:
     def __init__(self, consent, closes):
         self.consent, self.closes = consent, closes
         self.live: dict[str, date] = {}
+        self.pinned = set(OWN)
         self.touched = self.full = self.over = False
 
     def counts(self, officer, act, until, day):
@@ -365,8 +366,8 @@ class Oracle:
             self.over = self.over or len([end for end in self.live.values() if end >= day]) < self.consent.persons
         else:
             self.over = self.over or day > self.closes
-            self.live = {who: end for who, end in self.live.items() if end >= day}
-        if self.over:
+            self.live = {who: end for who, end in self.live.items() if end >= day and who in self.pinned}
+        if self.over or officer not in self.pinned:
             return False
         if act is Act.WITHDRAW:
             self.over = self.touched
@@ -383,8 +384,8 @@ class Oracle:
         self.full = len(self.live) >= self.consent.persons
         return True
 
-    def in_force(self, day, pinned):
-        held = [who for who, end in self.live.items() if end >= day and who in pinned]
+    def in_force(self, day):
+        held = [who for who, end in self.live.items() if end >= day and who in self.pinned]
         return self.full and not self.over and len(held) >= self.consent.persons
 
 
@@ -398,6 +399,7 @@ STEPS = st.one_of(
     st.tuples(st.just("replay"), st.integers(0, 20)),
     st.tuples(st.just("forge"), st.sampled_from(OWN)),
     st.just(("restart",)),
+    st.just(("dismiss", "zhao")),
 )
 
 
@@ -426,12 +428,18 @@ def test_whatever_is_sent_an_approval_is_in_force_iff_enough_officers_stand_by_i
                     assert not node.hear(request, a_ruling(request, officer, n=n, key=KEYS["stranger"])).counted
                 case ("restart",):
                     node.restart()
-            counted = [(expect(r, node.vault.officers(), Ruling), r.signer) for r, word in sent if word.counted]
+                case ("dismiss", officer) if officer in oracle.pinned:
+                    node.vault.dismiss(officer)
+                    oracle.pinned.remove(officer)
+            pinned = {officer: public(officer) for officer in OWN}
+            counted = [(expect(r, pinned, Ruling), r.signer) for r, word in sent if word.counted]
             standing_by = {
-                who for told, who in counted if told.act is Act.APPROVE and told.until >= node.day.isoformat()
+                who
+                for told, who in counted
+                if told.act is Act.APPROVE and told.until >= node.day.isoformat() and who in oracle.pinned
             }
             undone = any(told.act is not Act.APPROVE for told, _ in counted)
-            assert bool(node.approvals) == oracle.in_force(node.day, OWN)
+            assert bool(node.approvals) == oracle.in_force(node.day)
             if node.approvals:
                 (only,) = node.approvals
                 assert not undone

@@ -87,6 +87,11 @@ ROUTES = [
     ("GET", "/v1/offers/abc"),
     ("POST", "/v1/offers/abc/answer"),
     ("GET", "/v1/liens/bank-a/accounts"),
+    ("POST", "/v1/access"),
+    ("GET", "/v1/access"),
+    ("POST", "/v1/access/officers"),
+    ("GET", "/v1/access/abc"),
+    ("POST", "/v1/access/abc/rulings"),
 ]
 
 
