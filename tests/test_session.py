@@ -414,7 +414,7 @@ def test_a_desk_gives_up_on_an_exchange_that_never_ends_a_session(tmp_path, monk
     monkeypatch.setattr(Desk, "registered_key", lambda _: KEY)
     session = line.asked.id
     if mine:
-        plan = type("Plan", (), {"to_json": dict})()
+        plan = type("Plan", (), {"to_json": dict, "purpose": "credit-risk-statistics"})()
         session = desk.ask(plan, now=1_800_000_000, seconds=seconds)
     with pytest.raises(Refused, match="has not ended the session"):
         desk.wait(session)

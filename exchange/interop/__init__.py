@@ -1,0 +1,1 @@
+"""Documents of other vocabularies, written from ours and read back."""
