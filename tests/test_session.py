@@ -18,7 +18,7 @@ from api.demo import people, town
 from exchange.analyst import desk as desk_room
 from exchange.analyst.desk import Desk
 from exchange.analyst.reading import parse
-from exchange.hub import catalog, keys, rounds
+from exchange.hub import access, catalog, keys, rounds
 from exchange.hub.store import Store
 from exchange.journal import RolledBack
 from exchange.line import Unreachable
@@ -443,6 +443,8 @@ class Rooms:
                 return catalog.register(self.store, value)
             case ["policies"]:
                 return catalog.publish_policy(self.store, value)
+            case ["access", "officers"]:
+                return {"officers": access.announce(self.store, value)}
             case ["keys"]:
                 return keys.register(self.store, value)
             case ["sessions"]:
