@@ -675,7 +675,7 @@ BUGS = (
     bug(
         "access: everybody sees a request",
         "exchange/hub/access.py",
-        ('if held is None or (caller != held["asker"] and not owners & set(held["parties"])):', "if held is None:"),
+        ('if held is None or (caller != held["asker"] and not owners & set(held["owners"])):', "if held is None:"),
         tests="test_access.py::test_a_request_exists_for_its_asker_and_the_officers_of_its_owners_alone",
     ),
     bug(

@@ -44,7 +44,7 @@ from exchange.standards import shipped
 from privacy import canonical
 from privacy.approval import Approval, Consent, Manner
 from privacy.atoms import atoms
-from privacy.errors import Malformed, Mismatch
+from privacy.errors import Malformed, Mismatch, Refused
 from privacy.offences import Request
 from privacy.plan import CountKnown
 from privacy.sensitivity import calibrate
@@ -562,6 +562,25 @@ def test_a_ruling_goes_to_its_node_once_and_the_word_back_to_those_concerned(sto
     again = Store.open(store.book.journal._path.parent, clock=lambda: NOW * 1_000_000)
     assert access.describe(again.view(), request.id, caller="lender-x") == seen
     again.close()
+
+
+def test_only_owners_whose_policy_wants_it_are_asked(store):
+    def publish(bank, consent, version):
+        policy = replace(approved_by(consent, version=version), owner=bank)
+        catalog.publish_policy(store, Publication(policy=policy.to_json()).sealed_by(bank, KEYS[bank]))
+
+    publish("bank-c", Consent(), 2)
+    request = a_request(a_plan())
+    access.request(store, request, now=NOW)
+    assert concerned(store, request.id) == {"lender-x", "li", "wang"}
+    told = access.describe(store.view(), request.id, caller="lender-x")
+    assert set(told["owners"]) == {"bank-a", "bank-b"}
+    with pytest.raises(Unknown, match="no such request"):
+        access.receive(store, request.id, a_ruling(request, "chen", owner="bank-c"))
+    for bank in ("bank-a", "bank-b"):
+        publish(bank, Consent(), 2)
+    with pytest.raises(Refused, match="no owner asks for an approval of this"):
+        access.request(store, a_request(a_plan(), n=1), now=NOW)
 
 
 REFUSED_AT_THE_DOOR = {
