@@ -567,6 +567,30 @@ BUGS = (
         ("if plan.rho > grant.rho_per_query:", "if plan.rho < 0:"),
         tests="test_necessity.py::test_the_price_fits_to_the_unit",
     ),
+    bug(
+        "a prohibition overridden by a grant",
+        "privacy/policy.py",
+        ("            and self.column in (ANY, atom.column)\n", "            and self.column == ANY\n"),
+        tests="test_policy.py::test_a_prohibition_overrides_every_grant",
+    ),
+    bug(
+        "a role assumed where none is known",
+        "privacy/policy.py",
+        ("(role is not None and one == f", "(role is None or one == f"),
+        tests="test_policy.py::test_a_role_that_is_not_known_is_no_recipient",
+    ),
+    bug(
+        "filters not held to the grid",
+        "privacy/grain.py",
+        ("([] if upper is None else [upper + 1])", "[]"),
+        tests="test_policy.py::test_cuts_fall_on_the_grid",
+    ),
+    bug(
+        "rows beyond those that are open",
+        OFFENCES,
+        ("return column == other and set(listed) <= set(opened)", "return column == other"),
+        tests="test_policy.py::test_only_some_rows_may_be_open",
+    ),
     # -- the exchange
     bug(
         "journal entries not chained",
