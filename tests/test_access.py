@@ -633,6 +633,27 @@ def test_a_request_is_checked_before_any_officer_sees_it(store):
     access.request(store, a_request(a_plan(), n=500, closes=TODAY + timedelta(days=2)), now=NOW + 86_400)
 
 
+def test_neither_long_requests_nor_endless_rulings_are_taken(store):
+    body = {
+        "plan": {"x": "y" * access.LONGEST},
+        "why": "x",
+        "standing": False,
+        "closes": "2026-12-01",
+        "nonce": "0" * 64,
+    }
+    with pytest.raises(Malformed, match="longer than"):
+        access.request(store, sign("access-request", body, signer="lender-x", key=KEYS["lender-x"]), now=NOW)
+    request = a_request(a_plan())
+    access.request(store, request, now=NOW)
+    for n in range(access.MOST_RULINGS):
+        ruling = a_ruling(request, n=n)
+        access.receive(store, request.id, ruling)
+        access.receive(store, request.id, a_word(request, ruling, counted=False, step=0, reason="no"))
+    with pytest.raises(PeerFault, match="too often"):
+        access.receive(store, request.id, a_ruling(request, n=99))
+    assert access.tasks(store.view(), "bank-a") == []
+
+
 def test_requests_are_listed_newest_first_page_by_page(store):
     sent = [access.request(store, a_request(a_plan(), n=n), now=NOW) for n in range(7)]
     found, before = [], None
