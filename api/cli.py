@@ -197,6 +197,30 @@ def node_budget(home: Home) -> None:
         typer.echo(json.dumps({"charges": vault.spending()}, indent=2))
 
 
+@node_app.command("approvals")
+def node_approvals(home: Home) -> None:
+    """Print what officers have approved and is in force today, as JSON; the node must not be running."""
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    from exchange.line import seconds  # noqa: PLC0415
+
+    today = datetime.fromtimestamp(seconds(), tz=UTC).date()
+    with _vault(home) as vault:
+        held = [
+            {
+                "asker": one.asker,
+                "purpose": one.purpose,
+                "plan_hash": one.plan_hash,
+                "uses": sorted(one.atoms),
+                "nano_rho": one.rho,
+                "until": one.until.isoformat(),
+                "officers": sorted(one.persons),
+            }
+            for one in vault.approvals(today)
+        ]
+    typer.echo(json.dumps({"approvals": held}, indent=2))
+
+
 @desk_app.command("init")
 def desk_init(
     home: Home,

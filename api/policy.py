@@ -146,6 +146,23 @@ def check(file: File, *, as_json: Json = False) -> None:
         raise typer.Exit(OPENS)
 
 
+@policy_app.command("export")
+def export_odrl(file: File) -> None:
+    """Print a policy as an ODRL 2.2 offer with DPV purposes (JSON-LD); the policy document is what counts."""
+    from exchange.interop import odrl  # noqa: PLC0415
+
+    (policy,), _ = _read([file])
+    _print(odrl.export(policy))
+
+
+@policy_app.command("import")
+def import_odrl(file: Annotated[Path, typer.Argument(help="An ODRL offer (JSON-LD).")]) -> None:
+    """Print the policy that an exported ODRL offer says; a term that is not understood is refused."""
+    from exchange.interop import odrl  # noqa: PLC0415
+
+    _print(odrl.read(document(file)).to_json())
+
+
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 

@@ -166,7 +166,9 @@ def snapped(test: Test, column: str, grain: Grain, bounds: Bounds) -> Test | Non
         case Between(Value(name) as value, lower, upper) if name == column:
             low = None if lower is None else _next(lower, 1, grain, bounds)
             high = None if upper is None else _next(upper + 1, -1, grain, bounds) - 1
-            if low is not None and high is not None and low > high:
+            least = bounds.lower if low is None else low
+            most = bounds.upper if high is None else high
+            if least > min(most, bounds.upper) or most < bounds.lower:
                 return None
             return Between(value, low, high)
         case _:

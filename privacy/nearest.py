@@ -9,7 +9,19 @@ from dataclasses import dataclass, field, replace
 from privacy import precision
 from privacy.atoms import ROWS, Atom, atoms_of
 from privacy.errors import Malformed
-from privacy.expression import ByBand, ByCategory, Dimension, OneOf, Test, known, tested
+from privacy.expression import (
+    Between,
+    ByBand,
+    ByCase,
+    ByCategory,
+    Dimension,
+    Missing,
+    OneOf,
+    Test,
+    Value,
+    known,
+    tested,
+)
 from privacy.grain import Grain, coarsened, finer, fits, snapped
 from privacy.offences import (
     Request,
@@ -26,7 +38,7 @@ from privacy.offences import (
 from privacy.plan import CountRows, Histogram, Measure, Plan, computed, term_of
 from privacy.policy import Grant, Policy
 from privacy.purposes import PURPOSES, Template
-from privacy.terms import Bounds, Column, Standard
+from privacy.terms import UNKNOWN, Bounds, Column, Standard
 
 
 def nearest(request: Request, *, standard: Standard, covering: Iterable[tuple[Policy, Grant]]) -> Request | None:
@@ -74,7 +86,12 @@ class _Narrowing:
             return None
         groups = list(dict.fromkeys(by for by in map(self._group, plan.groups) if by is not None))
         where = [test for test in map(self._test, plan.where) if test is not None]
-        where += [test for grant in self.grants for test in missing_rows(where, groups, grant.rows)]
+        opened = self._opened(where, groups)
+        if opened is None:
+            return None
+        where, groups = opened
+        if self._contradicts(where, groups):
+            return None
         bounds = {name: column.bounds for name, column in self.held.items() if column.bounds} | self.published
         bounds |= {column: declared[column] for column in added_up(usable)}
         needed = computed((*usable, *groups, *where))
@@ -232,6 +249,30 @@ class _Narrowing:
                 return True
         return False
 
+    # -- the rows that are open -------------------------------------------------------------------------------------
+
+    def _opened(self, where: list[Test], groups: list[Dimension]) -> tuple[list[Test], list[Dimension]] | None:
+        """Tests and groups within the rows that all owners open; nothing if what is asked lies beyond them."""
+        for grant in self.grants:
+            for scope in missing_rows(where, groups, grant.rows):
+                merged = [_merged(test, scope) for test in where]
+                if any(_is_empty(test) for test in merged):
+                    return None
+                where = merged if merged != where else [*where, scope]
+                groups = [_labelled(by, scope) for by in groups]
+                if any(not by.labels for by in groups):
+                    return None
+        return where, groups
+
+    def _contradicts(self, where: list[Test], groups: list[Dimension]) -> bool:
+        """Whether what was narrowed leaves no row: a column is missing in all of them and told apart all the same."""
+        missing = {test.column for test in where if isinstance(test, Missing)}
+        told = {test.column for test in where if isinstance(test, OneOf)}
+        told |= {test.term.column for test in where if isinstance(test, Between) and isinstance(test.term, Value)}
+        changed = [by for by in groups if by not in self.request.plan.groups and UNKNOWN not in by.labels]
+        told |= {by.column for by in changed if not isinstance(by, ByCase)}
+        return bool(missing & told)
+
     # -- the whole ---------------------------------------------------------------------------------------------------
 
     def _smaller(self, plan: Plan) -> Plan:
@@ -269,6 +310,38 @@ class _Narrowing:
         if lowered is None or lowered.rho <= dearest:
             return lowered
         return lowered.priced(dearest)
+
+
+def _merged(test: Test, scope: Test) -> Test:
+    """Return what passes both of two comparisons of one column, where that is a comparison; else ``test``."""
+    match test, scope:
+        case OneOf(column, listed), OneOf(other, opened) if column == other:
+            return OneOf(column, tuple(value for value in listed if value in opened))
+        case Between(term, lower, upper), Between(other, least, most) if term == other:
+            lows = [end for end in (lower, least) if end is not None]
+            highs = [end for end in (upper, most) if end is not None]
+            return Between(term, max(lows, default=None), min(highs, default=None))
+        case _:
+            return test
+
+
+def _is_empty(test: Test) -> bool:
+    match test:
+        case OneOf(_, ()):
+            return True
+        case Between(_, int(lower), int(upper)):
+            return lower > upper
+        case _:
+            return False
+
+
+def _labelled(by: Dimension, scope: Test) -> Dimension:
+    """Return a category with the labels that rows within ``scope`` can have; other dimensions as they are."""
+    match by, scope:
+        case ByCategory(column, labels), OneOf(other, opened) if column == other:
+            return ByCategory(column, tuple(label for label in labels if label in opened))
+        case _:
+            return by
 
 
 def _narrowed(asked: Mapping[str, Bounds], declared: Iterable[Mapping[str, Bounds]]) -> dict[str, Bounds]:

@@ -4,7 +4,7 @@ A plan is a set of **atoms** (column, use), cuts on a grid and a few scalars. La
 template of the purpose, the classification floor, and one grant of each owner's policy; a prohibition overrides every
 grant; silence and unknown terms deny. A refusal names every offending item and the nearest request that would pass. The
 exchange and every node run this same function on the same documents; a node's own answer is the one that counts for its rows.
-Source: PROOFS 8.
+Source: PROOFS 8.1, 8.2.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """What is wrong with a request, item by item: each layer's rule that it breaks, why, and the change that would lift it.
 
 Every rule asks whether something of the request lies within what a layer allows; none stops at the first offence, and
-nothing present lifts another's refusal. Source: PROOFS 8.1 to 8.5.
+nothing present lifts another's refusal. Source: PROOFS 8.1, 8.2, 8.3.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

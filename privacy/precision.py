@@ -5,7 +5,6 @@ It is that of the joint answer over all parties of the plan. Source: PROOFS 8.5.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from fractions import Fraction
 
 from privacy.atoms import ROWS
@@ -34,24 +33,17 @@ def finer(plan: Plan, finest: Mapping[str, int]) -> frozenset[str]:
 
 
 def lowered(plan: Plan, finest: Mapping[str, int]) -> Plan | None:
-    """Return the plan at prices that keep to the least half-widths, measure by measure; nothing if none do."""
-    for _ in range(_ROUNDS if finest else 0):
+    """Return the plan at the price that keeps to the least half-widths, split as before; nothing if none does."""
+    for _ in range(_ROUNDS):
         if not finer(plan, finest):
             return plan
         try:
-            parts: dict[Measure, Fraction] = {}
-            for measure, column, squared in _squares(plan):
-                part = squared / finest[column] ** 2 if finest.get(column) else Fraction(1)
-                parts[measure] = min(parts.get(measure, Fraction(1)), part)
-            prices = tuple(
-                # noise scales are rounded up: a little below what the ratio says
-                price if parts[measure] >= 1 else int(price * parts[measure] * Fraction(999, 1000))
-                for measure, price in zip(plan.measures, plan.prices, strict=True)
-            )
-            plan = replace(plan, rho=sum(prices), prices=prices)
+            least = min(squared / finest[column] ** 2 for _, column, squared in _squares(plan) if finest.get(column))
+            # noise scales are rounded up: a little below what the ratio says
+            plan = plan.priced(int(plan.rho * min(least, Fraction(1)) * Fraction(999, 1000)))
         except (Malformed, Refused):
             return None
-    return None if finer(plan, finest) else plan
+    return None
 
 
 def _squares(plan: Plan) -> Iterator[tuple[Measure, str, Fraction]]:

@@ -52,11 +52,13 @@ NOISE, SENSITIVITY, LEDGER = "privacy/noise.py", "privacy/sensitivity.py", "priv
 PACKING, MASKS, SEAL, UNSEAL = "privacy/packing.py", "privacy/masks.py", "privacy/seal.py", "privacy/unseal.py"
 SOURCE, VAULT, AGENT = "exchange/node/source.py", "exchange/node/vault.py", "exchange/node/agent.py"
 PRINTER, EXPRESSION, PLAN = "exchange/node/printer.py", "privacy/expression.py", "privacy/plan.py"
+STANDINGS, RULINGS = "exchange/protocol/access.py", "exchange/node/rulings.py"
 DESK, ENVELOPE, OFFENCES = "exchange/analyst/desk.py", "exchange/protocol/envelope.py", "privacy/offences.py"
 
 DRAWN = "_mechanism(scale)(within)"
 COMPARED = "if price > Fraction(reach * reach) / (2 * scale.sigma**2) * (1 + Fraction(1, 1 << 40)):"
 THOUSAND = "test_differential.py::test_a_thousand_plans_of_the_whole_language_say_what_plain_python_says"
+STANDING_BY = "test_access.py::test_whatever_is_sent_an_approval_is_in_force_iff_enough_officers_stand_by_it"
 EVERYBODY = "test_sensitivity.py::test_reach_is_the_farthest_of_all_neighbours"
 COSTS = "test_sensitivity.py::test_the_measures_cost_no_more_than_the_plan_exactly"
 CHARGE = """        receipt, charged = self._vault.charge(
@@ -565,6 +567,30 @@ BUGS = (
         ("if plan.rho > grant.rho_per_query:", "if plan.rho < 0:"),
         tests="test_necessity.py::test_the_price_fits_to_the_unit",
     ),
+    bug(
+        "a prohibition overridden by a grant",
+        "privacy/policy.py",
+        ("            and self.column in (ANY, atom.column)\n", "            and self.column == ANY\n"),
+        tests="test_policy.py::test_a_prohibition_overrides_every_grant",
+    ),
+    bug(
+        "a role assumed where none is known",
+        "privacy/policy.py",
+        ("(role is not None and one == f", "(role is None or one == f"),
+        tests="test_policy.py::test_a_role_that_is_not_known_is_no_recipient",
+    ),
+    bug(
+        "filters not held to the grid",
+        "privacy/grain.py",
+        ("([] if upper is None else [upper + 1])", "[]"),
+        tests="test_policy.py::test_cuts_fall_on_the_grid",
+    ),
+    bug(
+        "rows beyond those that are open",
+        OFFENCES,
+        ("return column == other and set(listed) <= set(opened)", "return column == other"),
+        tests="test_policy.py::test_only_some_rows_may_be_open",
+    ),
     # -- the exchange
     bug(
         "journal entries not chained",
@@ -597,6 +623,96 @@ BUGS = (
         "exchange/protocol/request.py",
         ("if any(claims.get(name) != expected for name, expected in bound.items()):", "if not bound:"),
         tests="test_request.py::test_another_request_or_key_is_denied",
+    ),
+    bug(
+        "access: an approval beyond its last day",
+        STANDINGS,
+        (
+            "case Standing.APPROVED if self.until is None or day > self.until:",
+            "case Standing.APPROVED if self.until is None:",
+        ),
+        tests="test_access.py::test_an_approval_by_two_lasts_as_long_as_the_shorter_one",
+    ),
+    bug(
+        "access: one officer approves twice",
+        STANDINGS,
+        (
+            "if act is not Act.WITHDRAW and officer in now.approvals:",
+            "if act is Act.REFUSE and officer in now.approvals:",
+        ),
+        tests="test_access.py::test_two_different_officers_must_approve_where_the_grant_says_so",
+    ),
+    bug(
+        "access: the longer of two approvals",
+        STANDINGS,
+        ("return ranked[persons - 1] if", "return ranked[0] if"),
+        tests="test_access.py::test_an_approval_by_two_lasts_as_long_as_the_shorter_one",
+    ),
+    bug(
+        "access: a dismissed officer's approval",
+        VAULT,
+        ("if one.officer in officers", "if one.officer"),
+        tests=f"{STANDING_BY} test_access.py::test_an_approval_ends_with_a_withdrawal_a_dismissal_or_a_stricter_policy",
+    ),
+    bug(
+        "access: officers who ask",
+        VAULT,
+        ("SELECT party, key FROM pinned WHERE role <> 'officer'", "SELECT party, key FROM pinned"),
+        tests="test_access.py::test_what_no_officer_or_no_asker_signed_leaves_no_trace",
+    ),
+    bug(
+        "access: one key under two names",
+        VAULT,
+        ("WHERE key = ? AND party <> ?", "WHERE key = ? AND party = ? AND FALSE"),
+        tests="test_access.py::test_officers_neither_ask_nor_share_a_key",
+    ),
+    bug(
+        "access: an approval longer than the grant allows",
+        RULINGS,
+        ("if until > day + timedelta(days=consent.days):", "if until < day - timedelta(days=consent.days):"),
+        tests=STANDING_BY,
+    ),
+    bug(
+        "access: a ruling about another request",
+        RULINGS,
+        ("if told.request != request.id:", "if not told.request:"),
+        tests="test_access.py::test_what_no_officer_or_no_asker_signed_leaves_no_trace",
+    ),
+    bug(
+        "access: a ruling for another institution",
+        RULINGS,
+        ("if told.owner != vault.party:", "if not told.owner:"),
+        tests="test_access.py::test_a_ruling_that_has_no_place_counts_for_nothing_and_is_on_record",
+    ),
+    bug(
+        "access: a standing approval where each question is to be seen",
+        RULINGS,
+        ("case Manner.ONCE if asked.message.standing:", "case Manner.ONCE if not asked.message.why:"),
+        tests="test_access.py::test_a_standing_request_needs_a_grant_that_is_approved_so",
+    ),
+    bug(
+        "access: a replay is judged again",
+        RULINGS,
+        ("if before is not None:", "if before is not None and before.signer != vault.party:"),
+        tests="test_access.py::test_a_ruling_again_gets_the_same_word_and_changes_nothing",
+    ),
+    bug(
+        "access: everybody sees a request",
+        "exchange/hub/access.py",
+        ('if held is None or (caller != held["asker"] and not owners & set(held["owners"])):', "if held is None:"),
+        tests="test_access.py::test_a_request_exists_for_its_asker_and_the_officers_of_its_owners_alone",
+    ),
+    bug(
+        "access: a word about another request",
+        "exchange/analyst/access.py",
+        ("if envelope.signer != owner or word.request != request:", "if envelope.signer != owner:"),
+        tests="test_access.py::test_an_exchange_cannot_change_what_a_desk_believes",
+    ),
+    bug(
+        "access: a question that nobody approved",
+        AGENT,
+        ("policies=[policy], approvals=approvals)", "policies=[policy], approvals=None)"),
+        tests="test_access.py::test_a_question_is_answered_once_officers_have_approved_it_and_no_longer",
     ),
 )
 

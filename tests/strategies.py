@@ -1,6 +1,7 @@
 """Hypothesis generators shared by the tests: standards, plans, policies, messages, and hostile changes to documents."""
 
 import copy
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from itertools import pairwise
@@ -8,6 +9,7 @@ from itertools import pairwise
 from hypothesis import strategies as st
 
 from exchange.protocol import declaration, messages
+from privacy.approval import Consent, Manner
 from privacy.atoms import ROWS, USES
 from privacy.expression import (
     PARTS,
@@ -27,8 +29,10 @@ from privacy.expression import (
     Times,
     Value,
     date_label,
+    tested,
     values,
 )
+from privacy.grain import PERIODS
 from privacy.offences import Request
 from privacy.plan import (
     CountFilled,
@@ -42,7 +46,7 @@ from privacy.plan import (
     Sum,
     term_of,
 )
-from privacy.policy import ANYBODY, Grant, Pledging, Policy
+from privacy.policy import ANYBODY, Grant, Pledging, Policy, Prohibition
 from privacy.purposes import PURPOSES
 from privacy.terms import UNKNOWN, Bounds, Column, Kind, Standard
 
@@ -346,6 +350,58 @@ def generous(purpose, owner="bank-a"):
         budget=10**12,
     )
     return Policy(owner, "accounts", STANDARD.id, 1, 10**12, 10**12, (everything,), dict(MEASURES), dict(DOMAINS))
+
+
+SCOPES = (OneOf("product", ("card",)), Between(Value("age"), 18, 80), Not(Missing("grade")))
+"""Tests that a grant may open rows by."""
+
+
+@st.composite
+def narrowed(draw, grant):
+    """The same grant, narrower in any of the ways that it may be."""
+    scopes = [test for test in SCOPES if all("filter" in grant.columns.get(name, ()) for name in tested(test))]
+    some = draw(st.sets(st.sampled_from(["grain", "domains", "rows", "finest", "cells", "keeps", "valid", "consent"])))
+    width = st.sampled_from([1, 5, 10, 100, 1000])
+    change = {
+        "grain": {"grain": {"opened": draw(st.sampled_from(PERIODS))} | draw(st.dictionaries(st.sampled_from(sorted(MEASURES)), width))},
+        "domains": {
+            "domains": {name: labels[: draw(st.integers(0, 3))] for name, labels in DOMAINS.items() if draw(st.booleans())}
+        },
+        "rows": {"rows": tuple(draw(st.lists(st.sampled_from(scopes), unique=True)) if scopes else ())},
+        "finest": {"finest": draw(st.dictionaries(st.sampled_from([ROWS, *MEASURES]), st.integers(1, 100_000)))},
+        "cells": {"max_cells": draw(st.integers(1, 40))},
+        "keeps": {"keeps": draw(st.integers(0, 60))},
+        "valid": {"valid": draw(st.sampled_from([("2026-01-01", "2027-01-01"), ("2027-01-01", "2028-01-01")]))},
+        "consent": {"consent": draw(st.sampled_from([Consent(), Consent(Manner.ONCE, 2, 30), Consent(Manner.STANDING, 1, 90)]))},
+    }  # fmt: skip
+    for name in sorted(some):
+        grant = replace(grant, **change[name])
+    return grant
+
+
+prohibitions = st.builds(
+    Prohibition,
+    purpose=st.sampled_from(["*", *PURPOSES]),
+    column=st.sampled_from(["*", *COLUMNS]),
+    use=st.sampled_from(["*", *USES]),
+    recipient=st.sampled_from(["*", "lender", "other", "role:lender", "role:regulator"]),
+)
+
+
+@st.composite
+def rich_policies(draw, purpose="credit-risk-statistics"):
+    """A policy with one to three grants of a purpose, at least one of them wide but for what narrows it, and prohibitions."""
+    wide = generous(purpose).grants[0]
+    held = [draw(narrowed(wide)), *(draw(narrowed(draw(grants(purpose)))) for _ in range(draw(st.integers(0, 2))))]
+    held = [replace(grant, budget=10**12) for grant in held]
+    held = [grant for place, grant in enumerate(held) if grant not in held[:place]]
+    return replace(
+        generous(purpose),
+        owner=draw(st.sampled_from(PARTIES)),
+        grants=tuple(draw(st.permutations(held))),
+        prohibitions=tuple(draw(st.lists(prohibitions, max_size=1))) if draw(st.booleans()) else (),
+        bounds={name: draw(st.just(bounds) | small_bounds()) for name, bounds in MEASURES.items()},
+    )
 
 
 @st.composite

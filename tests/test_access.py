@@ -44,7 +44,7 @@ from exchange.standards import shipped
 from privacy import canonical
 from privacy.approval import Approval, Consent, Manner
 from privacy.atoms import atoms
-from privacy.errors import Malformed, Mismatch
+from privacy.errors import Malformed, Mismatch, Refused
 from privacy.offences import Request
 from privacy.plan import CountKnown
 from privacy.sensitivity import calibrate
@@ -173,7 +173,8 @@ def test_an_approval_is_in_force_to_its_last_day_and_covers_what_was_asked(node)
     until = TODAY + timedelta(days=10)
     needed = frozenset(map(str, atoms(plan)))
     only = Approval("lender-x", plan.purpose, plan.hash, needed, plan.rho, until, frozenset({"li"}))
-    assert node.approvals == [only]
+    assert node.approvals == node.vault.approvals(TODAY, asker="lender-x") == [only]
+    assert node.vault.approvals(TODAY, asker="bank-b") == []
     asked = {"asker": "lender-x", "purpose": plan.purpose, "atoms": needed}
     assert only.covers(**asked, plan_hash=plan.hash, rho=plan.rho, on=until)
     assert not only.covers(**asked, plan_hash=other.hash, rho=other.rho, on=until)
@@ -356,6 +357,7 @@ class Oracle:
     def __init__(self, consent, closes):
         self.consent, self.closes = consent, closes
         self.live: dict[str, date] = {}
+        self.pinned = set(OWN)
         self.touched = self.full = self.over = False
 
     def counts(self, officer, act, until, day):
@@ -364,8 +366,8 @@ class Oracle:
             self.over = self.over or len([end for end in self.live.values() if end >= day]) < self.consent.persons
         else:
             self.over = self.over or day > self.closes
-            self.live = {who: end for who, end in self.live.items() if end >= day}
-        if self.over:
+            self.live = {who: end for who, end in self.live.items() if end >= day and who in self.pinned}
+        if self.over or officer not in self.pinned:
             return False
         if act is Act.WITHDRAW:
             self.over = self.touched
@@ -382,8 +384,8 @@ class Oracle:
         self.full = len(self.live) >= self.consent.persons
         return True
 
-    def in_force(self, day, pinned):
-        held = [who for who, end in self.live.items() if end >= day and who in pinned]
+    def in_force(self, day):
+        held = [who for who, end in self.live.items() if end >= day and who in self.pinned]
         return self.full and not self.over and len(held) >= self.consent.persons
 
 
@@ -397,6 +399,7 @@ STEPS = st.one_of(
     st.tuples(st.just("replay"), st.integers(0, 20)),
     st.tuples(st.just("forge"), st.sampled_from(OWN)),
     st.just(("restart",)),
+    st.just(("dismiss", "zhao")),
 )
 
 
@@ -425,12 +428,18 @@ def test_whatever_is_sent_an_approval_is_in_force_iff_enough_officers_stand_by_i
                     assert not node.hear(request, a_ruling(request, officer, n=n, key=KEYS["stranger"])).counted
                 case ("restart",):
                     node.restart()
-            counted = [(expect(r, node.vault.officers(), Ruling), r.signer) for r, word in sent if word.counted]
+                case ("dismiss", officer) if officer in oracle.pinned:
+                    node.vault.dismiss(officer)
+                    oracle.pinned.remove(officer)
+            pinned = {officer: public(officer) for officer in OWN}
+            counted = [(expect(r, pinned, Ruling), r.signer) for r, word in sent if word.counted]
             standing_by = {
-                who for told, who in counted if told.act is Act.APPROVE and told.until >= node.day.isoformat()
+                who
+                for told, who in counted
+                if told.act is Act.APPROVE and told.until >= node.day.isoformat() and who in oracle.pinned
             }
             undone = any(told.act is not Act.APPROVE for told, _ in counted)
-            assert bool(node.approvals) == oracle.in_force(node.day, OWN)
+            assert bool(node.approvals) == oracle.in_force(node.day)
             if node.approvals:
                 (only,) = node.approvals
                 assert not undone
@@ -555,6 +564,25 @@ def test_a_ruling_goes_to_its_node_once_and_the_word_back_to_those_concerned(sto
     again.close()
 
 
+def test_only_owners_whose_policy_wants_it_are_asked(store):
+    def publish(bank, consent, version):
+        policy = replace(approved_by(consent, version=version), owner=bank)
+        catalog.publish_policy(store, Publication(policy=policy.to_json()).sealed_by(bank, KEYS[bank]))
+
+    publish("bank-c", Consent(), 2)
+    request = a_request(a_plan())
+    access.request(store, request, now=NOW)
+    assert concerned(store, request.id) == {"lender-x", "li", "wang"}
+    told = access.describe(store.view(), request.id, caller="lender-x")
+    assert set(told["owners"]) == {"bank-a", "bank-b"}
+    with pytest.raises(Unknown, match="no such request"):
+        access.receive(store, request.id, a_ruling(request, "chen", owner="bank-c"))
+    for bank in ("bank-a", "bank-b"):
+        publish(bank, Consent(), 2)
+    with pytest.raises(Refused, match="no owner asks for an approval of this"):
+        access.request(store, a_request(a_plan(), n=1), now=NOW)
+
+
 REFUSED_AT_THE_DOOR = {
     "no officer of it": (lambda r: a_ruling(r, "chen"), Unknown, "no such request"),
     "no officer": (lambda r: a_ruling(r, "lender-x"), Unknown, "no such request"),
@@ -603,6 +631,27 @@ def test_a_request_is_checked_before_any_officer_sees_it(store):
     with pytest.raises(PeerFault, match="too many of your requests"):
         access.request(store, a_request(a_plan(), n=500), now=NOW)
     access.request(store, a_request(a_plan(), n=500, closes=TODAY + timedelta(days=2)), now=NOW + 86_400)
+
+
+def test_neither_long_requests_nor_endless_rulings_are_taken(store):
+    body = {
+        "plan": {"x": "y" * access.LONGEST},
+        "why": "x",
+        "standing": False,
+        "closes": "2026-12-01",
+        "nonce": "0" * 64,
+    }
+    with pytest.raises(Malformed, match="longer than"):
+        access.request(store, sign("access-request", body, signer="lender-x", key=KEYS["lender-x"]), now=NOW)
+    request = a_request(a_plan())
+    access.request(store, request, now=NOW)
+    for n in range(access.MOST_RULINGS):
+        ruling = a_ruling(request, n=n)
+        access.receive(store, request.id, ruling)
+        access.receive(store, request.id, a_word(request, ruling, counted=False, step=0, reason="no"))
+    with pytest.raises(PeerFault, match="too often"):
+        access.receive(store, request.id, a_ruling(request, n=99))
+    assert access.tasks(store.view(), "bank-a") == []
 
 
 def test_requests_are_listed_newest_first_page_by_page(store):
@@ -950,10 +999,12 @@ def test_a_refusal_reaches_the_asker_with_its_reason(office):
 
 
 def ruled(office, party):
-    """What a node has on record and what it lets through, read from its files while it is stopped."""
+    """What a stopped node has on record, and what it would let through."""
     with closing(Vault.open(office.home / party, clock=lambda: time.time_ns() // 1000)) as vault:
         kinds = [entry.kind for entry in vault.book.journal.entries()]
-        return kinds.count("ruled"), vault.approvals(in_days(0))
+    told = run("node", "approvals", office.home / party)
+    assert told.returncode == 0, told.stderr
+    return kinds.count("ruled"), json.loads(told.stdout)["approvals"]
 
 
 @pytest.mark.parametrize(
@@ -988,5 +1039,6 @@ def test_a_ruling_counts_once_whatever_is_killed_on_its_way(office, party, step)
     office.start("bank-c")
     assert after == before + 1
     assert len(now) == len(held) + 1
+    assert {(one["asker"], *one["officers"]) for one in now} == {("lender-x", "bank-c-chen")}
     assert again == (after, now)
     assert office.shown("lender-x", request)["owners"]["bank-c"]["standing"] == "approved"

@@ -97,6 +97,11 @@ ROUTES = [
     ("GET", "/v1/formulas"),
     ("GET", "/v1/formulas/cost_cas2023"),
     ("POST", "/v1/formulas/cost_cas2023"),
+    ("POST", "/v1/access"),
+    ("GET", "/v1/access"),
+    ("POST", "/v1/access/officers"),
+    ("GET", "/v1/access/abc"),
+    ("POST", "/v1/access/abc/rulings"),
 ]
 
 

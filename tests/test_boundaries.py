@@ -46,7 +46,8 @@ BANNED_ARGUMENTS = {
     ("shell", True): "passes text to a shell: start a process with a list",
     ("verify", False): "trusts whoever answers: leave certificate checks on",
 }
-PRINTERS = {"exchange/protocol/session.py", "valuation/desk/__main__.py"}  # python -m of either prints a part of docs/
+PRINTERS = {"exchange/protocol/access.py", "exchange/protocol/session.py", "valuation/desk/__main__.py"}
+"""``python -m`` of any of them prints a part of docs/."""
 
 LIBRARIES = {
     "opendp": {"privacy/noise.py"},

@@ -5,6 +5,7 @@ calls. Nothing is random that decides a test.
 """
 
 import json
+import secrets
 from dataclasses import replace
 from functools import cache, reduce
 from pathlib import Path
@@ -23,7 +24,7 @@ from exchange.node.agent import Agent
 from exchange.node.source import Dataset, Field, Location, SourceFault
 from exchange.node.vault import Vault, create
 from exchange.protocol.envelope import Envelope, sign
-from exchange.protocol.errors import Denied, PeerFault, Taken
+from exchange.protocol.errors import Denied, Overreach, PeerFault, Taken
 from exchange.protocol.messages import (
     Appraisal,
     Ask,
@@ -37,7 +38,7 @@ from exchange.protocol.messages import (
     read,
 )
 from exchange.protocol.request import Caller
-from privacy import seal
+from privacy import approval, seal
 from privacy.errors import Mismatch, PrivacyError, Refused
 from privacy.expression import ByCategory, Times, Value
 from privacy.masks import Masked
@@ -231,6 +232,67 @@ def steps(monkeypatch):
     for name in ("judged", "charge", "keep_noised", "move"):
         watch(Vault, name)
     return told
+
+
+# -- what a node makes of a request -------------------------------------------------------------------------------------
+
+
+def judged_alone(town, plan, **change):
+    """What bank-a's node says to an ask that never passed the exchange."""
+    told = {"plan": plan.to_json(), "keeps": 30, "key": secret_key().public.fingerprint, "nonce": secrets.token_hex(32)}
+    envelope = Ask(**(told | {"expires": NOW + 60} | change)).sealed_by("lender-x", town.signing["lender-x"])
+    town.nodes["bank-a"].perform({"task": "judge", "ask": envelope.to_json(), "key": town.registered.to_json()})
+    reply = json.loads(town.vaults["bank-a"].standing(envelope.id).reply.body)
+    return {offence["item"] for offence in reply.get("offences", [])}
+
+
+def put_in_force(town, **change):
+    """A new version of bank-a's policy, kept by its node alone."""
+    vault = town.vaults["bank-a"]
+    held = vault.policy("accounts")
+    policy = replace(held, version=held.version + 1, grants=(replace(held.grants[0], **change),))
+    vault.keep(vault.dataset(STANDARD.id), policy)
+
+
+def test_a_node_judges_retention_role_day_and_approval_by_itself(town):
+    """The exchange knows none of these policies: what the node says is its own."""
+    assert judged_alone(town, plan_of()) == set()
+    assert judged_alone(town, plan_of(), keeps=366) == {"retention"}
+    put_in_force(town, keeps=29)
+    assert judged_alone(town, plan_of()) == {"retention"}
+    put_in_force(town, keeps=None, recipients=("role:lender",))
+    assert judged_alone(town, plan_of()) == set()
+    put_in_force(town, recipients=("role:regulator",))
+    assert judged_alone(town, plan_of()) == {"purpose"}
+    put_in_force(town, valid=("2000-01-01", "2000-01-02"), recipients=("*",))
+    assert judged_alone(town, plan_of()) == {"date"}
+    put_in_force(town, valid=None, consent=approval.Consent(approval.Manner.ONCE, 1, 30))
+    assert judged_alone(town, plan_of()) == {"approval"}
+
+
+def test_the_exchange_leaves_approval_to_the_nodes(town):
+    """A published grant that waits for a person opens a session all the same; the node that lacks the approval declines."""
+    vault = town.vaults["bank-a"]
+    put_in_force(town, consent=approval.Consent(approval.Manner.ONCE, 1, 30))
+    told = Publication(policy=vault.policy("accounts").to_json()).sealed_by("bank-a", town.signing["bank-a"])
+    catalog.publish_policy(town.store, told)
+    record = town.run(plan_of())
+    assert record["stage"] == "refused"
+    assert record["ended_by"]["signer"] == "bank-a"
+    with pytest.raises(Overreach) as caught:
+        town.desk.wait(json.loads(record["ended_by"]["body"])["session"])
+    assert {violation.item for violation in caught.value.violations} == {"approval"}
+    assert caught.value.fix == "ask the owner for an approval"
+
+
+def test_a_level_of_the_standard_hides_small_groups_whatever_an_owner_says(town):
+    town.ask(plan_of(Sum(Value("balance")), bounds=(("balance", Bounds(0, 1000)),)))
+    town.step()
+    (session,) = {task["session"] for task in town.tasks("bank-a")}
+    accepts = town.record(session)["accepts"]
+    assert {json.loads(one["body"])["min_group"] for one in accepts} == {
+        20
+    }  # the owners say 0; balances are of level 3
 
 
 # -- the order of an answer --------------------------------------------------------------------------------------------

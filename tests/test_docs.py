@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 from api import cli
 from api.demo import people, town
 from exchange.node import registration, vault
-from exchange.protocol import session
+from exchange.protocol import access, session
+from privacy.atoms import USES
+from privacy.floor import FLOORS
+from privacy.purposes import PURPOSES, REFUSED
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -49,9 +52,47 @@ def dictated(directory: Path) -> dict[tuple[str, str], str]:
     dataset, policy = example(directory)
     return {
         ("architecture.md", "session tables"): session.print_tables(),
+        ("access.md", "access table"): access.print_table(),
         ("node.md", "dataset example"): f"```json\n{spell(dataset)}\n```",
         ("node.md", "policy example"): f"```json\n{spell(policy)}\n```",
+        ("policy.md", "purposes"): purposes_table(),
+        ("policy.md", "levels"): levels_table(),
+        ("policy.md", "worked refusal"): worked_refusal(directory, policy),
     }
+
+
+def purposes_table() -> str:
+    head = "| purpose | for | may use | institutions | kept | who | dates by |\n|---|---|---|---|---|---|---|\n"
+    rows = []
+    for one in PURPOSES.values():
+        uses = "; ".join(
+            f"{kind.value}: {', '.join(use for use in USES if use in listed)}" for kind, listed in one.uses.items()
+        )
+        who = ", ".join(one.roles) or "anybody"
+        rows.append(
+            f"| `{one.purpose}` | {one.title} | {uses} | {one.min_parties} | {one.keeps} days | {who} | {one.part} |"
+        )
+    barred = [f"- `{one.purpose}` is always refused: {one.why}." for one in REFUSED.values()]
+    return head + "\n".join(rows) + "\n\n" + "\n".join(barred)
+
+
+def levels_table() -> str:
+    head = "| level | uses that can be granted | dates by | a group is shown from |\n|---|---|---|---|\n"
+    rows = []
+    for level, floor in FLOORS.items():
+        uses = "all" if floor.uses == set(USES) else ", ".join(use for use in USES if use in floor.uses) or "none"
+        rows.append(f"| {level} | {uses} | {floor.part} | {floor.min_group} rows |")
+    return head + "\n".join(rows)
+
+
+def worked_refusal(directory: Path, policy: dict) -> str:
+    (directory / "policy.json").write_text(json.dumps(policy))
+    sql = "SELECT region, AVG(balance), AVG(income) FROM consumer_credit GROUP BY region"
+    asked = ["--as", "lender-x", "--role", "lender", "--budget", "0.2", "--keep-days", "400"]
+    told = CliRunner().invoke(cli.app, ["policy", "explain", str(directory / "policy.json"), "-e", sql, *asked])
+    assert told.exit_code == 3
+    shown = f'touchstone policy explain policy.json --as lender-x --role lender --budget 0.2 --keep-days 400 \\\n    -e "{sql}"'
+    return f"```console\n$ {shown}\n{told.stdout.strip()}\n```"
 
 
 def part(page: str, marker: str) -> re.Match[str]:
@@ -113,7 +154,9 @@ def test_types_on_the_way_of_a_number_exist():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_that_a_page_shows_exist(page):
     text = page.read_text("utf-8")
-    shown = set(re.findall(r"(?:^|[`/])touchstone ((?:(?:exchange|node|desk) )?[a-z-]+)\b", text, re.MULTILINE))
+    shown = set(
+        re.findall(r"(?:^|[`/])touchstone ((?:(?:exchange|node|desk|access|policy) )?[a-z-]+)\b", text, re.MULTILINE)
+    )
     runner = CliRunner()
     for command in sorted(shown):
         told = runner.invoke(cli.app, [*command.split(), "--help"])

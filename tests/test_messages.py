@@ -6,22 +6,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import any_message, json_values, mutations, wild
 
+from exchange.protocol.access import Act, Standing
 from exchange.protocol.envelope import Envelope, sign
 from exchange.protocol.messages import (
     KINDS,
     Abort,
     Accept,
+    AccessRequest,
     Commit,
     Decline,
     Indication,
     Offence,
     Offer,
+    Officers,
     Preview,
     Refusal,
+    Ruled,
+    Ruling,
     Share,
     Verdict,
     expect,
     read,
+    unverified,
 )
 from privacy.errors import Malformed, Mismatch
 
@@ -39,6 +45,14 @@ PREVIEW = Preview(plan={"rho": 1}, keeps=30, nonce=HEX, expires=5)
 INDICATION = Indication(policy_digest=HEX, version="2026-06-30", price=5, left=10, cap="purpose", min_group=20)
 INDICATED = Verdict(preview=HEX, plan_hash=HEX, outcome=INDICATION)
 REFUSED = Verdict(preview=HEX, plan_hash=HEX, outcome=Refusal(reason="no", fix="-", offences=DECLINE.offences))
+WANTED = AccessRequest(plan={"rho": 1}, why="to price a loan", standing=False, closes="2027-12-31", nonce=HEX)
+OFFICERS = Officers(officers=("li", "wang"))
+APPROVAL = Ruling(request=HEX, owner="bank-a", act=Act.APPROVE, until="2027-12-31", because="", nonce=HEX)
+REFUSAL = Ruling(request=HEX, owner="bank-a", act=Act.REFUSE, until=None, because="no", nonce=HEX)
+RULED = Ruled(
+    request=HEX, ruling=HEX, counted=True, standing=Standing.APPROVED, step=1, until="2027-12-31", reason=""
+)  # fmt: skip
+ACCESS = [WANTED, OFFICERS, APPROVAL, REFUSAL, RULED]
 OFFER = Offer(asset="x", rank=1, amount=1, matures="2027-12-31", appraisal=HEX, nonce=HEX)
 
 
@@ -46,7 +60,7 @@ def signed(kind, body):
     return sign(kind, body, signer="bank-a", key=KEY)
 
 
-@given(any_message | st.sampled_from([PREVIEW, INDICATED, REFUSED]))
+@given(any_message | st.sampled_from([PREVIEW, INDICATED, REFUSED, *ACCESS]))
 def test_messages_survive_the_wire(message):
     wire = message.sealed_by("bank-a", KEY).to_json()
     told = read(Envelope.from_json(wire), DIRECTORY)
@@ -55,7 +69,7 @@ def test_messages_survive_the_wire(message):
 
 
 @settings(max_examples=300)
-@given(st.sampled_from([ACCEPT, DECLINE, SHARE, PREVIEW, INDICATED, REFUSED, OFFER]), st.data())
+@given(st.sampled_from([ACCEPT, DECLINE, SHARE, PREVIEW, INDICATED, REFUSED, OFFER, *ACCESS]), st.data())
 def test_a_changed_body_is_another_message_or_malformed(message, data):
     document = data.draw(mutations(message.model_dump(mode="json")))
     try:
@@ -75,7 +89,7 @@ def test_any_signed_body_is_a_message_or_malformed(kind, body):
 
 @pytest.mark.parametrize(
     "message",
-    [ACCEPT, DECLINE, SHARE, PREVIEW, INDICATED, REFUSED, OFFER, Commit(session=HEX, roster_hash=HEX)],
+    [ACCEPT, DECLINE, SHARE, PREVIEW, INDICATED, REFUSED, OFFER, Commit(session=HEX, roster_hash=HEX), *ACCESS],
     ids=lambda m: m.kind,
 )
 def test_every_field_is_needed_and_no_other_is_taken(message):
@@ -175,3 +189,34 @@ def test_unsigned_messages_are_not_read():
         read(ACCEPT.sealed_by("bank-b", KEY), DIRECTORY)
     with pytest.raises(Mismatch):
         read(ACCEPT.sealed_by("bank-a", KEY), {"bank-a": bytes(32)})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"until": None},
+        {"act": "refuse"},
+        {"act": "refuse", "until": None},
+        {"act": "withdraw"},
+        {"act": "bless"},
+        {"because": "two\nlines"},
+        {"until": "2027-02-30"},
+    ],
+)
+def test_a_ruling_has_what_its_act_needs_and_nothing_else(changes):
+    with pytest.raises(Malformed):
+        read(signed("ruling", APPROVAL.model_dump(mode="json") | changes), DIRECTORY)
+
+
+def test_an_unverified_message_is_read_as_strictly_as_any():
+    told = WANTED.sealed_by("stranger", KEY)
+    assert unverified(told, AccessRequest) == WANTED
+    with pytest.raises(Mismatch):
+        read(told, DIRECTORY)
+    for envelope in (
+        RULED.sealed_by("stranger", KEY),
+        Envelope(told.kind, told.signer, told.body + b" ", told.signature),
+        Envelope(told.kind, told.signer, told.body.replace(b"false", b"0"), told.signature),
+    ):
+        with pytest.raises(Malformed):
+            unverified(envelope, AccessRequest)

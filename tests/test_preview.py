@@ -529,7 +529,12 @@ def desk_told(settled):
 
 
 def record(*verdicts, violations=(), nearest=None):
-    return {"verdicts": [one.to_json() for one in verdicts], "violations": list(violations), "nearest": nearest}
+    return {
+        "verdicts": [one.to_json() for one in verdicts],
+        "violations": list(violations),
+        "nearest": nearest,
+        "keeps": None,
+    }
 
 
 def test_a_desk_waits_until_the_time_is_over_and_no_longer(settled, desk_told):
@@ -557,8 +562,8 @@ def test_a_desk_waits_until_the_time_is_over_and_no_longer(settled, desk_told):
         lambda settled, asked: {},
         lambda settled, asked: None,
         lambda settled, asked: [],
-        lambda settled, asked: {"verdicts": [None], "violations": [], "nearest": None},
-        lambda settled, asked: {"verdicts": {}, "violations": [], "nearest": None},
+        lambda settled, asked: {"verdicts": [None], "violations": [], "nearest": None, "keeps": None},
+        lambda settled, asked: {"verdicts": {}, "violations": [], "nearest": None, "keeps": None},
     ],
     ids=range(15),
 )

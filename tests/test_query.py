@@ -32,6 +32,7 @@ from privacy.expression import (
     Times,
     Value,
 )
+from privacy.grain import PERIODS
 from privacy.necessity import decide
 from privacy.plan import CountFilled, CountKnown, CountPresent, CountRows, CountUnits, CountValid, Sum
 from privacy.policy import Grant, Policy
@@ -1026,6 +1027,33 @@ def test_the_nearest_request_of_a_refusal_is_a_statement_that_asks_for_it(seed):
     nearest = decide(put(question.plan), standard=LOANS, policies=[policy(columns)]).nearest
     if nearest is not None:
         assert ask(spell(narrow(question, nearest), LOANS), rho=nearest.rho).plan == nearest
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.integers(0, 10**9))
+def test_the_nearest_request_under_a_narrow_grant_is_a_statement_that_passes(seed):
+    """Coarser dates, wider bands, filters drawn in, rows added, prices lowered: what is offered can be asked."""
+    choose = random.Random(seed)
+    try:
+        question = ask(statement(choose).sql)
+    except QueryFault:
+        return
+    held = policy({"*": ("count",)} | {column.name: USES for column in LOANS.columns})
+    grain = {column.name: choose.choice(PERIODS) for column in LOANS.columns if column.kind is Kind.DATE}
+    grain |= {column.name: 10 ** choose.randint(0, 4) for column in LOANS.columns if column.kind is Kind.MEASURE}
+    narrow_grant = replace(
+        held.grants[0],
+        grain={name: told for name, told in grain.items() if choose.random() < 0.6},
+        domains={one.name: one.domain[: choose.randint(1, 9)] for one in CATEGORIES if choose.random() < 0.3},
+        rows=(OneOf("region", ("north", "east")),) if choose.random() < 0.3 else (),
+        finest={"*": choose.choice([0, 50])},
+        max_cells=choose.choice([None, 10, 100]),
+    )
+    held = replace(held, grants=(narrow_grant,))
+    nearest = decide(put(question.plan), standard=LOANS, policies=[held]).nearest
+    if nearest is not None:
+        again = ask(spell(narrow(question, nearest), LOANS), rho=nearest.rho).plan
+        assert decide(put(again), standard=LOANS, policies=[held]).allowed
 
 
 SHEETS = (

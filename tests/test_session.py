@@ -18,7 +18,7 @@ from api.demo import people, town
 from exchange.analyst import desk as desk_room
 from exchange.analyst.desk import Desk
 from exchange.analyst.reading import parse
-from exchange.hub import catalog, keys, rounds
+from exchange.hub import access, catalog, keys, rounds
 from exchange.hub.store import Store
 from exchange.journal import RolledBack
 from exchange.line import Unreachable
@@ -414,7 +414,7 @@ def test_a_desk_gives_up_on_an_exchange_that_never_ends_a_session(tmp_path, monk
     monkeypatch.setattr(Desk, "registered_key", lambda _: KEY)
     session = line.asked.id
     if mine:
-        plan = type("Plan", (), {"to_json": dict})()
+        plan = type("Plan", (), {"to_json": dict, "purpose": "credit-risk-statistics"})()
         session = desk.ask(plan, now=1_800_000_000, seconds=seconds)
     with pytest.raises(Refused, match="has not ended the session"):
         desk.wait(session)
@@ -443,6 +443,8 @@ class Rooms:
                 return catalog.register(self.store, value)
             case ["policies"]:
                 return catalog.publish_policy(self.store, value)
+            case ["access", "officers"]:
+                return {"officers": access.announce(self.store, value)}
             case ["keys"]:
                 return keys.register(self.store, value)
             case ["sessions"]:

@@ -52,7 +52,8 @@ class Preview:
     ``price`` in 1e-9 rho for each institution (0 if free); ``repeats``: about how many more like it the tightest budget
     bears. ``expected`` gives by column the half-width of the 95 % interval in the worst group, ``None`` where it depends on
     data that nothing stored tells of. ``on_line`` and ``left`` (1e-9 rho before the question) are by institution.
-    ``refusals`` are reasons with a way forward, ``nearest`` the statement that would pass. ``pilot`` is the price of a first
+    ``refusals`` are reasons with a way forward, ``nearest`` the statement that would pass, kept for ``keeps`` days at most
+    where that was refused, too. ``pilot`` is the price of a first
     small question that would find how large the groups are, 0 if none is needed. ``seconds`` is how long such questions took.
     """
 
@@ -66,6 +67,7 @@ class Preview:
     left: Mapping[str, int]
     refusals: tuple[str, ...] = ()
     nearest: str | None = None
+    keeps: int | None = None
     pilot: int = 0
     seconds: float | None = None
 
@@ -80,7 +82,8 @@ class Preview:
             yield "It would be refused:" if self.refusals else "Not every institution is on line."
         yield from (f"  {reason}" for reason in self.refusals)
         if self.nearest is not None:
-            yield f"  the nearest request that passes: {self.nearest}"
+            kept = "" if self.keeps is None else f", kept for {self.keeps} days at most"
+            yield f"  the nearest request that passes: {self.nearest}{kept}"
         for name, half in self.expected.items():
             unknown = "depends on the number of rows: say how many to expect, or ask a count first"
             yield f"{name}: {unknown if half is None else f'± {half:,.4g}'}"
@@ -113,6 +116,7 @@ class Preview:
             "left_nano_rho": dict(self.left),
             "refusals": list(self.refusals),
             "nearest": self.nearest,
+            "nearest_keep_days": self.keeps,
             "pilot_nano_rho": self.pilot,
             "seconds": self.seconds,
         }
@@ -274,6 +278,7 @@ class Inquiry:
             left=left,
             refusals=tuple(_reasons(outlook)),
             nearest=self._spelled(outlook.nearest),
+            keeps=outlook.keeps if any(item.item == "retention" for item in outlook.violations) else None,
             pilot=pilot,
             seconds=self._usual_seconds(plan),
         )

@@ -1,7 +1,7 @@
 """Requests for access on their way between askers, officers and nodes: kept, shown to those concerned, handed on.
 
 The exchange decides nothing here: what a ruling is worth is the word of the owner's node. To everybody but the asker and the
-officers of the plan's parties a request does not exist.
+officers of those owners whose policy wants it approved a request does not exist.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -12,7 +12,9 @@ from exchange.hub.store import Event, Store, View
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Denied, Overreach, PeerFault, Unknown
 from exchange.protocol.messages import AccessRequest, Officers, Ruled, Ruling, expect, read
-from privacy.errors import Malformed
+from privacy.errors import Malformed, Refused
+from privacy.necessity import decide
+from privacy.offences import Request
 from privacy.plan import Plan
 
 OPEN_DAYS = 90
@@ -54,6 +56,7 @@ def request(store: Store, envelope: Envelope, *, now: int) -> str:
         Unknown: if a party of the plan holds no such dataset.
         Overreach: if the plan exceeds what its purpose needs: no approval lifts that.
         Malformed: if plan or last day is not valid.
+        Refused: if no owner's policy asks for an approval of it.
         PeerFault: if the asker has as many open requests as it may have.
     """
     view = store.view()
@@ -70,16 +73,31 @@ def request(store: Store, envelope: Envelope, *, now: int) -> str:
     decision = judged(view, plan=plan, asker=envelope.signer, keeps=0, now=now)
     if not decision.allowed:
         raise Overreach.of(decision)
+    owners = _wanting(view, Request(plan, envelope.signer, view.role(envelope.signer), keeps=0, on=today))
+    if not owners:
+        raise Refused("no owner asks for an approval of this", fix="put the question")
 
-    def decide(inner: View) -> tuple[list[Event], str]:
+    def take(inner: View) -> tuple[list[Event], str]:
         if inner.access(envelope.id) is not None:
             return [], envelope.id
         if inner.open_access(envelope.signer, today.isoformat()) >= MOST_OPEN:
             raise PeerFault("too many of your requests are open", fix="wait until officers have ruled on some")
-        body = {"parties": list(plan.parties), "closes": told.closes, "envelope": envelope.to_json()}
+        body = {"owners": owners, "closes": told.closes, "envelope": envelope.to_json()}
         return [("access", body)], envelope.id
 
-    return store.write(decide)
+    return store.write(take)
+
+
+def _wanting(view: View, request: Request) -> list[str]:
+    """Return the owners by whose published policy a person must approve a request that it covers."""
+    standard = view.standard(request.plan.standard)
+    if standard is None:
+        raise Unknown("standard")
+    return [
+        owner
+        for owner in request.plan.parties
+        if not decide(request, standard=standard, policies=view.policies_for(standard.id, owner), approvals=()).allowed
+    ]
 
 
 def receive(store: Store, request_id: str, envelope: Envelope) -> None:
@@ -97,9 +115,9 @@ def receive(store: Store, request_id: str, envelope: Envelope) -> None:
         case _:
             raise Malformed("a ruling on this request was expected", fix="sign a ruling that names the request")
 
-    def decide(view: View) -> tuple[list[Event], None]:
+    def take(view: View) -> tuple[list[Event], None]:
         held = view.access(request_id)
-        if held is None or owner not in held["parties"]:
+        if held is None or owner not in held["owners"]:
             raise Unknown("request")
         rulings = view.rulings(request_id, owner)
         if isinstance(message, Ruling):
@@ -109,7 +127,7 @@ def receive(store: Store, request_id: str, envelope: Envelope) -> None:
         body = {"request": request_id, "owner": owner, "envelope": envelope.to_json()}
         return ([("ruling", body)] if news else []), None
 
-    store.write(decide)
+    store.write(take)
 
 
 def tasks(view: View, party: str) -> list[dict[str, Any]]:
@@ -135,7 +153,7 @@ def describe(view: View, request_id: str, *, caller: str) -> dict[str, Any]:
     """
     held = view.access(request_id)
     owners = view.owners(caller)
-    if held is None or (caller != held["asker"] and not owners & set(held["parties"])):
+    if held is None or (caller != held["asker"] and not owners & set(held["owners"])):
         raise Unknown("request")
     return _record(view, held, caller=caller, owners=owners)
 
@@ -145,7 +163,7 @@ def _record(view: View, held: dict[str, Any], *, caller: str, owners: frozenset[
     standard = Plan.from_json(expect(asked, view.directory(), AccessRequest).plan).standard
     shown: dict[str, dict[str, Any]] = {}
     heard = 0
-    for owner in held["parties"]:
+    for owner in held["owners"]:
         if caller != held["asker"] and owner not in owners:
             continue
         rulings = view.rulings(held["id"], owner)

@@ -58,7 +58,7 @@ _TABLES = [
     "CREATE TABLE lien (asset VARCHAR, rank INTEGER, holder VARCHAR, offer VARCHAR, since VARCHAR, seq BIGINT, "
     "PRIMARY KEY (asset, rank))",
     "CREATE TABLE officer (owner VARCHAR, party VARCHAR, PRIMARY KEY (owner, party))",
-    "CREATE TABLE access (id VARCHAR PRIMARY KEY, seq BIGINT, since VARCHAR, asker VARCHAR, parties VARCHAR[], "
+    "CREATE TABLE access (id VARCHAR PRIMARY KEY, seq BIGINT, since VARCHAR, asker VARCHAR, owners VARCHAR[], "
     "closes VARCHAR, envelope VARCHAR)",
     "CREATE TABLE ruling (id VARCHAR PRIMARY KEY, request VARCHAR, owner VARCHAR, seq BIGINT, envelope VARCHAR, "
     "word VARCHAR)",
@@ -207,7 +207,7 @@ def _access(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
     body = entry.body
     envelope = Envelope.from_json(body["envelope"])
     row = [
-        envelope.id, entry.seq, stamp(entry.at), envelope.signer, body["parties"], body["closes"],
+        envelope.id, entry.seq, stamp(entry.at), envelope.signer, body["owners"], body["closes"],
         json.dumps(body["envelope"]),
     ]  # fmt: skip
     cursor.execute("INSERT INTO access VALUES (?, ?, ?, ?, ?, ?, ?)", row)
@@ -517,8 +517,8 @@ class View:
         return next(iter(self._requests("id = ?", [request], limit=1)), None)
 
     def access_of(self, caller: str, *, owners: Sequence[str], before: int | None, limit: int) -> list[dict[str, Any]]:
-        """Return the requests that a caller sent, or that name one of some owners, newest first."""
-        condition = "(asker = ? OR list_has_any(parties, ?::VARCHAR[])) AND seq < ?"
+        """Return the requests that a caller sent, or that wait for one of some owners, newest first."""
+        condition = "(asker = ? OR list_has_any(owners, ?::VARCHAR[])) AND seq < ?"
         return self._requests(condition, [caller, list(owners), (1 << 62) if before is None else before], limit=limit)
 
     def open_access(self, asker: str, day: str) -> int:
@@ -542,7 +542,7 @@ class View:
         return [(_opened(request), _opened(ruling)) for request, ruling in found]
 
     def _requests(self, condition: str, values: list[Any], *, limit: int) -> list[dict[str, Any]]:
-        names = ("id", "seq", "since", "asker", "parties", "closes", "envelope")
+        names = ("id", "seq", "since", "asker", "owners", "closes", "envelope")
         sql = f"SELECT {', '.join(names)} FROM access WHERE {condition} ORDER BY seq DESC LIMIT ?"  # noqa: S608  constant
         found = [dict(zip(names, row, strict=True)) for row in self.rows(sql, [*values, limit])]
         return [row | {"envelope": json.loads(row["envelope"])} for row in found]

@@ -1,1 +1,1 @@
-"""The catalog in the words of others."""
+"""Documents of other vocabularies, written from ours and read back."""

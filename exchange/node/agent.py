@@ -229,7 +229,7 @@ class Agent:
             raise Refused("this institution holds nothing under the standard", fix="leave it out") from None
         today = self._today()
         request = Request(plan, asker, self._vault.role(asker), keeps, today)
-        approvals = self._vault.approvals(today)
+        approvals = self._vault.approvals(today, asker=asker)
         decision = decide(request, standard=dataset.standard, policies=[policy], approvals=approvals)
         if not decision.allowed:
             raise Overreach.of(decision)

@@ -4,9 +4,10 @@ Every ruling that an officer of this node has signed is kept with the word that 
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
 from typing import Any
 
 from exchange.book import Book, Cursor
@@ -16,7 +17,7 @@ from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault
 
 TABLES = [
-    "CREATE TABLE access (id VARCHAR PRIMARY KEY, envelope VARCHAR)",
+    "CREATE TABLE access (id VARCHAR PRIMARY KEY, asker VARCHAR, envelope VARCHAR)",
     "CREATE TABLE ruling (id VARCHAR PRIMARY KEY, request VARCHAR, step INTEGER, counted BOOLEAN, standing VARCHAR, "
     "officer VARCHAR, until VARCHAR, ends VARCHAR, day VARCHAR, word VARCHAR)",
 ]
@@ -25,7 +26,8 @@ TABLES = [
 def _ruled(cursor: Cursor, entry: Entry) -> None:
     body = entry.body
     request, ruling = (Envelope.from_json(body[name]) for name in ("request", "ruling"))
-    cursor.execute("INSERT OR IGNORE INTO access VALUES (?, ?)", [request.id, json.dumps(body["request"])])
+    row = [request.id, request.signer, json.dumps(body["request"])]
+    cursor.execute("INSERT OR IGNORE INTO access VALUES (?, ?, ?)", row)
     word = json.loads(body["word"]["body"])
     until = json.loads(ruling.body)["until"]
     row = [ruling.id, request.id, word["step"], word["counted"], word["standing"], ruling.signer, until, word["until"]]
@@ -71,14 +73,18 @@ class Cases:
             step=last["step"],
         )
 
-    def approved(self) -> Mapping[Envelope, list[Consented]]:
-        """Return every request that stands approved, with the approvals that counted."""
-        found = {}
-        for row in self._book.read("SELECT id, envelope FROM access ORDER BY id"):
-            rows = self._counted(row["id"])
-            if rows and rows[-1]["standing"] == Standing.APPROVED:
-                found[Envelope.from_json(json.loads(row["envelope"]))] = _consented(rows)
-        return found
+    def approved(self, on: date, *, asker: str | None = None) -> Iterator[tuple[Envelope, list[Consented]]]:
+        """Yield every request, of one asker or of all, that stands approved on a day, with the approvals that counted."""
+        rows = self._book.read(
+            "SELECT request, step, standing, officer, until, ends, day, envelope FROM ruling JOIN access "
+            "ON access.id = ruling.request WHERE counted AND coalesce(asker = ?, TRUE) AND request IN "
+            "(SELECT request FROM ruling WHERE counted AND ends >= ?) ORDER BY request, step",
+            [asker, on.isoformat()],
+        )
+        for _, listed in groupby(rows, key=lambda row: str(row["request"])):
+            counted = list(listed)
+            if counted[-1]["standing"] == Standing.APPROVED:
+                yield Envelope.from_json(json.loads(counted[-1]["envelope"])), _consented(counted)
 
     def keep(self, *, request: Envelope, ruling: Envelope, word: Envelope, day: date) -> None:
         """Record a ruling with the word on it, before that is sent.

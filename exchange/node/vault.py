@@ -390,11 +390,14 @@ class Vault:
                 beyond = tuple(violation for violation in decision.violations if violation.item != APPROVAL)
                 raise Overreach(beyond, decision.nearest, decision.keeps)
 
-    def approvals(self, on: date) -> list[Approval]:
-        """Return what officers have approved and is in force on a day, under the policy and the pins of now."""
+    def approvals(self, on: date, *, asker: str | None = None) -> list[Approval]:
+        """Return what officers have approved, for one asker or for all, and is in force on a day.
+
+        The policy and the pins of now decide: whatever was approved under others counts as far as these let it.
+        """
         officers = self.officers()
         found = []
-        for request, consented in self.cases.approved().items():
+        for request, consented in self.cases.approved(on, asker=asker):
             asked = expect(request, self.directory(), AccessRequest)
             plan = Plan.from_json(asked.plan)
             try:
