@@ -146,6 +146,38 @@ def check(file: File, *, as_json: Json = False) -> None:
         raise typer.Exit(OPENS)
 
 
+@policy_app.command()
+def verify(
+    answer: Annotated[Path, typer.Argument(help="A stored answer: HOME/answers/SESSION.json of the desk that asked.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Policies (JSON) that are said to have granted it.")
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Check the necessity proof of an answer offline: what it needed, who granted it, what stayed closed."""
+    from exchange.analyst.shelf import Stored  # noqa: PLC0415
+    from exchange.standards import shipped  # noqa: PLC0415
+    from privacy import proof  # noqa: PLC0415
+    from privacy.policy import Policy  # noqa: PLC0415
+
+    stored = Stored.from_json(document(answer))
+    plan = stored.release.plan
+    told: Any = stored.receipt.get("necessity")
+    policies = [Policy.from_json(document(path)) for path in files or []]
+    uses = proof.verify(told, plan, shipped(plan.standard), policies=policies)
+    if as_json:
+        _print(told)
+        return
+    typer.echo(f"the proof holds: {uses} uses, each needed for {told['asked']['purpose']}")
+    for item in told["needed"]:
+        typer.echo(f"  {item['use']}: without it fail {'; '.join(item['without_it_fails'])}")
+    typer.echo(f"granted by: {', '.join(f'{owner} ({digest[:16]})' for owner, digest in told['granted'].items())}")
+    typer.echo(f"policies at hand that granted it: {', '.join(policy.id for policy in policies) or 'none was given'}")
+    for column, reason in proof.closed(told):
+        typer.echo(f"  closed: {column}: {reason}")
+
+
 @policy_app.command("export")
 def export_odrl(file: File) -> None:
     """Print a policy as an ODRL 2.2 offer with DPV purposes (JSON-LD); the policy document is what counts."""
