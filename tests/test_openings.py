@@ -186,6 +186,7 @@ def test_a_statement_is_explained_item_by_item(files):
     found = json.loads(told.stdout)
     assert found["outcome"] == "trim"
     assert {item["item"] for item in found["items"]} == {"income as count", "income as sum"}
+    assert all(item["at"] == [1, 20] for item in found["items"])  # where the statement says income
     again = run("explain", files / "old.json", "-e", found["nearest"], "--as", "lender-x", "--role", "lender")
     assert (again.exit_code, again.stdout.startswith("allow")) == (0, True)
     kept = run("explain", files / "old.json", "-e", found["nearest"], "--keep-days", "999")
