@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from rich.table import Table
 
+    from exchange.analyst.question import Question
     from privacy.necessity import Decision
     from privacy.openings import Change
     from privacy.permissions import Permission, Person
@@ -146,6 +147,38 @@ def check(file: File, *, as_json: Json = False) -> None:
         raise typer.Exit(OPENS)
 
 
+@policy_app.command()
+def verify(
+    answer: Annotated[Path, typer.Argument(help="A stored answer: HOME/answers/SESSION.json of the desk that asked.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Policies (JSON) that are said to have granted it.")
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Check the necessity proof of an answer offline: what it needed, who granted it, what stayed closed."""
+    from exchange.analyst.shelf import Stored  # noqa: PLC0415
+    from exchange.standards import shipped  # noqa: PLC0415
+    from privacy import proof  # noqa: PLC0415
+    from privacy.policy import Policy  # noqa: PLC0415
+
+    stored = Stored.from_json(document(answer))
+    plan = stored.release.plan
+    told: Any = stored.receipt.get("necessity")
+    policies = [Policy.from_json(document(path)) for path in files or []]
+    uses = proof.verify(told, plan, shipped(plan.standard), policies=policies)
+    if as_json:
+        _print(told)
+        return
+    typer.echo(f"the proof holds: {uses} uses, each needed for {told['asked']['purpose']}")
+    for item in told["needed"]:
+        typer.echo(f"  {item['use']}: without it fail {'; '.join(item['without_it_fails'])}")
+    typer.echo(f"granted by: {', '.join(f'{owner} ({digest[:16]})' for owner, digest in told['granted'].items())}")
+    typer.echo(f"policies at hand that granted it: {', '.join(policy.id for policy in policies) or 'none was given'}")
+    for column, reason in proof.closed(told):
+        typer.echo(f"  closed: {column}: {reason}")
+
+
 @policy_app.command("export")
 def export_odrl(file: File) -> None:
     """Print a policy as an ODRL 2.2 offer with DPV purposes (JSON-LD); the policy document is what counts."""
@@ -212,8 +245,8 @@ def _question(
     parties: int | None,
     keeps: int | None,
     on: date,
-) -> "tuple[Any, Decision, str | None]":
-    """Judge a statement; return the request, the decision and the statement of the nearest request, if there is one."""
+) -> "tuple[Question, Decision, str | None]":
+    """Judge a statement; return the question, the decision and the statement of the nearest request, if there is one."""
     from exchange.analyst.narrowing import narrow  # noqa: PLC0415
     from exchange.analyst.reading import parse  # noqa: PLC0415
     from exchange.analyst.spelling import spell  # noqa: PLC0415
@@ -238,7 +271,7 @@ def _question(
     request = Request(question.plan, who.party, who.role or None, days, on)
     decision = decide(request, standard=standard, policies=policies)
     offered = None if decision.nearest is None else narrow(question, decision.nearest)
-    return request, decision, None if offered is None else spell(offered, standard)
+    return question, decision, None if offered is None else spell(offered, standard)
 
 
 # -- printing --------------------------------------------------------------------------------------------------------
@@ -317,22 +350,30 @@ def _explain_grants(policies: "list[Policy]", standard: "Standard", *, as_json: 
         )
 
 
+def _place(item: str, places: "Mapping[str, tuple[int, int]]") -> list[int] | None:
+    """Return line and column (from 1) of an item in the statement: of the use it names, or of the first use of its column."""
+    column = item.rpartition(" of ")[2]
+    found = [at for name, at in places.items() if name == item or (column != item and name.startswith(f"{column} as "))]
+    return list(min(found)) if found else None
+
+
 def _explain_decision(
-    request: Any, decision: "Decision", nearest: str | None, *, standard: "Standard", as_json: bool
+    question: "Question", decision: "Decision", nearest: str | None, *, standard: "Standard", as_json: bool
 ) -> None:
     from privacy.atoms import atoms  # noqa: PLC0415
     from privacy.necessity import shown_from  # noqa: PLC0415
 
-    items = [violation.to_json() for violation in decision.violations]
+    plan, places = question.plan, question.places
+    items = [one.to_json() | {"at": _place(one.item, places)} for one in decision.violations]
     told: dict[str, Any] = {
         "outcome": decision.outcome.value,
-        "uses": [str(atom) for atom in atoms(request.plan)],
+        "uses": [str(atom) for atom in atoms(plan)],
         "items": items,
         "nearest": nearest,
         "nearest_budget_rho": None if decision.nearest is None else decision.nearest.rho / 1e9,
         "nearest_keep_days": decision.keeps,
         "groups_shown_from": max(
-            (shown_from(request.plan, standard=standard, grant=grant) for grant in decision.grants), default=None
+            (shown_from(plan, standard=standard, grant=grant) for grant in decision.grants), default=None
         ),
     }
     if as_json:
@@ -340,7 +381,8 @@ def _explain_decision(
     else:
         typer.echo(f"{decision.outcome.value}: it uses {', '.join(map(str, told['uses']))}")
         for item in items:
-            typer.echo(f"  - {item['item']}: {item['why']} ({item['layer']}: {item['rule']}); {item['fix']}")
+            at = "" if item["at"] is None else " at {}:{}".format(*item["at"])
+            typer.echo(f"  - {item['item']}{at}: {item['why']} ({item['layer']}: {item['rule']}); {item['fix']}")
         if nearest is not None and decision.nearest is not None:
             price = f"--budget {decision.nearest.rho / 1e9:g} --keep-days {decision.keeps}"
             typer.echo(f"  the nearest request that passes: {nearest} {price}")

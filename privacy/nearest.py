@@ -23,14 +23,12 @@ from privacy.expression import (
     tested,
 )
 from privacy.grain import Grain, coarsened, finer, fits, snapped
+from privacy.misuse import columns_of, misused
 from privacy.offences import (
     Request,
     added_up,
     beyond,
-    columns_of,
     limit_of,
-    missing_rows,
-    misused,
     of_atom,
     range_of,
     withstood,
@@ -38,6 +36,7 @@ from privacy.offences import (
 from privacy.plan import CountRows, Histogram, Measure, Plan, computed, term_of
 from privacy.policy import Grant, Policy
 from privacy.purposes import PURPOSES, Template
+from privacy.scope import missing_rows
 from privacy.terms import UNKNOWN, Bounds, Column, Standard
 
 

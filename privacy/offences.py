@@ -5,18 +5,14 @@ nothing present lifts another's refusal. Source: PROOFS 8.1, 8.2, 8.3.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 from privacy import canonical, precision
 from privacy.approval import Approval, Manner
 from privacy.atoms import ROWS, Atom, atoms
 from privacy.expression import (
-    Between,
-    ByBand,
     ByCategory,
-    ByDate,
-    Dimension,
     Item,
     OneOf,
     Test,
@@ -26,10 +22,12 @@ from privacy.expression import (
 )
 from privacy.floor import FLOORS, barred
 from privacy.grain import Grain, coarsest, finer, fits
-from privacy.plan import CountKnown, Measure, Plan, Sum, computed, term_of
+from privacy.misuse import columns_of, misfits
+from privacy.plan import Measure, Plan, Sum, term_of
 from privacy.policy import Grant, Policy
 from privacy.purposes import PURPOSES, REFUSED, Template
-from privacy.terms import UNKNOWN, Bounds, Column, Kind, Standard
+from privacy.scope import missing_rows
+from privacy.terms import Bounds, Column, Kind, Standard
 
 APPROVAL = "approval"
 """The item of a request that only a person's approval is missing for."""
@@ -148,46 +146,6 @@ def dated_limits(column: Column, template: Template | None) -> Iterator[tuple[st
 def _retention(layer: str, rule: str, limit: int, request: Request) -> Violation:
     why = f"the result may be kept for {limit} days, the request says {request.keeps}"
     return Violation("retention", layer, rule, why, f"keep it for {limit} days at most")
-
-
-# -- what a standard's columns are ----------------------------------------------------------------------------------
-
-
-def columns_of(standard: Standard) -> dict[str, Column]:
-    """Return the columns that a question can use, by name: all but identifiers."""
-    return {column.name: column for column in standard.columns if column.kind is not Kind.IDENTIFIER}
-
-
-def misfits(plan: Plan, standard: Standard) -> Iterator[tuple[str, str]]:
-    """Yield the columns that are used as another kind than they are, or beyond the standard's bounds and labels, and why.
-
-    Identifiers and columns that the standard lacks are the floor's to name.
-    """
-    held = columns_of(standard)
-    for item in (*plan.where, *plan.groups, *plan.measures):
-        yield from misused(item, held)
-    for name, bounds in plan.bounds:
-        declared = held[name].bounds if name in held else None
-        if declared is not None and not declared.covers(bounds):
-            yield name, "the bounds leave the standard's"
-    for by in plan.groups:
-        if isinstance(by, ByCategory) and by.column in held and not set(known(by)) <= set(held[by.column].domain):
-            yield by.column, "the standard's public domain has other values"
-
-
-def misused(used: Item | Measure, held: Mapping[str, Column]) -> Iterator[tuple[str, str]]:
-    """Yield the columns that one item uses as another kind than they are, and why that has no meaning."""
-    inner = term_of(used) if isinstance(used, Measure) else used
-    items = [] if inner is None else list(walk(inner))
-    dated = {item.column for item in items if isinstance(item, ByDate)}
-    named = {item.column for item in items if isinstance(item, OneOf | ByCategory)}
-    named |= {used.column} if isinstance(used, CountKnown) else set()
-    for columns, kinds, why in (
-        (dated, {Kind.DATE}, "only a date has such parts"),
-        (named, {Kind.CATEGORY}, "only a category is compared with values"),
-        (computed([used]), {Kind.MEASURE, Kind.DATE}, "a category has no numbers"),
-    ):
-        yield from ((name, why) for name in sorted(columns & set(held)) if held[name].kind not in kinds)
 
 
 # -- what an owner grants --------------------------------------------------------------------------------------------
@@ -369,43 +327,6 @@ def _of_rows(plan: Plan, grant: Grant, rule: str) -> Iterator[Violation]:
         told = told if len(told) <= _LONGEST else f"{told[: _LONGEST - 1]}…"
         why, fix = f"the owner opens only rows where {told}", f"add {told} to WHERE"
         yield Violation("rows", "policy", rule, why, fix)
-
-
-def missing_rows(where: Iterable[Test], groups: Iterable[Dimension], demanded: Iterable[Test]) -> list[Test]:
-    """Return the tests that neither a test nor a group of the plan makes already."""
-    tests, dimensions = list(where), list(groups)
-    return [
-        scope
-        for scope in demanded
-        if not any(_within(test, scope) for test in tests) and not any(_inside(by, scope) for by in dimensions)
-    ]
-
-
-def _within(test: Test, scope: Test) -> bool:
-    """Whether every row that passes ``test`` passes ``scope``; in doubt not."""
-    match test, scope:
-        case OneOf(column, listed), OneOf(other, opened):
-            return column == other and set(listed) <= set(opened)
-        case Between(term, lower, upper), Between(other, least, most) if term == other:
-            above = least is None or (lower is not None and lower >= least)
-            return above and (most is None or (upper is not None and upper <= most))
-        case _:
-            return test == scope
-
-
-def _inside(by: Dimension, scope: Test) -> bool:
-    """Whether every row that a dimension has a label for passes ``scope``; in doubt not."""
-    match by, scope:
-        case ByCategory(column, labels), OneOf(other, opened):
-            return column == other and UNKNOWN not in labels and set(labels) <= set(opened)
-        case ByBand(column, edges, labels), Between() as between:
-            return (
-                UNKNOWN not in labels
-                and _within(replace(between, lower=edges[0], upper=edges[-1]), between)
-                and (computed([between]) == {column} and str(between.term) == column)
-            )
-        case _:
-            return False
 
 
 # -- who has approved ------------------------------------------------------------------------------------------------

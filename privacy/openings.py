@@ -13,8 +13,9 @@ from privacy.atoms import ROWS, Atom, atoms
 from privacy.errors import Malformed
 from privacy.expression import Between, ByBand, ByCategory, ByDate, Dimension, OneOf, Test, Times, Value, date_label
 from privacy.grain import coarsest
+from privacy.misuse import columns_of
 from privacy.necessity import decide
-from privacy.offences import Request, columns_of, missing_rows, of_atom
+from privacy.offences import Request, of_atom
 from privacy.permissions import Person, institutions, persons
 from privacy.plan import (
     CountFilled,
@@ -29,6 +30,7 @@ from privacy.plan import (
 )
 from privacy.policy import Grant, Policy
 from privacy.purposes import PURPOSES
+from privacy.scope import missing_rows
 from privacy.terms import Column, Kind, Standard
 
 

@@ -130,13 +130,12 @@ def findings(policy: Policy, standard: Standard) -> Iterator[str]:
 
 def _in_vain(grant: Grant, policy: Policy, columns: dict[str, Column]) -> Iterator[str]:
     template = PURPOSES[grant.purpose]
-    everybody = [one for one in policy.prohibitions if one.recipient == ANYBODY]
     granted = (
         Atom(name, use) for name, uses in grant.columns.items() for use in uses if name == ROWS or name in columns
     )
     for atom in granted:
         yield from (f"{atom} is granted in vain: {offence.why}" for offence in of_atom(atom, columns, template))
-        if any(one.forbids(atom, purpose=grant.purpose, asker=STRANGER, role=None) for one in everybody):
+        if grant.recipients and all(_is_struck(atom, one, grant, policy) for one in grant.recipients):
             yield f"{atom} is granted in vain: the policy prohibits it"
     yield from _wider(grant, template)
     floor = least_group(columns[name] for name in grant.columns if name in columns)
@@ -144,6 +143,14 @@ def _in_vain(grant: Grant, policy: Policy, columns: dict[str, Column]) -> Iterat
         yield f"groups from {grant.min_group} rows on are granted, the levels of its columns show them from {floor} on"
     if grant.rho_per_query > min(grant.budget, policy.partner, policy.everyone):
         yield "one question may cost more than a budget holds"
+
+
+def _is_struck(atom: Atom, recipient: str, grant: Grant, policy: Policy) -> bool:
+    """Whether prohibitions take a use from every party that a recipient of a grant stands for."""
+    is_role = recipient.startswith(ROLE)
+    # no role at all, for a name or everybody: what strikes some of their roles leaves the others
+    asker, role = (STRANGER, recipient.removeprefix(ROLE)) if is_role else (recipient, "")
+    return any(one.forbids(atom, purpose=grant.purpose, asker=asker, role=role) for one in policy.prohibitions)
 
 
 def _wider(grant: Grant, template: Template) -> Iterator[str]:

@@ -587,7 +587,7 @@ BUGS = (
     ),
     bug(
         "rows beyond those that are open",
-        OFFENCES,
+        "privacy/scope.py",
         ("return column == other and set(listed) <= set(opened)", "return column == other"),
         tests="test_policy.py::test_only_some_rows_may_be_open",
     ),

@@ -285,3 +285,42 @@ def test_nobody_there_is_a_code_of_its_own(running):
     )  # fmt: skip
     assert ended.returncode == 4
     assert "Traceback" not in ended.stderr
+
+
+# -- minimum necessity, end to end -------------------------------------------------------------------------------------
+
+
+def test_an_answer_proves_offline_what_it_needed_and_who_granted_it(running, client, tmp_path):
+    result = query(
+        client, "SELECT product, AVG(months_overdue) FROM consumer_credit GROUP BY product", budget=0.01
+    ).run()
+    stored = running.home / "lender-x" / "answers" / f"{result.sources[0]}.json"
+    policies = []
+    for one in running.institutions:
+        policies.append(tmp_path / f"{one.party}.json")
+        policies[-1].write_text(json.dumps(town.policy_document(one)))
+    shown = cli(running, "policy", "verify", str(stored), *map(str, policies))
+    assert shown.returncode == 0, shown.stderr
+    assert "the proof holds: 3 uses, each needed for credit-risk-statistics/1" in shown.stdout
+    assert "closed: income: credit-risk-statistics does not need it" in shown.stdout
+    assert all(f"{one.party}.accounts@1" in shown.stdout for one in running.institutions)
+    document = json.loads(stored.read_text())
+    document["receipt"]["necessity"]["needed"].pop()
+    (tmp_path / "forged.json").write_text(json.dumps(document))
+    assert "does not follow" in cli(running, "policy", "verify", str(tmp_path / "forged.json")).stderr
+    other = json.loads(policies[0].read_text()) | {"version": 2}
+    policies[0].write_text(json.dumps(other))
+    assert "another policy" in cli(running, "policy", "verify", str(stored), str(policies[0])).stderr
+
+
+def test_an_answer_that_would_be_kept_for_too_long_is_refused_with_the_days_that_pass(running, client):
+    sql = "SELECT COUNT(*) FROM consumer_credit WHERE education = 'school'"
+    asked = ["query", str(running.home / "lender-x"), "--purpose", town.PURPOSE, "-e", sql, "--budget", "0.001"]
+    refused = cli(running, *asked, "--keep-days", "9999")
+    assert refused.returncode == 3
+    assert "retention: the result may be kept for 365 days, the request says 9999" in refused.stderr
+    assert "--keep-days 365" in refused.stderr
+    looked = query(client, sql, budget=0.001, keep_days=9999).preview(seconds=30)
+    assert not looked.allowed
+    assert "kept for 365 days at most" in str(looked)
+    assert cli(running, *asked, "--keep-days", "365").returncode == 0

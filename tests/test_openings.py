@@ -140,8 +140,14 @@ def test_what_should_be_looked_at_again_is_found(change, said):
 
 def test_policies_as_wholes_are_looked_at_too():
     sound = grant_of(columns={ROWS: ("count",), "balance": ("sum",)}, min_group=20)
-    struck = replace(sound, prohibitions=(Prohibition(column="balance"),))
-    assert any("prohibits" in text for text in findings(struck, STANDARD))
+    for one in (Prohibition(column="balance"), Prohibition(column="balance", recipient="lender")):
+        assert any("prohibits" in text for text in findings(replace(sound, prohibitions=(one,)), STANDARD))
+    for one in (
+        Prohibition(column="balance", recipient="role:lender"),
+        Prohibition(column="age"),
+        Prohibition(use="group"),
+    ):
+        assert list(findings(replace(sound, prohibitions=(one,)), STANDARD)) == []
     assert any("add up to" in text for text in findings(replace(sound, everyone=GRANT.budget - 1), STANDARD))
     twice = replace(sound, grants=(*sound.grants, replace(sound.grants[0], recipients=("other",))))
     assert any("recipients alone" in text for text in findings(twice, STANDARD))
@@ -186,6 +192,7 @@ def test_a_statement_is_explained_item_by_item(files):
     found = json.loads(told.stdout)
     assert found["outcome"] == "trim"
     assert {item["item"] for item in found["items"]} == {"income as count", "income as sum"}
+    assert all(item["at"] == [1, 20] for item in found["items"])  # where the statement says income
     again = run("explain", files / "old.json", "-e", found["nearest"], "--as", "lender-x", "--role", "lender")
     assert (again.exit_code, again.stdout.startswith("allow")) == (0, True)
     kept = run("explain", files / "old.json", "-e", found["nearest"], "--keep-days", "999")

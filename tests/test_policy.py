@@ -706,6 +706,41 @@ def test_what_is_left_after_trimming_still_waits_for_a_person():
     assert judge(decision.nearest, held).outcome is Outcome.ESCALATE
 
 
+def test_every_offence_is_named_at_once_in_every_dimension():
+    grant = replace(
+        FULL.grants[0],
+        recipients=(ANYBODY,),
+        columns={
+            name: tuple(use for use in uses if use != "histogram") for name, uses in FULL.grants[0].columns.items()
+        },
+        finest={ROWS: 10**6, "balance": 10**9},
+        max_cells=1,
+        rho_per_query=10,
+        valid=("2027-01-01", "2028-01-01"),
+        consent=Consent(Manner.ONCE, 1, 9),
+    )
+    policy = replace(FULL, grants=(grant,))
+    plan = asking(
+        where=(Between(OPENED, 18_001, None), OneOf("region", ("south",))),
+        groups=(
+            ByDate("opened", "weekday", ("1", "2")),
+            ByCase(((Between(AGE, 21, None), "x"),)),
+            ByCategory("grade", ("a", "b")),
+        ),
+        measures=(CountRows(), Sum(BALANCE), Sum(INCOME), Histogram(ByBand("age", (0, 120), ("all",)))),
+        parties=("bank-a", "bank-b"),
+        shared=0,
+    )
+    decision = judge(plan, policy, keeps=999)
+    assert items(decision) == {
+        "grain of opened", "grain of age", "values of region", "rows", "precision", "precision of counts",
+        "precision of sums of balance", "cells", "retention", "date", "approval", "income as sum", "age as histogram",
+        "parties", "noise",
+    }  # fmt: skip
+    assert sum(violation.item == "rows" for violation in decision.violations) == 2
+    assert sum(violation.item == "retention" for violation in decision.violations) == 2  # the purpose's and the owner's
+
+
 # -- documents -------------------------------------------------------------------------------------------------------
 
 

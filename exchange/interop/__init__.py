@@ -1,1 +1,1 @@
-"""Documents of other vocabularies, written from ours and read back."""
+"""The catalog in the words of others."""

@@ -18,7 +18,7 @@ from exchange.protocol.errors import Unknown
 from exchange.standards import shipped
 from privacy.errors import Malformed, Refused
 from privacy.grain import fits
-from privacy.offences import misused
+from privacy.misuse import misused
 from privacy.policy import ANY, Grant, Policy
 from privacy.terms import Column, Kind, Standard, check_name
 

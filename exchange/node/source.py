@@ -168,7 +168,7 @@ def described(location: Location) -> tuple[int, int, int]:
     Raises:
         SourceFault: if it does not.
     """
-    path = literal(location.path)
+    path = quoted(location.path)
     rows = _run(location, f"SELECT sum(num_rows), count(*) FROM parquet_file_metadata({path})", {})
     told = (
         "SELECT count(DISTINCT path_in_schema), coalesce(sum(greatest(total_uncompressed_size, 0)), 0) "
