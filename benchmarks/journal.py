@@ -15,11 +15,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import duckdb
-
 from exchange.book import Book
 from exchange.journal import Entry, Journal
-from exchange.projection import Projection
+from exchange.projection import Projection, Rows
 
 OWNER = "benchmark"
 BODY = {"dataset": "loans-2025", "digest": "0" * 64, "note": "n" * 30, "units": 12_500_000}
@@ -30,15 +28,14 @@ def clock() -> int:
     return time.time_ns() // 1000
 
 
-def _charged(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    row = [entry.seq, entry.body["dataset"], entry.body["units"]]
-    cursor.execute("INSERT INTO charge VALUES (?, ?, ?)", row)
+def _charged(entry: Entry) -> list[Any]:
+    return [entry.seq, entry.body["dataset"], entry.body["units"]]
 
 
 PROJECTION = Projection(
     version=1,
     tables=["CREATE TABLE charge (seq BIGINT PRIMARY KEY, dataset VARCHAR, units BIGINT)"],
-    apply={"charged": _charged},
+    apply={"charged": Rows("charge", _charged, replace=False)},
 )
 
 

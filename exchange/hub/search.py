@@ -37,7 +37,7 @@ MOST = 500
 """Datasets on one page at most."""
 
 LONGEST_QUESTION = 200
-COUNTED = 10_000
+COUNTED = 5_000
 """Of what a search finds, at most so many of the newest are counted by facet; the answer says whether that was all."""
 
 _LISTED_VALUES = 50
