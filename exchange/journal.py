@@ -197,6 +197,11 @@ class Journal:
         tip = self._tip
         return tip.seq, tip.hash.hex()
 
+    @property
+    def moment(self) -> int:
+        """Time of the last entry (microseconds since 1970, never falling), 0 while there is none."""
+        return self._tip.at
+
     def hash_at(self, seq: int) -> str | None:
         """Return the hash of entry ``seq`` (0: where the chain starts), ``None`` beyond the head."""
         last, digest = self.head

@@ -267,6 +267,10 @@ class Memory:
     def head(self):
         return len(self.entries), self.entries[-1].hash if self.entries else self._genesis
 
+    @property
+    def moment(self):
+        return self.entries[-1].at if self.entries else 0
+
     def hash_at(self, seq):
         if seq == 0:
             return self._genesis

@@ -5,7 +5,8 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ from exchange.protocol.session import (
 )
 from exchange.standards import shipped
 from privacy import seal
-from privacy.errors import Malformed, Mismatch, Refused
+from privacy.errors import Malformed, Mismatch, PrivacyError, Refused
 from privacy.masks import Masked
 
 SESSION, PLAN, KEY, OTHER = "5e" * 32, "b1" * 32, "ce" * 32, "00" * 32
@@ -587,6 +588,23 @@ def test_who_waits_is_woken_when_a_stage_is_complete_and_not_before(bench):
     stop()
     bench.answering()
     assert len(rung) == 4
+
+
+def test_a_clock_that_is_set_back_does_not_bring_back_a_grant_that_has_ended(bench):
+    vault, day = bench.vaults["bank-a"], 86_400
+    dataset = vault.dataset(town.STANDARD)
+    held = vault.policy(dataset.name)
+    ended = tuple(str(datetime.fromtimestamp(NOW - days * day, tz=UTC).date()) for days in (90, 30))
+    grants = tuple(replace(grant, valid=ended) for grant in held.grants)
+    vault.keep(dataset, replace(held, version=held.version + 1, grants=grants))
+    plan = parse(SQL, standard=dataset.standard, purpose=town.PURPOSE, parties=list(bench.vaults), rho=1_000_000).plan
+    for back in (0, 60 * day):
+        agent = Agent(vault, bench.lines["bank-a"], seconds=lambda back=back: NOW - back)
+        with pytest.raises(PrivacyError, match="its purpose needs: date"):
+            agent._weigh(plan, asker="lender-x", keeps=0, bits=3072)
+    vault.keep(dataset, replace(held, version=held.version + 2))
+    agent = Agent(vault, bench.lines["bank-a"], seconds=lambda: NOW)
+    assert agent._weigh(plan, asker="lender-x", keeps=0, bits=3072).price == 1_000_000
 
 
 def test_heads_shown_on_polls_are_journaled_together_and_once(bench):

@@ -443,7 +443,8 @@ class Agent:
     # -- common steps ----------------------------------------------------------------------------------------------
 
     def _today(self) -> date:
-        return datetime.fromtimestamp(self._seconds(), tz=UTC).date()
+        """The day, in UTC; a clock that is set back does not bring back what has ended."""
+        return datetime.fromtimestamp(max(self._seconds(), self._vault.moment / 1_000_000), tz=UTC).date()
 
     def _check_deadline(self, expires: int) -> None:
         """Refuse what the asker has given up: an exchange that sat on a session must not have it charged later."""

@@ -220,6 +220,11 @@ class Vault:
         """Where the journal stands: seq and hash of its last entry."""
         return self.book.head
 
+    @property
+    def moment(self) -> int:
+        """Time of the journal's last entry (microseconds since 1970): no clock that is right shows an earlier one."""
+        return self.book.journal.moment
+
     def check_witness(self, seq: int, head: str) -> None:
         """Make sure that the journal holds a head that this node has shown before.
 
