@@ -6,7 +6,7 @@ that breaks the protocol is logged and left alone; a task that was done before i
 
 import logging
 import secrets
-import time
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -67,6 +67,7 @@ class Agent:
     ) -> None:
         """``deliver`` takes to the exchange what the owner has declared meanwhile; it is called between two polls."""
         self._deliver = deliver or _nothing
+        self._resting = threading.Event()  # never set: waiting for it is a rest
         self._seconds = seconds
         self._vault = vault
         self._line = line
@@ -107,11 +108,11 @@ class Agent:
                 raise
             except PrivacyError as error:  # out of reach, stopping, mending: whatever it is, it may pass
                 log.warning("the exchange gave no tasks: %s; %s", error.reason, error.fix)
-                time.sleep(IDLE)
+                self._resting.wait(IDLE)
                 continue
             done = [self.perform(task) for task in tasks]
             if tasks and not any(done):
-                time.sleep(IDLE)  # whatever the exchange insists on, it does not make this node spin
+                self._resting.wait(IDLE)  # whatever the exchange insists on, it does not make this node spin
 
     def _poll(self) -> list[Mapping[str, Any]]:
         """Show the head of the ledger, learn which head was shown last, and return the tasks.
