@@ -17,6 +17,7 @@ from exchange.hub import catalog, liens, search
 from exchange.hub.search import COUNTED, Question
 from exchange.hub.store import Store
 from exchange.protocol.declaration import UNDECLARED, Coverage, Declaration, Lineage, Wording, read_declaration
+from exchange.protocol.envelope import sign
 from exchange.protocol.errors import Denied, Encumbered, PeerFault, Unknown
 from exchange.protocol.messages import Appraisal, Consent, Deprecation, Offer, Registration, Withdrawal
 from exchange.standards import shipped
@@ -185,6 +186,15 @@ def test_a_dataset_keeps_its_people_and_an_owner_one_dataset_under_a_standard(st
     with pytest.raises(PeerFault, match="another dataset"):
         register(store, dataset="more")
     assert register(store, dataset="more", standard=OTHER) == "bank-a/more"
+
+
+def test_registrations_of_releases_before_the_declaration_are_read_as_undeclared(store):
+    body = registration().model_dump(mode="json")
+    del body["declared"]
+    catalog.register(store, sign("registration", body, signer="bank-a", key=key_of("bank-a")))
+    told = catalog.describe(store.view(), "bank-a/accounts", reader="bank-b")
+    assert (told["level"], read_declaration(told["declared"])) == (None, UNDECLARED)
+    assert assets(found(store, level="undeclared")) == ["bank-a/accounts"]
 
 
 # -- how datasets end --------------------------------------------------------------------------------------------------
