@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 from exchange.hub import catalog, liens, search
 from exchange.hub.search import COUNTED, Question
 from exchange.hub.store import Store
-from exchange.protocol.declaration import UNDECLARED, Coverage, Declaration, Lineage, Wording, read_declaration
+from exchange.protocol.declaration import (
+    UNDECLARED,
+    Coverage,
+    Declaration,
+    Lineage,
+    Wording,
+    read_declaration,
+)
 from exchange.protocol.envelope import sign
 from exchange.protocol.errors import Denied, Encumbered, PeerFault, Unknown
 from exchange.protocol.messages import Appraisal, Consent, Deprecation, Offer, Registration, Withdrawal
@@ -233,6 +240,19 @@ def test_a_withdrawn_dataset_is_asked_pledged_and_registered_no_more_but_stays_o
     with pytest.raises(PeerFault):
         withdraw(store, because="otherwise")
     assert register(store, dataset="next") == "bank-a/next", "the standard is free again"
+
+
+@pytest.mark.parametrize(("ends", "stands"), [("2027-12-30", False), ("2027-12-31", True), (None, True)])
+def test_no_pledge_outlives_a_right_in_its_asset(store, ends, stands):
+    lasting = {"right": "holding", "source": "collected", "evidence": "0" * 64}
+    ending = {"right": "operating", "source": "authorised", "evidence": "1" * 64, "valid_until": ends}
+    register(store, declared=read_declaration({"rights": [lasting, ending]}))
+    if stands:
+        pledge(store)
+        assert store.view().lien("bank-a/accounts", 1) is not None
+        return
+    with pytest.raises(PeerFault, match="ends on 2027-12-30, before the loan"):
+        pledge(store)
 
 
 def test_a_live_lien_forbids_the_end_and_names_its_holder(store):

@@ -34,6 +34,7 @@ def offer(store: Store, envelope: Envelope) -> str:
         Denied: if the caller is not a lender.
         Unknown: if the asset or the appraisal it cites is not on record.
         Taken: if a lien of this rank is live.
+        PeerFault: if a right in the asset, as its owner declared it, ends before the loan.
     """
     view = store.view()
     told = expect(envelope, view.directory(), Offer)
@@ -43,10 +44,12 @@ def offer(store: Store, envelope: Envelope) -> str:
     def decide(inner: View) -> tuple[list[Event], str]:
         if inner.offer(envelope.id) is not None:
             return [], envelope.id
-        if inner.dataset(told.asset) is None:
+        dataset = inner.dataset(told.asset)
+        if dataset is None:
             raise Unknown("asset")
         if not inner.appraised(told.appraisal, told.asset):
             raise Unknown("appraisal")
+        _check_rights(dataset["declared"], matures=told.matures)
         _check_free(inner, asset=told.asset, rank=told.rank)
         return [("offer", envelope.to_json())], envelope.id
 
@@ -102,6 +105,16 @@ def describe(view: View, offer_id: str, *, caller: str) -> dict[str, Any]:
 def public(lien: Lien) -> dict[str, Any]:
     """Return what the registry tells everybody about a live lien."""
     return {"asset": lien.asset, "rank": lien.rank, "holder": lien.holder, "since": lien.since}
+
+
+def _check_rights(declared: dict[str, Any], *, matures: str) -> None:
+    """No pledge outlives what its owner may do with the asset."""
+    ends = min((right["valid_until"] or "9999-12-31" for right in declared.get("rights", ())), default="9999-12-31")
+    if matures > ends:
+        raise PeerFault(
+            f"a right in the asset ends on {ends}, before the loan",
+            fix="offer a shorter loan, or have the right renewed",
+        )
 
 
 def _check_free(view: View, *, asset: str, rank: int) -> None:
