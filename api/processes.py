@@ -15,8 +15,17 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from exchange.protocol.errors import PeerFault
+
+if TYPE_CHECKING:
+    from exchange.node.vault import Vault
+
+GRACE = 5.0
+"""Seconds that a node's task may go on after the signal; one that takes longer ends as in a crash, which loses nothing."""
+
+_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
 def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool) -> None:
@@ -54,41 +63,75 @@ def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool) -> None:
 
 
 def run_node(home: Path, *, exchange: str, lifeline: bool) -> None:
-    """Run the node under ``home`` until a signal comes."""
-    from exchange.line import Line  # noqa: PLC0415
-    from exchange.node.agent import Agent  # noqa: PLC0415
-    from exchange.node.declared import deliver  # noqa: PLC0415
-    from exchange.node.vault import Vault  # noqa: PLC0415
-
+    """Run the node under ``home`` until a signal comes; what it is doing then is finished first, for some seconds at most."""
+    # Waited for here and held back from every thread that starts below: an exception raised by a handler, anywhere in the
+    # work, could leave a lock taken that closing needs.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     _prepare(home, lifeline=lifeline)
-    ending = _Ending()
-    vault = Vault.open(home, clock=microseconds)
-    try:
+    node = _Node(home, exchange)
+    node.start()
+    signal.sigwait(_SIGNALS)
+    node.end()
+
+
+class _Node(threading.Thread):
+    """A node at work in a thread of its own, which may be left waiting for the exchange when the process ends."""
+
+    def __init__(self, home: Path, exchange: str) -> None:
+        super().__init__(daemon=True)
+        self._home = home
+        self._exchange = exchange
+        self._ending = threading.Event()
+        self._working = threading.Lock()
+        self._vault: Vault | None = None
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Work until told to end; what goes wrong is kept for :meth:`end`, and ends the process."""
+        try:
+            self._serve()
+        except BaseException as error:  # noqa: BLE001  it is raised again where the process ends
+            self._failure = error
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def end(self) -> None:
+        """Let a task that is under way finish, then close the files.
+
+        Raises:
+            PrivacyError: what the work failed with.
+        """
+        self._ending.set()
+        self._working.acquire(timeout=GRACE)  # and never let go: no other task begins
+        if self._vault is not None:
+            self._vault.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def _serve(self) -> None:
+        from exchange.line import Line  # noqa: PLC0415
+        from exchange.node.agent import Agent  # noqa: PLC0415
+        from exchange.node.declared import deliver  # noqa: PLC0415
+        from exchange.node.vault import Vault  # noqa: PLC0415
+
+        vault = self._vault = Vault.open(self._home, clock=microseconds)
         vault.prepare()
-        with Line(exchange, party=vault.party, key=vault.signing) as line:
-            agent = Agent(vault, line, seconds=time.time, deliver=lambda: deliver(home, vault, line))
+        with Line(self._exchange, party=vault.party, key=vault.signing) as line:
+            agent = Agent(vault, line, seconds=time.time, deliver=lambda: deliver(self._home, vault, line))
             agent.announce()
             _say({"ready": vault.party})
-            agent.run(lambda: ending.asked, rest=time.sleep)
-    finally:
-        vault.close()
+            agent.run(self._ending, working=self._working)
 
 
 class _Ending:
-    """Ends the process in order at the first SIGTERM, wherever its main thread is; a later one changes nothing.
-
-    The handler takes no lock: it runs between any two steps of the main thread, those of an earlier signal's handler
-    among them, and would wait for ever for a lock that is held there. ``asked`` is for the case that the exception is
-    lost, raised as it may be where Python ignores exceptions.
-    """
+    """Ends the process in order at the first SIGTERM that the server hands on; a later one changes nothing."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self._asked = False
         signal.signal(signal.SIGTERM, self._end)
 
     def _end(self, _signal: int, _frame: FrameType | None) -> None:
-        if not self.asked:
-            self.asked = True
+        if not self._asked:
+            self._asked = True
             raise SystemExit(0)
 
 

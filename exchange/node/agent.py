@@ -6,6 +6,7 @@ that breaks the protocol is logged and left alone; a task that was done before i
 
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
@@ -98,15 +99,15 @@ class Agent:
             self._line.post("/v1/policies", self._sign(Publication(policy=policy.to_json())))
         self._line.post("/v1/access/officers", self._sign(Officers(officers=tuple(self._vault.officers()))))
 
-    def run(self, stopping: Callable[[], bool], *, rest: Callable[[float], None]) -> None:
-        """Poll for tasks until ``stopping`` says so; the exchange holds a poll open until there is something to do.
+    def run(self, ending: threading.Event, *, working: threading.Lock) -> None:
+        """Poll for tasks until ``ending`` is set; the exchange holds a poll open until there is something to do.
 
-        ``rest`` waits for some seconds.
+        ``working`` is held while tasks are done: who takes it knows that none is under way.
 
         Raises:
             RolledBack: if this node's ledger lacks what the exchange has witnessed.
         """
-        while not stopping():
+        while not ending.is_set():
             self._deliver()
             try:
                 tasks = self._poll()
@@ -114,11 +115,12 @@ class Agent:
                 raise
             except PrivacyError as error:  # out of reach, stopping, mending: whatever it is, it may pass
                 log.warning("the exchange gave no tasks: %s; %s", error.reason, error.fix)
-                rest(IDLE)
+                ending.wait(IDLE)
                 continue
-            done = [self.perform(task) for task in tasks]
+            with working:
+                done = [self.perform(task) for task in tasks]
             if tasks and not any(done):
-                rest(IDLE)  # whatever the exchange insists on, it does not make this node spin
+                ending.wait(IDLE)  # whatever the exchange insists on, it does not make this node spin
 
     def _poll(self) -> list[Mapping[str, Any]]:
         """Show the head of the ledger, learn which head was shown last, and return the tasks.
