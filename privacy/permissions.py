@@ -90,11 +90,12 @@ def conditions(grant: Grant, standard: Standard) -> Iterator[str]:
     used = [column for column in standard.columns if any(grant.opens(Atom(column.name, use)) for use in USES)]
     shown = max([grant.min_group, least_group(column for column in used if column.kind is not Kind.IDENTIFIER)])
     yield f"joined by at least {institutions(max(grant.min_parties, template.min_parties))} besides the asker"
-    yield f"groups shown from {grant.min_group} rows on, from {shown} where the most sensitive column is used"
+    raised = "" if shown == grant.min_group else f", from {shown} where the most sensitive column is used"
+    yield f"groups shown from {grant.min_group} rows on{raised}"
     yield f"at most {grant.rho_per_query / 1e9:g} rho a question, {grant.budget / 1e9:g} for the purpose in all"
     yield f"kept for at most {min(template.keeps, grant.keeps if grant.keeps is not None else template.keeps)} days"
     if grant.shared_from is not None:
-        yield f"noise may be shared if it withstands {grant.shared_from} colluding institutions"
+        yield f"noise may be shared if it withstands {institutions(grant.shared_from)} in collusion"
     for name, grain in grant.grain.items():
         yield f"{name} is cut {f'by the {grain}' if isinstance(grain, str) else f'at multiples of {grain} units'}"
     yield from (f"{name} named as {', '.join(labels)} alone" for name, labels in grant.domains.items())
