@@ -12,7 +12,7 @@ ENDS = ("low", "central", "high")
 
 
 class Shift(NamedTuple):
-    """Factors on the drivers of a value; 1 leaves a driver as its facts state it."""
+    """Factors on the drivers of a value, by the names of :data:`valuation.judgement.DRIVERS`; 1 leaves a driver as stated."""
 
     level: Fraction = Fraction(1)
     half_life: Fraction = Fraction(1)
