@@ -105,7 +105,12 @@ def _conclude(made: dict[str, Any]) -> None:
     figures = {figure["key"]: figure for figure in made["figures"]}
     currency = made["conclusion"]["currency"]
     view = Table("figure", f"{currency}", show_edge=False)
-    values = {"income.central": "by income", "market.central": "by market", "value.central": "by cost"}
+    values = {
+        "income.central": "by income",
+        "market.central": "by market",
+        "value.central": "by cost",
+        "option": "real option, beside the value",
+    }
     rows = [(made["conclusion"][end], figures[made["conclusion"][end]]["label"]) for end in ("low", "central", "high")]
     rows += [(key, label) for key, label in values.items() if key in figures and made["conclusion"]["central"] != key]
     if "limit" in made["conclusion"]:

@@ -7,6 +7,7 @@ import pytest
 
 from privacy import canonical
 from tests.test_cli import run
+from tests.test_valuation import VECTORS
 from tests.test_valuation_reconcile import FACTS as THREE
 from tests.test_valuation_reconcile import INPUTS, REPORT
 
@@ -18,6 +19,10 @@ def made(tmp_path_factory):
     told = run("value", "appraise", str(home / "facts.json"), "-o", str(home / "report.json"))
     assert told.returncode == 0, told.stderr
     return home, told
+
+
+def test_the_documented_example_is_the_one_that_is_tested():
+    assert json.loads((VECTORS / "valuation_three_approaches.json").read_text("utf-8")) == INPUTS
 
 
 def test_another_process_makes_the_same_report_to_the_byte(made):

@@ -143,6 +143,14 @@ def test_the_desk_and_the_quick_sum_agree(method):
         assert abs(worth(stated, quality=share_of, years=9).value - got.fraction) < Fraction(1, 10**20)
 
 
+@pytest.mark.parametrize("method", ["excess", "royalty"])
+def test_without_years_there_is_no_tax_benefit(method):
+    bare = changed(("claim", "tab_years"), 0, income(method, post_tax=True))
+    got = appraise(bare)
+    assert close(got.central.fraction, Fraction(second(bare, MEASURED.used.value)), "1e-9")
+    assert got.central.fraction < appraise(income(method, post_tax=True)).central.fraction
+
+
 def test_a_level_perpetuity_is_never_reached():
     # thirty equal years: below the perpetuity, and the closed form of an annuity to the last digit
     fade = {"half_life_years": "30", "growth": "0", "upkeep": money(0), "cited": CITED}

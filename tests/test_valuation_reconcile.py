@@ -5,6 +5,7 @@ import json
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from math import exp, isclose, log, sqrt
 from statistics import NormalDist
 
 import pytest
@@ -17,7 +18,8 @@ from tests.test_valuation import CASE, changed, close, evidence
 from tests.test_valuation_income import income
 from tests.test_valuation_market import DEALS, deal
 from valuation.asset import DataAsset
-from valuation.errors import Differs, GatesClosed, MissingKey, OutOfRange, UnknownKey
+from valuation.cost import appraise_cost
+from valuation.errors import CurrencyMismatch, Differs, GatesClosed, MissingKey, OutOfRange, UnknownKey
 from valuation.facts import Facts
 from valuation.judgement import Judgement, Shape, Spread
 from valuation.pledge import quote
@@ -235,6 +237,47 @@ def test_quality_as_a_driver_moves_every_approach_once():
     market = only("market", spreads=[spread("quality", "0.5", "1", "uniform")])
     low = figure("tornado.quality.low", market).fraction
     assert close(low, figure("market.central", market).fraction / 2, "1e-25")
+
+
+OPTION = {
+    "name": "second use by insurers",
+    "right": "deploy",
+    "worth": {"amount": "800000", "currency": "CNY"},
+    "strike": {"amount": "600000", "currency": "CNY"},
+    "half_life_years": "4",
+    "risk_free": "0.02",
+    "volatility": "0.4",
+    "years": "2",
+    "cited": FACTS["costs"][0]["cited"],
+}
+
+
+def test_a_real_option_stands_beside_the_value_and_not_in_it():
+    got = value(facts={**FACTS, "option": OPTION})
+    for end in ("low", "central", "high", "remaining_low"):
+        assert getattr(got, end) == getattr(GOT, end)
+    q, law = log(2) / 4, NormalDist().cdf
+    first = (log(8 / 6) + (0.02 - q + 0.08) * 2) / (0.4 * sqrt(2))
+    want = 800000 * exp(-2 * q) * law(first) - 600000 * exp(-0.04) * law(first - 0.4 * sqrt(2))
+    assert isclose(float(figure("option", got).fraction), want, rel_tol=1e-9)
+    put = figure("option", value(facts={**FACTS, "option": OPTION | {"right": "sell"}})).fraction
+    assert isclose(want - float(put), 800000 * exp(-2 * q) - 600000 * exp(-0.04), rel_tol=1e-9)
+    assert "option-apart" in {remark.code for remark in got.remarks}
+    assert Facts.from_json({**FACTS, "option": OPTION}).to_json()["option"] == OPTION
+    for key, wrong in (("volatility", "0.05"), ("years", "0"), ("half_life_years", "31"), ("risk_free", "-1")):
+        with pytest.raises(OutOfRange) as caught:
+            Facts.from_json({**FACTS, "option": OPTION | {key: wrong}})
+        assert caught.value.key == f"facts.option.{key}"
+    with pytest.raises(CurrencyMismatch):
+        Facts.from_json({**FACTS, "option": changed(("strike", "currency"), "USD", OPTION)})
+
+
+def test_the_cost_method_says_which_facts_it_left_aside():
+    got = appraise_cost(DataAsset.from_json(CASE["asset"]), Facts.from_json(FACTS), evidence(), ON)
+    assert [remark.text for remark in got.remarks if remark.code == "facts-unused"] == [
+        "facts of income, market were stated and are not used by the cost method"
+    ]
+    assert "facts-unused" not in {remark.code for remark in GOT.remarks}
 
 
 # --- reports -----------------------------------------------------------------------------------------------------------

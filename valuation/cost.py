@@ -29,6 +29,10 @@ DAYS_A_YEAR = 365
 """Day count for rights that expire: actual/365."""
 
 
+UNUSED = "facts-unused"
+"""Code of the remark that the cost method alone left facts aside."""
+
+
 class Mode(StrEnum):
     """Which coefficient delta: quality, remaining life, or their product."""
 
@@ -141,7 +145,7 @@ def appraise_cost(
         central=values["central"],
         high=values["high"],
         remaining_low=remaining["low"],
-        remarks=tuple(_remarks(facts, mode, measured, values, remaining)),
+        remarks=(*_remarks(facts, mode, measured, values, remaining), *_unused(facts)),
     )
 
 
@@ -265,6 +269,13 @@ def _value(end: str, facts: Facts, mode: Mode, cost: Traced, share: Traced, rema
         because=(cost, delta),
         source=SOURCE,
     )
+
+
+def _unused(facts: Facts) -> Iterable[Remark]:
+    stated = {"income": facts.income, "market": facts.market, "option": facts.option}
+    names = [name for name, there in stated.items() if there is not None]
+    if names:
+        yield Remark(UNUSED, f"facts of {', '.join(names)} were stated and are not used by the cost method")
 
 
 def _remarks(

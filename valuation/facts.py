@@ -17,6 +17,7 @@ from valuation.earnings import IncomeFacts
 from valuation.errors import CurrencyMismatch, MissingKey, OutOfRange, WrongType
 from valuation.intake import Record, decimal_of, within
 from valuation.money import Money, check_currency
+from valuation.option import OptionFacts
 
 MAX_LIFE = 100
 """No data asset is older, or expected to live longer, in years."""
@@ -301,7 +302,7 @@ class Facts:
     """Everything an appraisal on the day ``on`` may use, valid for that day only. All money is in ``currency``.
 
     ``horizon`` is the last day up to which the asset's rights must hold for the purpose (a pledge: past the loan's end).
-    ``income`` and ``market`` are ``None`` where those approaches have nothing to stand on; the document then lacks them.
+    ``income``, ``market`` and ``option`` are ``None`` where there is nothing to state; the document then lacks them.
     """
 
     on: date
@@ -314,10 +315,11 @@ class Facts:
     legal: Legal
     income: IncomeFacts | None = None
     market: MarketFacts | None = None
+    option: OptionFacts | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the canonical JSON object."""
-        further = {"income": self.income, "market": self.market}
+        further = {"income": self.income, "market": self.market, "option": self.option}
         return {
             "on": self.on.isoformat(),
             "horizon": self.horizon.isoformat(),
@@ -333,7 +335,9 @@ class Facts:
     @classmethod
     def from_json(cls, document: Any, path: str = "facts") -> "Facts":
         """Parse; raises a typed error that names the key."""
-        record = Record(document, path, "on horizon currency costs price_index life book_value legal", "income market")
+        record = Record(
+            document, path, "on horizon currency costs price_index life book_value legal", "income market option"
+        )
         on, horizon = record.day("on"), record.day("horizon")
         if horizon < on:
             raise OutOfRange(record.path("horizon"), "dates from the valuation date on")
@@ -350,13 +354,14 @@ class Facts:
             legal=Legal.from_json(record.raw("legal"), record.path("legal")),
             income=IncomeFacts.from_json(record.raw("income"), record.path("income")) if "income" in document else None,
             market=MarketFacts.from_json(record.raw("market"), record.path("market")) if "market" in document else None,
+            option=OptionFacts.from_json(record.raw("option"), record.path("option")) if "option" in document else None,
         )
         facts._check(path)
         return facts
 
     def _check(self, path: str) -> None:
         """What no single field can show: one currency, and nothing that happened after the date of the facts."""
-        further = [facts for facts in (self.income, self.market) if facts is not None]
+        further = [facts for facts in (self.income, self.market, self.option) if facts is not None]
         amounts = [line.amount for line in self.costs] + [money for facts in further for money in facts.amounts]
         for money in (*amounts, self.book_value.amount):
             if money.currency != self.currency:

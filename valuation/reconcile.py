@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from valuation import desk
 from valuation.asset import DataAsset
-from valuation.cost import Appraisal, Mode, Remark, appraise_cost
+from valuation.cost import UNUSED, Appraisal, Mode, Remark, appraise_cost
 from valuation.desk.reals import quantile, root, rounded, total
 from valuation.desk.uncertainty import WIDE
 from valuation.errors import MissingKey, OutOfRange
@@ -25,6 +25,7 @@ from valuation.indication import AS_STATED, ENDS, Indication
 from valuation.judgement import DRIVERS, Judgement
 from valuation.market import appraise_market
 from valuation.money import Money
+from valuation.option import appraise_option
 from valuation.quality import WEIGHTS
 from valuation.sensitivity import SOURCE, Model, break_even, scenarios, tornado
 from valuation.trace import Traced, derived, given
@@ -68,6 +69,7 @@ def appraise(
     low, high = _range(conclusion, figures, indications, judgement, agree=agree)
     checks = tuple(figure for one in indications for figure in one.others)
     ends = tuple(figure for one in indications for figure in one.ends)
+    beside = () if facts.option is None else (appraise_option(facts.option),)
     remaining = [base.remaining_low, *_income_life(indications, judgement)]
     return Appraisal(
         method="reconciled",
@@ -84,13 +86,14 @@ def appraise(
         high=high,
         remaining_low=min(remaining, key=lambda figure: figure.fraction),
         remarks=(
-            *base.remarks,
+            *(remark for remark in base.remarks if remark.code != UNUSED),
             *(remark for one in indications for remark in one.remarks),
             *_remarks(indications, judgement, figures, agree=agree),
+            *(Remark("option-apart", "a real option stands beside the value and is not in it") for _ in beside),
         ),
         judgement=judgement,
         others=(*ends, *checks, *spread, *figures.values(), *tornado(model, judgement), *scenarios(model, judgement),
-                *break_even(model)),
+                *break_even(model), *beside),
     )  # fmt: skip
 
 
