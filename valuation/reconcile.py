@@ -178,12 +178,12 @@ def _consistency(
     if len(kept) < 2:
         return (), not (worthless and kept)
     spreads = [_spread_of(drawn.values[one.approach])[1] for one in kept]
-    if min(spreads) == 0:
-        return (), not worthless
+    # an approach that nothing moves has no error to weigh by; how far the approaches lie apart needs none
+    measured = min(spreads) > 0
     figures = desk.find("reconciliation").figures(
         {
             "indications": [one.central.fraction for one in kept],
-            "sds": spreads,
+            "sds": spreads if measured else [Fraction(1)] * len(kept),
             "weights": [Fraction(judgement.weights[one.approach].share) for one in kept],
         }
     )
@@ -215,6 +215,7 @@ def _consistency(
             source=desk.find("reconciliation").source,
         )
         for name, (label, unit) in labels.items()
+        if measured or name == "spread"
     )
     return told, not worthless and figures["spread"] <= WIDE
 
