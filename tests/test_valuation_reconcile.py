@@ -357,6 +357,9 @@ def test_a_report_carries_every_approach_and_verifies():
         known.add(one["key"])
     got = value({**JUDGEMENT, "draws": 100}, ev=evidence(purpose=CASE["necessity"]["purpose"]))
     quoted = quote(got, Terms.from_json(CASE["terms"]))
+    haircut = dict(quoted.haircuts)["model_risk"]
+    assert haircut.share == Decimal("0.2")
+    assert "one approach only" not in haircut.reason
     assert compose(got, quoted, Necessity.from_json(CASE["necessity"])) == REPORT
 
 
