@@ -364,6 +364,26 @@ def value_formula(
         valuing.compute(name, inputs)
 
 
+@value_app.command("appraise")
+def value_appraise(
+    facts: Annotated[Path, typer.Argument(help="JSON file of an appraisal's inputs; - reads stdin.")],
+    *,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the report here.")] = None,
+) -> None:
+    """Value a data asset by the approaches that its facts support, and write the report."""
+    from api import valuing  # noqa: PLC0415
+
+    valuing.appraise(facts, output=output)
+
+
+@value_app.command("verify")
+def value_verify(report: Annotated[Path, typer.Argument(help="A report; - reads stdin.")]) -> None:
+    """Compute every figure of a report anew, offline, and name the first that differs."""
+    from api import valuing  # noqa: PLC0415
+
+    valuing.verify(report)
+
+
 def main() -> None:
     """Run the command line; errors are one sentence and its fix, never a traceback."""
     try:

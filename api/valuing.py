@@ -1,15 +1,18 @@
-"""Valuation at the command line: the formula desk."""
+"""Valuation at the command line: the formula desk, appraisals and the re-performance of their reports."""
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from privacy import canonical
 from privacy.errors import Malformed
-from valuation import desk
+from valuation import desk, report
 from valuation.desk import wire
+from valuation.money import Money
 
 
 def list_formulas(*, as_json: bool) -> None:
@@ -58,12 +61,71 @@ def compute(name: str, inputs: Path) -> None:
     Raises:
         Malformed: if the file cannot be read; BadInput, naming the key, if it is not what the method demands.
     """
-    try:
-        text = sys.stdin.buffer.read() if str(inputs) == "-" else inputs.read_bytes()
-    except OSError:
-        raise Malformed("the file of the inputs cannot be read", fix="check its path, or give - for stdin") from None
-    given = wire.parse(text)
+    given = wire.parse(_read(inputs, "inputs"))
     outputs = desk.evaluate(name, given)
     for remark in desk.warnings(name, given):
         sys.stderr.write(f"note: {remark.key}: {remark.text}\n")
     sys.stdout.write(wire.spell(outputs) + "\n")
+
+
+def appraise(facts: Path, *, output: Path | None) -> None:
+    """Write the report of an appraisal to ``output`` and print its conclusion, or print the report itself.
+
+    Raises:
+        Malformed: if the file cannot be read or written; BadInput, naming the key, if it is not what the appraisal demands.
+    """
+    made = report.perform(wire.parse(_read(facts, "facts")))
+    text = canonical.encode(made)
+    if output is None:
+        sys.stdout.write(text.decode("utf-8") + "\n")
+        return
+    try:
+        output.write_bytes(text)
+    except OSError:
+        raise Malformed("the report cannot be written", fix="check the path and the room on the disk") from None
+    _conclude(made)
+    sys.stdout.write(f"{len(made['figures'])} figures, digest {made['digest']}\n")
+
+
+def verify(path: Path) -> None:
+    """Compute a report anew from the inputs in it and print what was found.
+
+    Raises:
+        Malformed: if it is no report. Differs: naming the first figure that does not follow.
+    """
+    # an editor's newline at the end is not part of the document
+    text = _read(path, "report").removesuffix(b"\n")
+    found = report.verify(text)
+    sys.stdout.write(f"all {found.figures} figures follow from the inputs; digest {found.digest}\n")
+    _conclude(canonical.decode(text))
+
+
+def _conclude(made: dict[str, Any]) -> None:
+    """Print a report's conclusion with a range, its approaches and its remarks; figures rounded for readers."""
+    figures = {figure["key"]: figure for figure in made["figures"]}
+    currency = made["conclusion"]["currency"]
+    view = Table("figure", f"{currency}", show_edge=False)
+    values = {
+        "income.central": "by income",
+        "market.central": "by market",
+        "value.central": "by cost",
+        "option": "real option, beside the value",
+    }
+    rows = [(made["conclusion"][end], figures[made["conclusion"][end]]["label"]) for end in ("low", "central", "high")]
+    rows += [(key, label) for key, label in values.items() if key in figures and made["conclusion"]["central"] != key]
+    if "limit" in made["conclusion"]:
+        rows.append((made["conclusion"]["limit"], figures[made["conclusion"]["limit"]]["label"]))
+    for key, label in rows:
+        view.add_row(label, Money.parse(f"{figures[key]['value']} {currency}").shown(0))
+    console = Console()
+    console.print(made["notice"]["en"], highlight=False, markup=False)
+    console.print(view, markup=False)
+    for remark in made["remarks"]:
+        console.print(f"- {remark['code']}: {remark['text']}", highlight=False, markup=False)
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError:
+        raise Malformed(f"the file of the {what} cannot be read", fix="check its path, or give - for stdin") from None

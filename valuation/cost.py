@@ -19,6 +19,7 @@ from valuation.desk.cost import coefficient, indexed, life_share
 from valuation.evidence import Evidence
 from valuation.facts import Facts
 from valuation.gates import Passed
+from valuation.judgement import Judgement
 from valuation.money import Money
 from valuation.quality import WEIGHTS, Quality, quality
 from valuation.trace import Traced, derived, given
@@ -26,6 +27,10 @@ from valuation.trace import Traced, derived, given
 SOURCE = "data asset appraisal guidance 2023 No. 17, cost approach"
 DAYS_A_YEAR = 365
 """Day count for rights that expire: actual/365."""
+
+
+UNUSED = "facts-unused"
+"""Code of the remark that the cost method alone left facts aside."""
 
 
 class Mode(StrEnum):
@@ -53,7 +58,8 @@ class Appraisal:
     """A value with its range on one day, the gates it passed and the reasons under each figure.
 
     ``low`` and ``high`` take every uncertain input at its worse or better end at once: an envelope, wider than a joint
-    95 % interval. ``remaining_low`` is the remaining life at its worse end, which a pledge must outlast.
+    95 % interval. ``remaining_low`` is the remaining life at its worse end, which a pledge must outlast. ``judgement`` is what
+    several approaches were reconciled by, ``None`` for the cost method alone; ``others`` are the figures beside the value.
     """
 
     method: str
@@ -70,6 +76,8 @@ class Appraisal:
     high: Traced
     remaining_low: Traced
     remarks: tuple[Remark, ...]
+    judgement: Judgement | None = None
+    others: tuple[Traced, ...] = ()
 
     @property
     def currency(self) -> str:
@@ -79,7 +87,7 @@ class Appraisal:
     @property
     def roots(self) -> tuple[Traced, ...]:
         """The figures from which every other figure of the appraisal can be reached."""
-        return (*self.quality.errors, self.low, self.central, self.high)
+        return (*self.quality.errors, self.low, self.central, self.high, *self.others)
 
 
 def cost_cas2023(inputs: Mapping[str, Any]) -> dict[str, Decimal]:
@@ -137,7 +145,7 @@ def appraise_cost(
         central=values["central"],
         high=values["high"],
         remaining_low=remaining["low"],
-        remarks=tuple(_remarks(facts, mode, measured, values, remaining)),
+        remarks=(*_remarks(facts, mode, measured, values, remaining), *_unused(facts)),
     )
 
 
@@ -261,6 +269,13 @@ def _value(end: str, facts: Facts, mode: Mode, cost: Traced, share: Traced, rema
         because=(cost, delta),
         source=SOURCE,
     )
+
+
+def _unused(facts: Facts) -> Iterable[Remark]:
+    stated = {"income": facts.income, "market": facts.market, "option": facts.option}
+    names = [name for name, there in stated.items() if there is not None]
+    if names:
+        yield Remark(UNUSED, f"facts of {', '.join(names)} were stated and are not used by the cost method")
 
 
 def _remarks(

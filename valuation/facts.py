@@ -12,9 +12,12 @@ from typing import Any
 
 from valuation import exact
 from valuation.asset import Citation
+from valuation.deals import MarketFacts
+from valuation.earnings import IncomeFacts
 from valuation.errors import CurrencyMismatch, MissingKey, OutOfRange, WrongType
 from valuation.intake import Record, decimal_of, within
 from valuation.money import Money, check_currency
+from valuation.option import OptionFacts
 
 MAX_LIFE = 100
 """No data asset is older, or expected to live longer, in years."""
@@ -77,7 +80,7 @@ class CostLine:
         within(amount.amount, record.path("amount"), low=0)
         return cls(
             year=record.integer("year", low=1970, high=2200),
-            kind=CostKind(_member(CostKind, record, "kind")),
+            kind=CostKind(record.member(CostKind, "kind")),
             amount=amount,
             cited=Citation.from_json(record.raw("cited"), record.path("cited")),
         )
@@ -272,10 +275,10 @@ class Legal:
         basis, basis_cited = None, None
         if record.given("lawful_basis"):
             inner = Record(record.raw("lawful_basis"), record.path("lawful_basis"), "kind cited")
-            basis = LawfulBasis(_member(LawfulBasis, inner, "kind"))
+            basis = LawfulBasis(inner.member(LawfulBasis, "kind"))
             basis_cited = Citation.from_json(inner.raw("cited"), inner.path("cited"))
         return cls(
-            owner_form=OwnerForm(_member(OwnerForm, record, "owner_form")),
+            owner_form=OwnerForm(record.member(OwnerForm, "owner_form")),
             title=tuple(TitleDocument.from_json(item, where) for where, item in record.items("title")),
             personal_data=record.flag("personal_data"),
             basis=basis,
@@ -299,6 +302,7 @@ class Facts:
     """Everything an appraisal on the day ``on`` may use, valid for that day only. All money is in ``currency``.
 
     ``horizon`` is the last day up to which the asset's rights must hold for the purpose (a pledge: past the loan's end).
+    ``income``, ``market`` and ``option`` are ``None`` where there is nothing to state; the document then lacks them.
     """
 
     on: date
@@ -309,9 +313,13 @@ class Facts:
     life: Life
     book_value: BookValue
     legal: Legal
+    income: IncomeFacts | None = None
+    market: MarketFacts | None = None
+    option: OptionFacts | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the canonical JSON object."""
+        further = {"income": self.income, "market": self.market, "option": self.option}
         return {
             "on": self.on.isoformat(),
             "horizon": self.horizon.isoformat(),
@@ -321,12 +329,15 @@ class Facts:
             "life": self.life.to_json(),
             "book_value": {"amount": self.book_value.amount.to_json(), "cited": self.book_value.cited.to_json()},
             "legal": self.legal.to_json(),
+            **{key: facts.to_json() for key, facts in further.items() if facts is not None},
         }
 
     @classmethod
     def from_json(cls, document: Any, path: str = "facts") -> "Facts":
         """Parse; raises a typed error that names the key."""
-        record = Record(document, path, "on horizon currency costs price_index life book_value legal")
+        record = Record(
+            document, path, "on horizon currency costs price_index life book_value legal", "income market option"
+        )
         on, horizon = record.day("on"), record.day("horizon")
         if horizon < on:
             raise OutOfRange(record.path("horizon"), "dates from the valuation date on")
@@ -341,13 +352,18 @@ class Facts:
             life=Life.from_json(record.raw("life"), record.path("life")),
             book_value=BookValue(book.money("amount"), Citation.from_json(book.raw("cited"), book.path("cited"))),
             legal=Legal.from_json(record.raw("legal"), record.path("legal")),
+            income=IncomeFacts.from_json(record.raw("income"), record.path("income")) if "income" in document else None,
+            market=MarketFacts.from_json(record.raw("market"), record.path("market")) if "market" in document else None,
+            option=OptionFacts.from_json(record.raw("option"), record.path("option")) if "option" in document else None,
         )
         facts._check(path)
         return facts
 
     def _check(self, path: str) -> None:
         """What no single field can show: one currency, and nothing that happened after the date of the facts."""
-        for money in (*(line.amount for line in self.costs), self.book_value.amount):
+        further = [facts for facts in (self.income, self.market, self.option) if facts is not None]
+        amounts = [line.amount for line in self.costs] + [money for facts in further for money in facts.amounts]
+        for money in (*amounts, self.book_value.amount):
             if money.currency != self.currency:
                 raise CurrencyMismatch(self.currency, money.currency)
         past = {f"costs[{i}].cited.on": line.cited.on for i, line in enumerate(self.costs)}
@@ -361,16 +377,10 @@ class Facts:
         }
         if self.legal.basis_cited is not None:
             past["legal.lawful_basis.cited.on"] = self.legal.basis_cited.on
+        past |= {key: day for facts in further for key, day in facts.dates}
         for key, day in past.items():
             if day > self.on:
                 raise OutOfRange(f"{path}.{key}", "dates up to the date of the facts")
         for index, line in enumerate(self.costs):
             if line.year > self.on.year:
                 raise OutOfRange(f"{path}.costs[{index}].year", "years up to the date of the facts")
-
-
-def _member(kinds: type[StrEnum], record: Record, key: str) -> str:
-    value = record.text(key)
-    if value not in {kind.value for kind in kinds}:
-        raise OutOfRange(record.path(key), "{" + ", ".join(kind.value for kind in kinds) + "}")
-    return value

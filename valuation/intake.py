@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 from valuation import exact
@@ -96,6 +97,13 @@ class Record:
         value = self.raw(key)
         if not isinstance(value, str) or not _DIGEST.fullmatch(value):
             raise WrongType(self.path(key), "a SHA-256 of 64 lower-case hexadecimal digits")
+        return value
+
+    def member(self, kinds: type[StrEnum], key: str) -> str:
+        """The text of one of the members of ``kinds``."""
+        value = self.text(key)
+        if value not in {kind.value for kind in kinds}:
+            raise OutOfRange(self.path(key), "{" + ", ".join(kind.value for kind in kinds) + "}")
         return value
 
     def money(self, key: str) -> Money:

@@ -25,6 +25,9 @@ from valuation.trace import Traced, derived, given
 SOURCE = "product rule; collateral practice of banks"
 
 
+RECONCILED_RISK = "approaches are reconciled by judgement that no sale or recovery has tested; upper end of 10-20 %"
+"""Why the model haircut stays where several approaches were reconciled."""
+
 BOOK_FLAG = 2
 """Appraised above this multiple of the carrying amount is a red flag."""
 
@@ -176,6 +179,8 @@ def _haircut(name: str, appraisal: Appraisal, terms: Terms, years: Traced) -> Ha
         return Haircut(exact.written(years.fraction / appraisal.remaining_low.fraction), rule.reason)
     if name == "legal_title" and appraisal.facts.legal.owner_form is OwnerForm.AUTHORISED_OPERATOR:
         return Haircut(PUBLIC_DATA_TITLE, "authorised public data")
+    if name == "model_risk" and appraisal.judgement is not None:
+        return Haircut(rule.default, RECONCILED_RISK)
     return Haircut(rule.default, rule.reason)
 
 

@@ -14,11 +14,13 @@ from privacy.errors import Malformed, Mismatch, Refused
 from valuation import exact, pledge, quality, terms
 from valuation.asset import DataAsset
 from valuation.cost import DAYS_A_YEAR, Appraisal, Mode, appraise_cost
-from valuation.errors import Differs, OutOfRange
+from valuation.errors import Differs, MissingKey, OutOfRange, UnknownKey
 from valuation.evidence import Evidence
 from valuation.facts import Facts
 from valuation.intake import Record, decimal_of
+from valuation.judgement import Judgement
 from valuation.pledge import Quote
+from valuation.reconcile import appraise
 from valuation.terms import Terms
 from valuation.trace import walk
 
@@ -45,6 +47,15 @@ ASSUMPTIONS = (
     "valid for one year from the valuation date at most, and only while title, quality and freshness last",
 )
 """Assumptions and limiting conditions, printed with every report."""
+
+ENVELOPE = next(line for line in ASSUMPTIONS if line.startswith("low and high"))
+
+RECONCILED = (
+    "low and high hold 90 % of the draws and the 95 % interval of the measurement; drivers are drawn independently",
+    "income is counted by year up to its economic life, the last year stated and the title's term, whichever comes first",
+    "weights, spreads and scenarios are the appraiser's judgement, with the reasons given",
+)
+"""Stand in place of the envelope where several approaches were reconciled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +120,7 @@ def compose(appraisal: Appraisal, quoted: Quote | None, necessity: Necessity) ->
             "on": appraisal.on.isoformat(),
             "mode": appraisal.mode.value,
             "weights": {name: exact.spell(weight) for name, weight in appraisal.weights.items()},
+            **({} if appraisal.judgement is None else {"judgement": appraisal.judgement.to_json()}),
         },
         "terms": None if quoted is None else quoted.terms.to_json(),
         "necessity": necessity.to_json(),
@@ -127,7 +139,7 @@ def compose(appraisal: Appraisal, quoted: Quote | None, necessity: Necessity) ->
         "figures": [figure.to_json() for figure in walk(*roots)],
         "conclusion": _conclusion(appraisal, quoted),
         "remarks": [remark.to_json() for remark in remarks],
-        "assumptions": list(ASSUMPTIONS),
+        "assumptions": _assumptions(appraisal),
     }
     document["basis"] = canonical.digest({key: document[key] for key in ("inputs", "parameters", "code", "releases")})
     document["digest"] = canonical.digest(document)
@@ -150,7 +162,11 @@ def verify(document: bytes | Mapping[str, Any]) -> Verified:
         raise OutOfRange("report.format", "{" + FORMAT + "}")
     if report["code"] != CODE:
         raise Malformed("the report was made by another version of the code", fix="verify it with the version it names")
-    expected = _perform(report["inputs"])
+    try:
+        expected = perform(report["inputs"])
+    except (Mismatch, Refused) as error:
+        # inputs from which no report could have been made: somebody changed them afterwards
+        raise Differs(f"inputs ({error.reason})") from error
     figures = [item for _, item in record.items("figures")]
     for figure, derived in zip(figures, expected["figures"], strict=False):
         if figure != derived:
@@ -163,28 +179,41 @@ def verify(document: bytes | Mapping[str, Any]) -> Verified:
     return Verified(digest=report["digest"], basis=report["basis"], figures=len(figures))
 
 
-def _perform(inputs: Any) -> dict[str, Any]:
-    """Compute a whole report from its inputs."""
+def perform(inputs: Any) -> dict[str, Any]:
+    """Compute a whole report from its inputs: what :func:`verify` does again.
+
+    ``inputs`` has the keys asset, facts, evidence, method, terms (null for no quote) and necessity. The method's name is
+    ``cost_cas2023``, or ``reconciled`` with a ``judgement`` beside it.
+
+    Raises:
+        BadInput: naming the key. GatesClosed, Swamped: if there is nothing to price. Mismatch: if parts do not fit together.
+    """
     record = Record(inputs, "inputs", "asset facts evidence method terms necessity")
-    method = Record(record.raw("method"), record.path("method"), "name on mode weights")
+    method = Record(record.raw("method"), record.path("method"), "name on mode weights", "judgement")
     mode = method.text("mode")
     if mode not in {kind.value for kind in Mode}:
         raise OutOfRange(method.path("mode"), "{quality, life, both}")
-    if method.text("name") != "cost_cas2023":
-        raise OutOfRange(method.path("name"), "{cost_cas2023}")
+    name = method.text("name")
+    if name not in {"cost_cas2023", "reconciled"}:
+        raise OutOfRange(method.path("name"), "{cost_cas2023, reconciled}")
+    if name == "reconciled" and not method.given("judgement"):
+        raise MissingKey(method.path("judgement"))
+    if name == "cost_cas2023" and "judgement" in record.raw("method"):
+        raise UnknownKey(method.path("judgement"))
     asset = DataAsset.from_json(record.raw("asset"), record.path("asset"))
     facts = Facts.from_json(record.raw("facts"), record.path("facts"))
     evidence = Evidence.from_json(record.raw("evidence"), record.path("evidence"))
     weights = {name: decimal_of(value, where) for where, name, value in method.entries("weights")}
     agreed = Terms.from_json(record.raw("terms"), record.path("terms")) if record.given("terms") else None
     necessity = Necessity.from_json(record.raw("necessity"), record.path("necessity"))
-    try:
-        appraisal = appraise_cost(asset, facts, evidence, method.day("on"), mode=Mode(mode), weights=weights)
-        quoted = None if agreed is None else pledge.quote(appraisal, agreed)
-        return compose(appraisal, quoted, necessity)
-    except (Mismatch, Refused) as error:
-        # inputs from which no report could have been made: somebody changed them afterwards
-        raise Differs(f"inputs ({error.reason})") from error
+    on, chosen = method.day("on"), Mode(mode)
+    if name == "reconciled":
+        judgement = Judgement.from_json(method.raw("judgement"), method.path("judgement"))
+        appraisal = appraise(asset, facts, evidence, on, judgement=judgement, mode=chosen, weights=weights)
+    else:
+        appraisal = appraise_cost(asset, facts, evidence, on, mode=chosen, weights=weights)
+    quoted = None if agreed is None else pledge.quote(appraisal, agreed)
+    return compose(appraisal, quoted, necessity)
 
 
 def _parameters() -> dict[str, Any]:
@@ -207,6 +236,12 @@ def _parameters() -> dict[str, Any]:
     }
 
 
+def _assumptions(appraisal: Appraisal) -> list[str]:
+    if appraisal.judgement is None:
+        return list(ASSUMPTIONS)
+    return [line for stated in ASSUMPTIONS for line in (RECONCILED if stated == ENVELOPE else (stated,))]
+
+
 def _conclusion(appraisal: Appraisal, quoted: Quote | None) -> dict[str, Any]:
     """Name the figures that conclude; their values stand in the list of figures alone."""
     conclusion: dict[str, Any] = {
@@ -215,6 +250,8 @@ def _conclusion(appraisal: Appraisal, quoted: Quote | None) -> dict[str, Any]:
         "central": appraisal.central.key,
         "high": appraisal.high.key,
     }
+    if appraisal.judgement is not None:
+        conclusion["approaches"] = list(appraisal.judgement.weights)
     if quoted is not None:
         conclusion |= {
             "recognised": quoted.recognised.key,
