@@ -212,6 +212,15 @@ def test_wrong_files_are_named_for_what_they_are_without_echo(tmp_path):
         assert str(tmp_path) not in str(refused.value)
 
 
+@pytest.mark.parametrize("mark", [b"<", b"PK\x03\x04", b"\x1f\x8b", b"\xff\xfe", b"%PDF", b"PAR1"])
+def test_a_database_may_begin_like_anything_since_its_checksum_does(tmp_path, mark):
+    path = tmp_path / "held.duckdb"
+    with duckdb.connect(str(path)) as made:
+        made.execute("CREATE TABLE t (a INTEGER)")
+    path.write_bytes(mark + path.read_bytes()[len(mark) :])
+    admit(Location("duckdb", str(path), "t"))
+
+
 def test_what_is_no_plain_file_is_refused_without_being_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")

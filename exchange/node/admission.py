@@ -50,15 +50,16 @@ def admit(location: Location) -> None:
             last = file.read(8)
     except OSError:
         raise SourceFault("the source cannot be opened", fix="let the node's user read it") from None
+    database = first[8:12] == b"DUCK"  # what stands before it is a checksum, which may begin like anything else
     for mark, what, fix in _FOREIGN:
-        if first.startswith(mark):
+        if first.startswith(mark) and not database:
             raise SourceFault(f"the source {what}", fix=fix)
     match location.kind:
         case "parquet":
             _check_parquet(location, size=size, first=first, last=last)
         case "csv":
             _check_csv(first)
-        case _ if first[8:12] != b"DUCK":
+        case _ if not database:
             raise SourceFault("the source is not a DuckDB file", fix="name its kind: parquet or csv")
 
 
