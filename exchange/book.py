@@ -100,8 +100,6 @@ class Book:
         self._notes: list[str] = []
         self._suspect = ""  # why the catalogue must be made again before it is used
         self._behind = False  # the journal has entries that the catalogue could not take
-        self._told = 0
-        self._callbacks: list[Callable[[int], None]] = []
         self._gate = threading.Condition()  # guards the two lines below: who reads, and whether reading must wait
         self._readers = 0
         self._shut = False
@@ -144,7 +142,6 @@ class Book:
             raise
         if journal.recovered:
             book._notes.insert(0, f"{journal.recovered} bytes of an unfinished write were cut off the journal")
-        book._told = journal.head[0]
         book._thread.start()
         return book
 
@@ -172,7 +169,7 @@ class Book:
             Exception: whatever ``decide`` raises; nothing of it is written.
         """
         if threading.current_thread() is self._thread:
-            raise RuntimeError("a callback or a decision must not write: it would wait for itself")
+            raise RuntimeError("a decision must not write: it would wait for itself")
         try:
             return self._ask(decide, foreseen)
         except Mended:
@@ -192,17 +189,6 @@ class Book:
                 raise
         self._ask(_nothing)  # the writer mends before it does anything else
         return self._rows(sql, params)
-
-    def subscribe(self, callback: Callable[[int], None]) -> Callable[[], None]:
-        """Call ``callback`` with the new head's seq after every commit, from the writer's thread; returns the way to stop."""
-        with self._turn:
-            self._callbacks = [*self._callbacks, callback]
-
-        def stop() -> None:
-            with self._turn:
-                self._callbacks = [kept for kept in self._callbacks if kept is not callback]
-
-        return stop
 
     def close(self) -> None:
         """Finish what is waiting, then let go of the files."""
@@ -273,7 +259,6 @@ class Book:
                 for command in batch:
                     if not command.future.done():
                         command.future.set_exception(error)
-            self._tell()
 
     def _settle(self, batch: list[_Command], *, singly: bool = False) -> list[_Command]:
         """Decide, apply, write and answer the first commands of a batch; return the rest."""
@@ -383,17 +368,6 @@ class Book:
                 if re.search("No space left|File too large|quota", str(error)):
                     raise NoSpace from error
                 raise
-
-    def _tell(self) -> None:
-        seq = self.journal.head[0]
-        if seq == self._told or self._behind or self._suspect:
-            return
-        self._told = seq
-        for callback in self._callbacks:
-            try:
-                callback(seq)
-            except Exception:  # noqa: BLE001  a subscriber's fault must not stop the writer
-                _log.exception("a subscriber failed")
 
     # --- the catalogue -------------------------------------------------------------------------------------------
 

@@ -299,31 +299,7 @@ def test_one_statement_at_a_time_is_read(tmp_path):
         assert book.read("SELECT 1 AS a;") == [{"a": 1}]
 
 
-def test_subscribers_hear_of_every_commit_after_it(tmp_path):
-    with opened(tmp_path / "b") as book:
-        heard = []
-
-        def broken(_):
-            raise ValueError
-
-        book.subscribe(broken)
-        stop = book.subscribe(
-            lambda seq: heard.append((seq, book.read("SELECT applied_seq FROM meta")[0]["applied_seq"]))
-        )
-        for name in "abc":
-            book.write(open_account(name))
-        with pytest.raises(Refused):
-            book.write(charge("none", 1))
-        book.close()
-        assert heard == [(1, 1), (2, 2), (3, 3)]
-    with opened(tmp_path / "b") as book:
-        stop = book.subscribe(heard.append)
-        stop()
-        book.write(open_account("d"))
-    assert len(heard) == 3
-
-
-def test_a_callback_that_writes_is_told_instead_of_waiting_for_ever(tmp_path):
+def test_a_decision_that_writes_is_told_instead_of_waiting_for_ever(tmp_path):
     with opened(tmp_path / "b") as book:
 
         def nested(_):
@@ -455,8 +431,6 @@ def test_a_disk_that_fails_to_confirm_stops_writing_but_not_reading(tmp_path, mo
 def test_a_catalogue_that_cannot_follow_catches_up(tmp_path):
     with opened(tmp_path / "b") as book:
         book.write(open_account("a"))
-        heard = []
-        book.subscribe(heard.append)
         real = book._cursor
         book._cursor = Failing(real, "commit", duckdb.TransactionException("Failed to commit: No space left on device"))
         # the journal has it, so it is acknowledged although the catalogue is full
@@ -464,10 +438,8 @@ def test_a_catalogue_that_cannot_follow_catches_up(tmp_path):
         with pytest.raises(NoSpace):
             book.write(charge("a", 1))
         assert book.read("SELECT spent FROM account") == [{"spent": 0}]
-        assert heard == []
         book._cursor = real
         assert book.write(charge("a", 1)) == 2
-        assert heard == [3]
         assert state(book) == rebuilt(tmp_path / "b")
 
 
