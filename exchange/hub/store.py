@@ -383,12 +383,12 @@ class View:
     def versions(self, asset: str) -> list[tuple[Envelope, int, str]]:
         """Return all registrations of a dataset, oldest first, with their entries of the journal and times."""
         found = self.rows("SELECT envelope, seq, since FROM version WHERE asset = ? ORDER BY seq", [asset])
-        return [(Envelope.from_json(json.loads(text)), seq, at) for text, seq, at in found]
+        return [(_opened(text), seq, at) for text, seq, at in found]
 
     def standing(self, asset: str) -> tuple[Envelope, int, str] | None:
         """Return the envelope that deprecated or withdrew a dataset, with its entry of the journal and its time."""
         found = self.rows("SELECT envelope, seq, since FROM standing WHERE asset = ?", [asset])
-        return None if not found else (Envelope.from_json(json.loads(found[0][0])), found[0][1], found[0][2])
+        return None if not found else (_opened(found[0][0]), found[0][1], found[0][2])
 
     def policy(self, asset: str) -> Policy | None:
         """Return the policy in force for one dataset."""
@@ -407,11 +407,11 @@ class View:
     def key(self, fingerprint: str) -> Envelope | None:
         """Return the envelope that registered a Paillier key."""
         found = self.rows("SELECT envelope FROM paillier WHERE fingerprint = ?", [fingerprint])
-        return Envelope.from_json(json.loads(found[0][0])) if found else None
+        return _opened(found[0][0]) if found else None
 
     def registered_keys(self) -> list[Envelope]:
         """Return the envelopes of all registered Paillier keys."""
-        return [Envelope.from_json(json.loads(row[0])) for row in self.rows("SELECT envelope FROM paillier", [])]
+        return [_opened(row[0]) for row in self.rows("SELECT envelope FROM paillier", [])]
 
     def witnessed(self, party: str) -> tuple[int, str] | None:
         """Return the latest head of a node's journal that the node has shown: seq and hash."""
@@ -431,7 +431,7 @@ class View:
         for kind, party, text in self.rows(
             "SELECT kind, party, envelope FROM message WHERE session = ? ORDER BY party", [session_id]
         ):
-            envelope = Envelope.from_json(json.loads(text))
+            envelope = _opened(text)
             if kind in boxes:
                 boxes[kind][party] = envelope
             else:
@@ -447,7 +447,7 @@ class View:
             shares=boxes["share"],
             ended_by=ended_by,
         )
-        return session, Envelope.from_json(json.loads(ask)), expires
+        return session, _opened(ask), expires
 
     def open_sessions(self, party: str) -> list[str]:
         """Return the ids of a party's sessions that are not over."""
@@ -491,7 +491,7 @@ class View:
     def open_offers(self, owner: str) -> list[Envelope]:
         """Return the offers that wait for an owner's consent."""
         found = self.rows("SELECT envelope FROM offer WHERE owner = ? AND state = 'open'", [owner])
-        return [Envelope.from_json(json.loads(row[0])) for row in found]
+        return [_opened(row[0]) for row in found]
 
     def publications(self, owner: str, standard: str) -> list[Envelope]:
         """Return the envelopes that put the policies of an owner's datasets under a standard in force."""
@@ -500,7 +500,7 @@ class View:
             "ORDER BY asset",
             [owner, standard],
         )
-        return [Envelope.from_json(json.loads(row[0])) for row in found]
+        return [_opened(row[0]) for row in found]
 
     def officers(self, owner: str) -> frozenset[str]:
         """Return the officers that an institution has named."""
