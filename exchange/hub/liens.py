@@ -109,10 +109,10 @@ def public(lien: Lien) -> dict[str, Any]:
 
 def _check_rights(declared: dict[str, Any], *, matures: str) -> None:
     """No pledge outlives what its owner may do with the asset."""
-    ends = min((right["valid_until"] or "9999-12-31" for right in declared.get("rights", ())), default="9999-12-31")
-    if matures > ends:
+    ends = [right["valid_until"] for right in declared.get("rights", ()) if right["valid_until"] is not None]
+    if ends and matures > min(ends):
         raise PeerFault(
-            f"a right in the asset ends on {ends}, before the loan",
+            f"a right in the asset ends on {min(ends)}, before the loan",
             fix="offer a shorter loan, or have the right renewed",
         )
 
