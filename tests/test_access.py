@@ -623,7 +623,10 @@ def test_a_request_is_checked_before_any_officer_sees_it(store):
     for reason, (request, error) in cases.items():
         with pytest.raises(error, match=reason):
             access.request(store, request, now=NOW)
-    assert store.book.head == head
+    (refusal,) = store.book.journal.entries(after=head[0])
+    assert (refusal.kind, refusal.body["asker"]) == ("refusal", "lender-x")
+    assert refusal.body["plan_hash"] == a_plan(measures=(CountKnown("region"),)).hash
+    assert refusal.body["items"]
     with pytest.raises(Denied, match="only institutions have officers"):
         name(store, "lender-x", "lender-y")
     for n in range(access.MOST_OPEN):

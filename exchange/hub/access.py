@@ -7,10 +7,10 @@ officers of those owners whose policy wants it approved a request does not exist
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from exchange.hub.rounds import judged
+from exchange.hub.rounds import check
 from exchange.hub.store import Event, Store, View
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Denied, Overreach, PeerFault, Unknown
+from exchange.protocol.errors import Denied, PeerFault, Unknown
 from exchange.protocol.messages import AccessRequest, Officers, Ruled, Ruling, expect, read
 from privacy.errors import Malformed, Refused
 from privacy.necessity import decide
@@ -54,7 +54,7 @@ def request(store: Store, envelope: Envelope, *, now: int) -> str:
     Raises:
         Denied: if an officer asks.
         Unknown: if a party of the plan holds no such dataset.
-        Overreach: if the plan exceeds what its purpose needs: no approval lifts that.
+        Overreach: if the plan exceeds what its purpose needs: no approval lifts that; the refusal is journaled.
         Malformed: if plan or last day is not valid.
         Refused: if no owner's policy asks for an approval of it.
         PeerFault: if the asker has as many open requests as it may have.
@@ -70,9 +70,7 @@ def request(store: Store, envelope: Envelope, *, now: int) -> str:
         raise Malformed(f"the request is longer than {LONGEST} bytes", fix="ask for a simpler plan")
     plan = Plan.from_json(told.plan)
     # how long a result is kept is said with the question itself, and judged then
-    decision = judged(view, plan=plan, asker=envelope.signer, keeps=0, now=now)
-    if not decision.allowed:
-        raise Overreach.of(decision)
+    check(store, view, plan=plan, asker=envelope.signer, keeps=0, now=now)
     owners = _wanting(view, Request(plan, envelope.signer, view.role(envelope.signer), keeps=0, on=today))
     if not owners:
         raise Refused("no owner asks for an approval of this", fix="put the question")
