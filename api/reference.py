@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from api import problems
 from exchange.protocol.errors import Unknown
@@ -97,7 +98,15 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 @cache
 def _pages() -> Environment:
-    return Environment(loader=PackageLoader("api"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    made = Environment(loader=PackageLoader("api"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    made.filters["names"] = _names
+    return made
+
+
+def _names(text: str) -> Markup:
+    """Set the names that a docstring puts between double backquotes as code."""
+    parts = text.split("``")
+    return Markup().join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
 
 
 def _page(name: str, **told: Any) -> HTMLResponse:
