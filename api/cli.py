@@ -72,6 +72,7 @@ def exchange_init(home: Home) -> None:
             catalog.publish_standard(store, standard)
             _note(f"published {standard.id}")
         _note(f"signs with {certificates.public_key(store)}")
+        _note(f"log {store.log.id}")
 
 
 @exchange_app.command("enrol")

@@ -34,7 +34,7 @@ import struct
 import threading
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -141,10 +141,13 @@ class _Span:
 class Journal:
     """One open journal; one process at a time, any number of threads."""
 
-    def __init__(self, path: Path, *, owner: str, segment_bytes: int) -> None:
+    def __init__(
+        self, path: Path, *, owner: str, segment_bytes: int, onlooker: Callable[[bytes], None] | None = None
+    ) -> None:
         self._path = path
         self._owner = owner
         self._segment_bytes = segment_bytes
+        self._onlooker = onlooker
         self._lock = threading.Lock()
         self._hold = _hold(path)
         self._file = -1  # descriptor of the last segment
@@ -167,11 +170,13 @@ class Journal:
         witnessed: Head | None = None,
         mend: bool = True,
         segment_bytes: int = SEGMENT_BYTES,
+        onlooker: Callable[[bytes], None] | None = None,
     ) -> Self:
         """Verify the whole chain under ``path`` (created if absent) and open it for appending.
 
         ``owner`` names whose journal it is; ``witnessed`` is a head seen earlier that the journal must contain. An
-        unfinished write at the very end is cut off, at once or with ``mend=False`` before the next write.
+        unfinished write at the very end is cut off, at once or with ``mend=False`` before the next write. ``onlooker`` is
+        shown the text of every entry once, in order: of those that are there, and of others as soon as they are durable.
 
         Raises:
             Damaged: for any other fault of the files, and for the journal of another owner.
@@ -182,7 +187,7 @@ class Journal:
             path.mkdir(mode=0o700, parents=True)
             _sync_directory(path.parent)
         path.chmod(0o700)
-        journal = cls(path, owner=owner, segment_bytes=segment_bytes)
+        journal = cls(path, owner=owner, segment_bytes=segment_bytes, onlooker=onlooker)
         try:
             journal._start()
             if witnessed is not None:
@@ -278,6 +283,9 @@ class Journal:
             self._torn = True  # until the new tip stands, whatever interrupts us: the next write cuts the rest off
             self._write(frame)
             self._extend(len(frame))
+            if self._onlooker is not None:  # before the tip moves: whoever reads the head finds all of it looked at
+                for entry in entries:
+                    self._onlooker(entry.text)
             last = entries[-1]
             self._tip = _Tip(last.seq, last.at, bytes.fromhex(last.hash))
             self._torn = False
@@ -393,6 +401,8 @@ class Journal:
             tip, place = self._tip, (name, self._end)
             for line in payload.split(b"\n"):
                 tip = _follow(tip, line, place)
+                if self._onlooker is not None:
+                    self._onlooker(line[65:])
             self._extend(_FRAME.size + len(payload))
             self._tip = tip
 
