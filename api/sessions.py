@@ -113,9 +113,13 @@ async def poll(call: Authenticated) -> dict[str, Any]:
             told = {"tasks": tasks, "witnessed": {"seq": seq, "head": head}}
             if asked.log is None:
                 return told
-            since, now = asked.log.size, call.service.now()
-            return told | {"log": await run_in_threadpool(lambda: log.shown(call.store.log, since=since, now=now))}
+            return told | {"log": await run_in_threadpool(_followed, call, asked.log)}
         await Bell.wait(news, left)
+
+
+def _followed(call: Call, followed: Followed) -> dict[str, Any]:
+    """Show a node the log's newest head, going on from where it was."""
+    return log.shown(call.store.log, since=followed.size, now=call.service.now())
 
 
 def _cosign(call: Call, envelope: Envelope) -> None:

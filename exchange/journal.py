@@ -156,7 +156,7 @@ class Journal:
         self._end = 0  # bytes of the last segment that are known to be good
         self._torn = False
         self._refusal = ""  # why nothing more is written
-        self._tip = _Tip(0, 0, sha256(_LABEL + canonical.encode({"format": FORMAT, "owner": owner})).digest())
+        self._tip = _Tip(0, 0, origin(owner))
         self._origin = self._tip.hash.hex()
         self.recovered = 0
         """Bytes of an unfinished, never acknowledged write found at the end when the journal was opened."""
@@ -496,6 +496,16 @@ class Journal:
     def _break(self, error: OSError) -> Broken:
         self._refusal = f"the disk failed to keep a write ({errno.errorcode.get(error.errno or 0, 'unknown error')})"
         return Broken(self._refusal)
+
+
+def origin(owner: str) -> bytes:
+    """Return the digest from which the chain of an owner's journal starts."""
+    return sha256(_LABEL + canonical.encode({"format": FORMAT, "owner": owner})).digest()
+
+
+def chained(previous: bytes, text: bytes) -> bytes:
+    """Return the hash of an entry by the hash before it and its canonical JSON."""
+    return sha256(_LABEL + previous + text).digest()
 
 
 def _name(number: int) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 from exchange.journal import Entry
 from exchange.projection import Rows
 
-TABLE = "CREATE TABLE trace (seq BIGINT PRIMARY KEY, session VARCHAR, kind VARCHAR, party VARCHAR, stage VARCHAR, at BIGINT)"
-PROMISED = "SELECT seq, kind, party, stage, at FROM trace WHERE session = ? ORDER BY seq"
+TABLE = "CREATE TABLE trace (seq BIGINT PRIMARY KEY, session VARCHAR, kind VARCHAR, party VARCHAR, stage VARCHAR, moment BIGINT)"
+PROMISED = "SELECT seq, kind, party, stage, moment FROM trace WHERE session = ? ORDER BY seq"
 
 
 def _opened(entry: Entry) -> list[Any]:
