@@ -91,7 +91,9 @@ def exchange_enrol(
 
     with _store(home) as store:
         catalog.enrol(store, party=party, name=name, role=role, key=_hex_key(key))
-    _note(f"enrolled {party} as {role}")
+        _note(f"enrolled {party} as {role}")
+        if role == "officer":
+            _note(f"the log holds a commitment to the name; keep its salt with the name: {store.log.salt(party)}")
 
 
 @exchange_app.command("reset-witness")

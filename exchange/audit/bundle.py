@@ -60,7 +60,10 @@ class Opening:
         Raises:
             Malformed: if it is none.
         """
-        document = canonical.decode(line)
+        try:
+            document = canonical.decode(line)
+        except Malformed:
+            document = None
         match document:
             case {"format": str(told), "head": dict(head), "cosigned": list(listed)} if told == FORMAT:
                 return cls(head, tuple(Envelope.from_json(item) for item in listed))

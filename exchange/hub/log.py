@@ -1,13 +1,19 @@
 """The exchange's log as outsiders see it: the Merkle tree over its journal, heads under two keys, what parties cosigned.
 
+Persons stay out of it: of an officer's name the log holds a salted commitment, ``sha256:`` and the SHA-256 over the salt and
+the name; the salt follows from ``salt.key`` and is told to who enrols the officer.
+
 The tree is made from the journal when it is opened and grows with it. A head is signed when somebody asks, at most once a
 second unless an entry must be covered, and anew after a minute, so that nobody can be kept at an old one unnoticed. The last
 head and the newest cosignature of each party lie in ``log.json``: an exchange whose journal lacks what it signed does not
 start.
 """
 
+import hashlib
+import hmac
 import json
 import logging
+import secrets
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -41,8 +47,9 @@ MOST, MOST_BYTES = 1_000, 8 << 20
 class Log:
     """One exchange's log; safe for any number of threads. ``head`` tells the end of its journal."""
 
-    def __init__(self, tree: Tree, *, signer: LogSigner, head: Callable[[], Head], file: Path) -> None:
+    def __init__(self, tree: Tree, *, signer: LogSigner, salting: bytes, head: Callable[[], Head], file: Path) -> None:
         self.tree = tree
+        self._salting = salting
         self.signer = signer
         self._head = head
         self._file = file
@@ -59,14 +66,16 @@ class Log:
             RolledBack: if the journal lacks what this exchange has signed.
             Unknown: if the key that it signed with is gone.
         """
-        path, file = home / "ml-dsa.key", home / "log.json"
+        path, salt, file = home / "ml-dsa.key", home / "salt.key", home / "log.json"
         if not path.exists() and not file.exists():
+            identity.write_secret(salt, secrets.token_bytes(32).hex())
             identity.write_secret(path, MLDSA65PrivateKey.generate().private_bytes_raw().hex())
         try:
             second = MLDSA65PrivateKey.from_seed_bytes(bytes.fromhex(path.read_text("ascii")))
+            salting = bytes.fromhex(salt.read_text("ascii"))
         except (OSError, ValueError):
-            raise Unknown("key ml-dsa.key of this exchange: put it back from the backup") from None
-        log = cls(tree, signer=LogSigner(signing, second), head=head, file=file)
+            raise Unknown("ml-dsa.key or salt.key of this exchange: put it back from the backup") from None
+        log = cls(tree, signer=LogSigner(signing, second), salting=salting, head=head, file=file)
         log._remember()
         return log
 
@@ -119,6 +128,14 @@ class Log:
         """Promise that a session's entries stand in the log."""
         places = tuple(Place(seq=seq, leaf=self.tree.leaf(seq - 1).hex()) for seq in seqs)
         return attest(PROMISE, Promise(session=session, entries=places).model_dump(mode="json"), self.signer)
+
+    def salt(self, party: str) -> str:
+        """Return the salt of a person's commitment, 64 hexadecimal digits: with the name it proves who is meant."""
+        return hmac.digest(self._salting, party.encode(), "sha256").hex()
+
+    def commitment(self, party: str, name: str) -> str:
+        """Return what the log holds in place of a person's name."""
+        return f"sha256:{hashlib.sha256(bytes.fromhex(self.salt(party)) + name.encode()).hexdigest()}"
 
     def keep(self) -> None:
         """Write the last head and the cosignatures to disk, if they have changed."""
