@@ -247,7 +247,7 @@ def test_keys_of_the_log_are_for_their_owner_alone(story):
 # -- what is refused, and where ----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(st.data())
 def test_a_single_flipped_byte_anywhere_is_refused(story, tmp_path_factory, data):
     flip(story, tmp_path_factory.mktemp("flip"), data)
