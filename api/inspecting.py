@@ -39,7 +39,7 @@ def export(source: str, *, output: Path, home: Path | None) -> int:
 
     Raises:
         Malformed: if an address comes without a regulator's keys, or the file cannot be written.
-        Denied: if they are not a regulator's.
+        Forbidden: if they are not a regulator's.
     """
     if not source.startswith(("http://", "https://")):
         return _copy(Path(source), output)

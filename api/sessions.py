@@ -66,22 +66,18 @@ async def tell(session: str, call: Authenticated) -> dict[str, Any]:
     return {"stage": stage.value}
 
 
-class Followed(BaseModel):
-    """Up to where a node has followed the exchange's log, and its cosignature of that head, if it is a new one."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-    size: Annotated[int, Field(ge=0, lt=1 << 62)]
-    cosigned: dict[str, Any] | None
-
-
 class Poll(BaseModel):
-    """What a node says when it polls: how long to hold the call open, the head of its journal, and of the log it follows."""
+    """What a node says when it polls: how long to hold the call open, and the head of its journal.
+
+    ``log`` is the number of entries up to which it has followed the exchange's log, ``cosigned`` its cosignature of that head.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid")
     wait: Annotated[int, Field(ge=0, le=LONGEST_WAIT)]
     seq: Annotated[int, Field(ge=0, lt=1 << 62)]
     head: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    log: Followed | None = None
+    log: Annotated[int, Field(ge=0, lt=1 << 62)] | None = None
+    cosigned: dict[str, Any] | None = None
 
 
 @router.post("/poll", openapi_extra=reads(Poll))
@@ -97,8 +93,8 @@ async def poll(call: Authenticated) -> dict[str, Any]:
     deadline = call.service.seconds() + asked.wait
     seq, head = await run_in_threadpool(rounds.witness, call.store, call.party, seq=asked.seq, head=asked.head)
     behind = (asked.seq, asked.head) != (seq, head)
-    if asked.log is not None and asked.log.cosigned is not None:
-        await run_in_threadpool(_cosign, call, Envelope.from_json(asked.log.cosigned))
+    if asked.cosigned is not None:
+        await run_in_threadpool(_cosign, call, Envelope.from_json(asked.cosigned))
 
     def tasks_now() -> list[dict[str, Any]]:
         waiting = call.service.previews.tasks(call.party, now=call.service.now())
@@ -117,9 +113,9 @@ async def poll(call: Authenticated) -> dict[str, Any]:
         await Bell.wait(news, left)
 
 
-def _followed(call: Call, followed: Followed) -> dict[str, Any]:
+def _followed(call: Call, size: int) -> dict[str, Any]:
     """Show a node the log's newest head, going on from where it was."""
-    return log.shown(call.store.log, since=followed.size, now=call.service.now())
+    return log.shown(call.store.log, since=size, now=call.service.now())
 
 
 def _cosign(call: Call, envelope: Envelope) -> None:

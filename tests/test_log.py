@@ -27,7 +27,7 @@ from exchange.hub.store import PROJECTION, Store
 from exchange.journal import RolledBack
 from exchange.protocol.attest import Attested, LogSigner, attest
 from exchange.protocol.envelope import sign
-from exchange.protocol.errors import Denied, PeerFault, Unknown
+from exchange.protocol.errors import Forbidden, PeerFault, Unknown
 from exchange.protocol.log import Forked, TreeHead
 from exchange.protocol.messages import Appraisal, Consent, Cosigned, Offer
 from exchange.witness import Witness
@@ -86,7 +86,7 @@ def story(tmp_path_factory):
             line.post("/v1/offers", offer)
             while line.get(f"/v1/offers/{offer.id}?wait=20")["state"] == "open":
                 pass
-            for path, denied in (("/v1/log/entries", Denied), ("/v1/log/consistency?old=9&new=8", Unknown)):
+            for path, denied in (("/v1/log/entries", Forbidden), ("/v1/log/consistency?old=9&new=8", Unknown)):
                 with pytest.raises(denied):
                     line.get(path)
             place = json.loads(proof["promise"]["body"])["entries"][0]

@@ -148,7 +148,7 @@ class Agent:
         followed, cosigned = self._witness, None
         if followed is not None:
             cosigned = followed.cosign(self._vault.party, self._vault.signing)
-            asked["log"] = {"size": followed.size, "cosigned": None if cosigned is None else cosigned.to_json()}
+            asked |= {"log": followed.size, "cosigned": None if cosigned is None else cosigned.to_json()}
         told = self._line.post("/v1/poll", asked)
         match told:
             case {"tasks": list(tasks), "witnessed": {"seq": int(shown), "head": str(digest)}} if shown >= 0:
