@@ -81,7 +81,7 @@ def appends(path: Path, callers: int) -> dict[str, dict[str, int]]:
     times: dict[str, list[float]] = {"plain": [], "logged": []}
     for number in range(6):
         kind = ("plain", "logged")[number % 2]
-        onlooker = Tree().add if kind == "logged" else None
+        onlooker = Tree().extend if kind == "logged" else None
         with Journal.open(path / f"journal-{callers}-{number}", owner=OWNER, onlooker=onlooker) as journal:
             end = time.perf_counter() + SECONDS
             while (start := time.perf_counter()) < end:
@@ -144,7 +144,7 @@ def come_back(path: Path) -> dict[str, int]:
         for _ in range(200):
             journal.append([("charged", BODY)] * 1000, clock())
     start = time.perf_counter()
-    with Journal.open(path / "long", owner=OWNER, onlooker=Tree().add) as journal:
+    with Journal.open(path / "long", owner=OWNER, onlooker=Tree().extend) as journal:
         logged = journal.head[0] / (time.perf_counter() - start)
     start = time.perf_counter()
     with Journal.open(path / "long", owner=OWNER) as journal:

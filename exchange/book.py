@@ -24,7 +24,7 @@ from typing import Any, Self, TypeVar
 
 import duckdb
 
-from exchange.journal import Entry, Event, Head, Held, Journal, NoSpace, RolledBack
+from exchange.journal import Entry, Event, Head, Held, Journal, NoSpace, Onlooker, RolledBack
 from exchange.projection import Draft, Foreseen, Projection, Stuck, parsed
 from exchange.recall import Recall
 from privacy.errors import Malformed, PrivacyError
@@ -118,7 +118,7 @@ class Book:
         clock: Callable[[], int],
         witnessed: Head | None = None,
         memory: str = MEMORY,
-        onlooker: Callable[[bytes], None] | None = None,
+        onlooker: Onlooker | None = None,
     ) -> Self:
         """Open the journal and the catalogue under ``directory`` (created if absent) and bring them together.
 

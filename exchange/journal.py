@@ -53,6 +53,7 @@ LEAST_FREE = 64 << 20
 
 Event = tuple[str, Any]  # kind and body
 Head = tuple[int, str]  # seq and hash of an entry
+Onlooker = Callable[[Sequence[bytes]], None]  # takes the texts of the entries of one write
 
 _LABEL = b"touchstone journal entry 1\x00"
 _FRAME = struct.Struct(">II")
@@ -141,9 +142,7 @@ class _Span:
 class Journal:
     """One open journal; one process at a time, any number of threads."""
 
-    def __init__(
-        self, path: Path, *, owner: str, segment_bytes: int, onlooker: Callable[[bytes], None] | None = None
-    ) -> None:
+    def __init__(self, path: Path, *, owner: str, segment_bytes: int, onlooker: Onlooker | None = None) -> None:
         self._path = path
         self._owner = owner
         self._segment_bytes = segment_bytes
@@ -170,13 +169,13 @@ class Journal:
         witnessed: Head | None = None,
         mend: bool = True,
         segment_bytes: int = SEGMENT_BYTES,
-        onlooker: Callable[[bytes], None] | None = None,
+        onlooker: Onlooker | None = None,
     ) -> Self:
         """Verify the whole chain under ``path`` (created if absent) and open it for appending.
 
         ``owner`` names whose journal it is; ``witnessed`` is a head seen earlier that the journal must contain. An
         unfinished write at the very end is cut off, at once or with ``mend=False`` before the next write. ``onlooker`` is
-        shown the text of every entry once, in order: of those that are there, and of others as soon as they are durable.
+        shown the texts of every write once, in order: of those that are there, and of others as soon as they are durable.
 
         Raises:
             Damaged: for any other fault of the files, and for the journal of another owner.
@@ -284,8 +283,7 @@ class Journal:
             self._write(frame)
             self._extend(len(frame))
             if self._onlooker is not None:  # before the tip moves: whoever reads the head finds all of it looked at
-                for entry in entries:
-                    self._onlooker(entry.text)
+                self._onlooker([entry.text for entry in entries])
             last = entries[-1]
             self._tip = _Tip(last.seq, last.at, bytes.fromhex(last.hash))
             self._torn = False
@@ -399,10 +397,11 @@ class Journal:
                 self.recovered, self._torn = len(data) - self._end, True
                 return
             tip, place = self._tip, (name, self._end)
-            for line in payload.split(b"\n"):
+            lines = payload.split(b"\n")
+            for line in lines:
                 tip = _follow(tip, line, place)
-                if self._onlooker is not None:
-                    self._onlooker(line[65:])
+            if self._onlooker is not None:
+                self._onlooker([line[65:] for line in lines])
             self._extend(_FRAME.size + len(payload))
             self._tip = tip
 

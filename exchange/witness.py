@@ -50,6 +50,7 @@ class Witness:
         self._file = home / "log.json"
         self._log: str | None = None
         self._signed: dict[str, Any] | None = None
+        self._head: TreeHead | None = None
         self._told = 0  # size up to which the exchange has this party's cosignature
         self._read()
 
@@ -61,17 +62,16 @@ class Witness:
     @property
     def head(self) -> TreeHead | None:
         """The last head, if one was seen."""
-        return None if self._signed is None or self._log is None else read_head(self._signed, self._log)
+        return self._head
 
     @property
     def size(self) -> int:
         """Number of entries of the last head."""
-        head = self.head
-        return 0 if head is None else head.size
+        return 0 if self._head is None else self._head.size
 
     def pin(self, log: str) -> None:
         """Follow the log with this id (64 hexadecimal digits) and no other, and forget what was seen before."""
-        self._log, self._signed, self._told = log, None, 0
+        self._log, self._signed, self._head, self._told = log, None, None, 0
         self._write()
 
     def take(self, told: Any, *, now: int, directory: Mapping[str, bytes] | None = None) -> Seen:
@@ -99,7 +99,7 @@ class Witness:
             self._keep_evidence(signed, listed)
             raise
         if self._log is None or seen is None or (head.size, head.at) > (seen.size, seen.at):
-            self._log, self._signed = log, dict(signed)
+            self._log, self._signed, self._head = log, dict(signed), head
             self._write()
         return Seen(head, signed, cosigned)
 
@@ -136,7 +136,8 @@ class Witness:
         try:
             document = canonical.decode(self._file.read_bytes())
             self._log, self._signed = document["log"], document["head"]
-        except (OSError, KeyError, TypeError, Malformed):
+            self._head = None if self._signed is None else read_head(self._signed, self._log)
+        except (OSError, KeyError, TypeError, Malformed, Mismatch):
             raise Unknown("readable log.json under this directory; pin the log's id again") from None
 
     def _write(self) -> None:

@@ -643,7 +643,7 @@ class Store:
     def open(cls, home: Path, *, clock: Callable[[], int]) -> "Store":
         """Open or create the exchange's journal, projection and key under ``home``; ``clock`` gives microseconds since 1970."""
         tree = Tree()
-        book = Book.open(home, owner="exchange", projection=PROJECTION, clock=clock, onlooker=tree.add)
+        book = Book.open(home, owner="exchange", projection=PROJECTION, clock=clock, onlooker=tree.extend)
         try:
             if not (home / "party").exists():
                 identity.make(home, party="exchange", what="exchange")

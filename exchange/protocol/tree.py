@@ -6,7 +6,7 @@ trust nothing that the prover says but the hashes.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 from privacy.errors import Malformed, Mismatch
@@ -48,6 +48,10 @@ class Tree:
     def add(self, entry: bytes) -> None:
         """Append an entry."""
         self._levels[0] += leaf_hash(entry)
+
+    def extend(self, entries: Iterable[bytes]) -> None:
+        """Append entries, all at once for who reads."""
+        self._levels[0] += b"".join([sha256(b"\x00" + entry).digest() for entry in entries])
 
     def leaf(self, index: int) -> bytes:
         """Return the hash of a leaf, counted from 0.
