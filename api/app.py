@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from api import access, catalog, description, formulas, liens, observing, previews, problems, reference, sessions
+from api import access, catalog, description, formulas, liens, log, observing, previews, problems, reference, sessions
 from api.service import Service
 from exchange.hub import rounds
 from exchange.hub.store import Store
@@ -46,6 +46,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
         formulas.router,
         observing.router(metrics),
         reference.router(app),
+        log.router,
     ):
         app.include_router(router)
 
@@ -72,8 +73,9 @@ def _call(loop: asyncio.AbstractEventLoop, service: Service) -> None:
 
 
 async def _tend(service: Service) -> None:
-    """Every second, journal the heads that nodes have shown and close sessions whose deadline has passed."""
+    """Every second, journal the heads that nodes have shown, keep what they cosigned and close sessions whose deadline has passed."""
     while True:
         await asyncio.sleep(1)
         await asyncio.to_thread(rounds.note_heads, service.store)
+        await asyncio.to_thread(service.store.log.keep)
         await asyncio.to_thread(rounds.expire, service.store, now=service.now())

@@ -12,6 +12,7 @@ EVERY = frozenset(ROLES)
 ASKERS = frozenset({"institution", "lender", "regulator"})
 INSTITUTION = frozenset({"institution"})
 LENDER = frozenset({"lender"})
+REGULATOR = frozenset({"regulator"})
 LENDING = INSTITUTION | LENDER
 
 TABLE: Mapping[str, frozenset[str]] = {
@@ -45,6 +46,10 @@ TABLE: Mapping[str, frozenset[str]] = {
     "GET /v1/offers/{offer_id}": LENDING,
     "POST /v1/offers/{offer_id}/answer": INSTITUTION,
     "GET /v1/liens/{owner}/{dataset}": EVERY,
+    "GET /v1/log/head": EVERY,
+    "GET /v1/log/inclusion": EVERY,
+    "GET /v1/log/consistency": EVERY,
+    "GET /v1/log/entries": REGULATOR,
     "GET /v1/formulas": EVERY,
     "GET /v1/formulas/{name}": EVERY,
     "POST /v1/formulas/{name}": EVERY,

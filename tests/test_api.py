@@ -116,6 +116,10 @@ ROUTES = [
     ("POST", "/v1/access/officers"),
     ("GET", "/v1/access/abc"),
     ("POST", "/v1/access/abc/rulings"),
+    ("GET", "/v1/log/head"),
+    ("GET", "/v1/log/inclusion"),
+    ("GET", "/v1/log/consistency"),
+    ("GET", "/v1/log/entries"),
 ]
 
 

@@ -17,6 +17,7 @@ from exchange.hub.store import Store
 from exchange.line import Unreachable
 from exchange.node import registration, vault
 from exchange.standards import every, shipped
+from exchange.witness import Witness
 from privacy.terms import NANO, Kind
 
 STANDARD = "consumer_credit/1"
@@ -66,6 +67,8 @@ class Town:
                 catalog.publish_standard(store, standard)
             for one in self.institutions:
                 catalog.enrol(store, party=one.party, name=one.name, role="institution", key=keys[one.party])
+            for party in (*nodes, *lenders):
+                Witness(self._home_of(party)).pin(store.log.id)
             for party, name in LENDERS:
                 catalog.enrol(store, party=party, name=name, role="lender", key=lenders[party])
         finally:

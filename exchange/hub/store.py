@@ -18,12 +18,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from exchange import identity
 from exchange.book import Book
+from exchange.hub import traces
+from exchange.hub.log import Log
 from exchange.hub.search import FACETS, UNDECLARED_LEVEL, Search
 from exchange.journal import Entry
 from exchange.projection import Find, Foreseen, Projection, Rows
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Unknown
 from exchange.protocol.session import OVER, Session, Stage
+from exchange.protocol.tree import Tree
 from privacy.policy import Policy
 from privacy.terms import Standard
 
@@ -62,6 +65,7 @@ _TABLES = [
     "closes VARCHAR, envelope VARCHAR)",
     "CREATE TABLE ruling (id VARCHAR PRIMARY KEY, request VARCHAR, owner VARCHAR, seq BIGINT, envelope VARCHAR, "
     "word VARCHAR)",
+    traces.TABLE,
 ]
 
 
@@ -237,10 +241,10 @@ PROJECTION = Projection(
         "policy": Rows("policy", _policy),
         "key": Rows("paillier", _key, replace=False),
         "witness": Rows("witness", _witness),
-        "session": Rows("session", _session, replace=False),
-        "message": Rows("message", _message, replace=False, then=_moved),
+        "session": Rows("session", _session, replace=False, beside=(traces.OPENED,)),
+        "message": Rows("message", _message, replace=False, then=_moved, beside=(traces.HEARD,)),
         "expired": _expired,
-        "folded": Rows("product", _folded, replace=False),
+        "folded": Rows("product", _folded, replace=False, beside=(traces.FOLDED,)),
         "refusal": Rows("refusal", _refusal, replace=False),
         "appraisal": Rows("appraisal", _appraisal, replace=False),
         "offer": Rows("offer", _offer, replace=False),
@@ -464,6 +468,10 @@ class View:
         """Return the ids of sessions that are not over although their deadline has passed (``now`` in seconds)."""
         return self._unfinished("expires < ?", now)
 
+    def promised(self, session_id: str) -> list[Mapping[str, Any]]:
+        """Return the entries of the log that an answered session is promised."""
+        return traces.promised(self.rows(traces.PROMISED, [session_id]))
+
     def product(self, session_id: str) -> list[str] | None:
         """Return the folded ciphertexts of an answered session (wire form)."""
         found = self.rows("SELECT ciphertexts FROM product WHERE session = ?", [session_id])
@@ -614,8 +622,16 @@ def _parsed(document: str) -> Standard:
 class Store:
     """The exchange's memory: its journal and catalogue, where it lies on disk, its own key, and in ``heads`` what nodes have shown."""
 
-    def __init__(self, book: Book, *, home: Path | None = None, signing: Ed25519PrivateKey | None = None) -> None:
+    def __init__(
+        self,
+        book: Book,
+        *,
+        home: Path | None = None,
+        signing: Ed25519PrivateKey | None = None,
+        log: Log | None = None,
+    ) -> None:
         self.book = book
+        self._log = log
         self.heads = Heads()
         self._listeners: tuple[Callable[[], None], ...] = ()
         self.home = home
@@ -626,15 +642,17 @@ class Store:
     @classmethod
     def open(cls, home: Path, *, clock: Callable[[], int]) -> "Store":
         """Open or create the exchange's journal, projection and key under ``home``; ``clock`` gives microseconds since 1970."""
-        book = Book.open(home, owner="exchange", projection=PROJECTION, clock=clock)
+        tree = Tree()
+        book = Book.open(home, owner="exchange", projection=PROJECTION, clock=clock, onlooker=tree.extend)
         try:
             if not (home / "party").exists():
                 identity.make(home, party="exchange", what="exchange")
             _, signing = identity.load(home, what="exchange")
+            log = Log.open(home, tree, signing=signing, head=lambda: book.head)
         except BaseException:
             book.close()
             raise
-        return cls(book, home=home, signing=signing)
+        return cls(book, home=home, signing=signing, log=log)
 
     def write(
         self,
@@ -674,6 +692,13 @@ class Store:
         return View(lambda sql, values: [tuple(row.values()) for row in self.book.read(sql, values)])
 
     @property
+    def log(self) -> Log:
+        """The log over the journal, as outsiders see it."""
+        if self._log is None:
+            raise Unknown("log of a store in memory")
+        return self._log
+
+    @property
     def search(self) -> Search:
         """The search file beside the projection, opened and brought up to date at first use."""
         with self._opening:
@@ -688,4 +713,6 @@ class Store:
         """Finish what is queued and close the files."""
         if self._search is not None:
             self._search.close()
+        if self._log is not None:
+            self._log.keep()
         self.book.close()

@@ -326,11 +326,23 @@ class Ruled(Message):
     reason: Annotated[str, Field(max_length=LONGEST_TEXT)]
 
 
+class Cosigned(Message):
+    """A party has seen the exchange's log at ``size`` entries under ``root``, going on from all that it saw before.
+
+    ``log`` is the log's id.
+    """
+
+    kind = "cosigned"
+    log: Hex32
+    size: Amount
+    root: Hex32
+
+
 KINDS: Mapping[str, type[Message]] = {
     cls.kind: cls
     for cls in (
         Registration, Deprecation, Withdrawal, Publication, Key, Ask, Accept, Decline, Commit, Share, Abort, Preview, Verdict, Appraisal, Offer,
-        Consent, Objection, AccessRequest, Officers, Ruling, Ruled,
+        Consent, Objection, AccessRequest, Officers, Ruling, Ruled, Cosigned,
     )
 }  # fmt: skip
 
