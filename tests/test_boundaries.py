@@ -57,7 +57,7 @@ LIBRARIES = {
         "exchange/analyst/result.py",
         "exchange/book.py",
         "exchange/projection.py",
-        "exchange/hub/store.py",
+        "exchange/hub/tables.py",
         "exchange/node/prepared.py",
         "exchange/node/source.py",
         "exchange/node/vault.py",
