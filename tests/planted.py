@@ -608,8 +608,8 @@ BUGS = (
     ),
     bug(
         "two liens of one rank",
-        "exchange/hub/liens.py",
-        ('        _check_free(view, asset=held["asset"], rank=held["rank"])\n', ""),
+        "exchange/hub/register.py",
+        ("    check_free(view, asset=held.asset, rank=held.rank)\n", ""),
         tests="test_caught.py::test_one_lien_is_live_for_an_asset_and_rank",
     ),
     bug(

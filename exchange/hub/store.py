@@ -19,6 +19,7 @@ from exchange.book import Book
 from exchange.hub.search import FACETS, UNDECLARED_LEVEL, Search
 from exchange.hub.tables import PROJECTION
 from exchange.projection import Find, Foreseen
+from exchange.protocol import pledge
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Unknown
 from exchange.protocol.session import OVER, Session, Stage
@@ -51,13 +52,15 @@ _METADATA = (
 
 @dataclass(frozen=True, slots=True)
 class Lien:
-    """A live pledge: one per asset and rank."""
+    """A live pledge: one per asset and rank; ``seq`` is the entry of the journal that registered it."""
 
     asset: str
     rank: int
     holder: str
     offer: str
     since: str
+    seq: int
+    expires: str
 
 
 class View:
@@ -252,18 +255,45 @@ class View:
 
     def liens(self, asset: str) -> list[Lien]:
         """Return the live liens on an asset, by rank."""
-        found = self.rows("SELECT asset, rank, holder, offer, since FROM lien WHERE asset = ? ORDER BY rank", [asset])
+        names = "asset, rank, holder, offer, since, seq, expires"
+        found = self.rows(f"SELECT {names} FROM lien WHERE asset = ? ORDER BY rank", [asset])  # noqa: S608  constant names
         return [Lien(*row) for row in found]
 
+    def operator(self, asset: str) -> tuple[str, str] | None:
+        """Return who has the fees and grants of an asset in its owner's place, and since when."""
+        found = self.rows("SELECT operator, since FROM entitlement WHERE asset = ?", [asset])
+        return (found[0][0], found[0][1]) if found else None
+
     def offer(self, offer: str) -> dict[str, Any] | None:
-        """Return an offer with its state and envelopes."""
-        names = ("id", "asset", "owner", "lender", "rank", "amount", "matures", "state", "envelope", "answer")
-        found = self.rows(f"SELECT {', '.join(names)} FROM offer WHERE id = ?", [offer])  # noqa: S608  constant names
-        return dict(zip(names, found[0], strict=True)) if found else None
+        """Return a quote with its state and envelope; ``lender`` is who holds the pledge now."""
+        return next(iter(self._offers("id = ?", [offer], limit=1)), None)
+
+    def offers_of(self, caller: str, *, lenders: Sequence[str], before: int, limit: int) -> list[dict[str, Any]]:
+        """Return the quotes of a lender, to an owner, or of some lenders, newest first; ``before`` is an entry's seq."""
+        condition = "(lender = ? OR owner = ? OR list_contains(?::VARCHAR[], lender)) AND seq < ?"
+        return self._offers(condition, [caller, caller, list(lenders), before], limit=limit)
+
+    def steps(self, offer: str) -> list[tuple[Envelope | None, int, str, Any]]:
+        """Return the steps of a pledge since its quote: envelope (none when it lapsed), entry, time, and what was paid out."""
+        found = self.rows("SELECT envelope, seq, since, paid FROM step WHERE offer = ? ORDER BY seq", [offer])
+        return [
+            (None if text is None else _opened(text), seq, since, None if paid is None else json.loads(paid))
+            for text, seq, since, paid in found
+        ]
+
+    def stepped(self, offer: str, step: str) -> bool:
+        """Whether a pledge has taken a step, by the id of its envelope."""
+        return bool(self.rows("SELECT 1 FROM step WHERE offer = ? AND id = ?", [offer, step]))
+
+    def overdue(self, day: str) -> list[str]:
+        """Return the pledges that are not over although their last day is before a day (ISO)."""
+        over = ", ".join(f"'{state.value}'" for state in sorted(pledge.OVER))
+        sql = f"SELECT id FROM offer WHERE state NOT IN ({over}) AND until < ? ORDER BY seq"  # noqa: S608  constant text
+        return [row[0] for row in self.rows(sql, [day])]
 
     def open_offers(self, owner: str) -> list[Envelope]:
         """Return the offers that wait for an owner's consent."""
-        found = self.rows("SELECT envelope FROM offer WHERE owner = ? AND state = 'open'", [owner])
+        found = self.rows("SELECT envelope FROM offer WHERE owner = ? AND awaits = 'owner' ORDER BY seq", [owner])
         return [_opened(row[0]) for row in found]
 
     def publications(self, owner: str, standard: str) -> list[Envelope]:
@@ -319,6 +349,12 @@ class View:
         sql = f"SELECT {', '.join(names)} FROM access WHERE {condition} ORDER BY seq DESC LIMIT ?"  # noqa: S608  constant
         found = [dict(zip(names, row, strict=True)) for row in self.rows(sql, [*values, limit])]
         return [row | {"envelope": json.loads(row["envelope"])} for row in found]
+
+    def _offers(self, condition: str, values: list[Any], *, limit: int) -> list[dict[str, Any]]:
+        names = ("id", "asset", "owner", "lender", "rank", "amount", "matures", "state", "envelope", "seq")
+        sql = f"SELECT {', '.join(names)} FROM offer WHERE {condition} ORDER BY seq DESC LIMIT ?"  # noqa: S608  constant
+        found = [dict(zip(names, row, strict=True)) for row in self.rows(sql, [*values, limit])]
+        return [row | {"envelope": _opened(row["envelope"])} for row in found]
 
     def _datasets(self, condition: str, values: list[Any], *, limit: int = 1) -> list[dict[str, Any]]:
         sql = f"{_METADATA} WHERE {condition} ORDER BY changed LIMIT {limit}"

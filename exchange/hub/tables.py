@@ -12,7 +12,9 @@ import duckdb
 
 from exchange.journal import Entry
 from exchange.projection import Projection, Rows
+from exchange.protocol.agreement import Acceptance, Realisation, Release, Renewal, StepIn
 from exchange.protocol.envelope import Envelope
+from exchange.protocol.pledge import State
 from exchange.protocol.session import Stage
 from privacy.terms import Standard
 
@@ -38,9 +40,12 @@ _TABLES = [
     "CREATE TABLE refusal (seq BIGINT PRIMARY KEY, asker VARCHAR, plan_hash VARCHAR, items VARCHAR)",
     "CREATE TABLE appraisal (id VARCHAR PRIMARY KEY, asset VARCHAR, report VARCHAR, valuer VARCHAR, envelope VARCHAR)",
     "CREATE TABLE offer (id VARCHAR PRIMARY KEY, asset VARCHAR, owner VARCHAR, lender VARCHAR, rank INTEGER, "
-    "amount BIGINT, matures VARCHAR, state VARCHAR, envelope VARCHAR, answer VARCHAR)",
+    "amount BIGINT, matures VARCHAR, state VARCHAR, until VARCHAR, awaits VARCHAR, envelope VARCHAR, seq BIGINT)",
+    "CREATE TABLE step (offer VARCHAR, id VARCHAR, seq BIGINT, since VARCHAR, envelope VARCHAR, paid VARCHAR, "
+    "PRIMARY KEY (offer, id))",
     "CREATE TABLE lien (asset VARCHAR, rank INTEGER, holder VARCHAR, offer VARCHAR, since VARCHAR, seq BIGINT, "
-    "PRIMARY KEY (asset, rank))",
+    "expires VARCHAR, PRIMARY KEY (asset, rank))",
+    "CREATE TABLE entitlement (asset VARCHAR PRIMARY KEY, operator VARCHAR, offer VARCHAR, since VARCHAR)",
     "CREATE TABLE officer (owner VARCHAR, party VARCHAR, PRIMARY KEY (owner, party))",
     "CREATE TABLE access (id VARCHAR PRIMARY KEY, seq BIGINT, since VARCHAR, asker VARCHAR, owners VARCHAR[], "
     "closes VARCHAR, envelope VARCHAR)",
@@ -164,25 +169,77 @@ def _offer(entry: Entry) -> list[Any]:
     told = json.loads(envelope.body)
     return [
         envelope.id, told["asset"], told["asset"].partition("/")[0], envelope.signer, told["rank"], told["amount"],
-        told["matures"], "open", json.dumps(entry.body), None,
+        told["matures"], State.QUOTED.value, told["matures"], None, json.dumps(entry.body), entry.seq,
     ]  # fmt: skip
 
 
+def _stepped(cursor: duckdb.DuckDBPyConnection, entry: Entry, envelope: Any, paid: Any = None) -> tuple[str, Any]:
+    """Keep a step of a pledge, and return the pledge's id and the step's message."""
+    told = json.loads(envelope["body"])
+    offer = entry.body.get("offer", told["offer"])
+    id_ = Envelope(envelope["kind"], envelope["signer"], envelope["body"].encode(), b"").id
+    row = [offer, id_, entry.seq, stamp(entry.at), json.dumps(envelope), None if paid is None else json.dumps(paid)]
+    cursor.execute("INSERT INTO step VALUES (?, ?, ?, ?, ?, ?)", row)
+    return offer, told
+
+
 def _lien(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    """A consent makes the offer a live lien: one primary key per asset and rank says that there is one."""
-    consent = entry.body
-    offer = json.loads(consent["body"])["offer"]
-    cursor.execute("UPDATE offer SET state = 'live', answer = ? WHERE id = ?", [json.dumps(consent), offer])
+    """A filing makes the pledge a live lien: one primary key per asset and rank says that there is one."""
+    offer, told = _stepped(cursor, entry, entry.body)
     cursor.execute(
-        "INSERT INTO lien SELECT asset, rank, lender, id, ?, ? FROM offer WHERE id = ?",
+        "UPDATE offer SET state = ?, until = ? WHERE id = ?", [State.REGISTERED.value, told["expires"], offer]
+    )
+    cursor.execute(
+        "INSERT INTO lien SELECT asset, rank, lender, id, ?, ?, until FROM offer WHERE id = ?",
         [stamp(entry.at), entry.seq, offer],
     )
 
 
 def _objected(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    objection = entry.body
-    offer = json.loads(objection["body"])["offer"]
-    cursor.execute("UPDATE offer SET state = 'refused', answer = ? WHERE id = ?", [json.dumps(objection), offer])
+    offer, _ = _stepped(cursor, entry, entry.body)
+    cursor.execute("UPDATE offer SET state = ?, awaits = NULL WHERE id = ?", [State.REFUSED.value, offer])
+
+
+def _pledge(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    """Any other step of a pledge: where it stands since, and what that means for the register and who has the entitlements."""
+    envelope, stage = entry.body["envelope"], entry.body["stage"]
+    offer, told = _stepped(cursor, entry, envelope, entry.body.get("paid"))
+    cursor.execute("UPDATE offer SET state = ?, awaits = ? WHERE id = ?", [stage, entry.body.get("awaits"), offer])
+    match envelope["kind"]:
+        case Acceptance.kind:
+            cursor.execute("UPDATE offer SET lender = ? WHERE id = ?", [envelope["signer"], offer])
+            cursor.execute("UPDATE lien SET holder = ? WHERE offer = ?", [envelope["signer"], offer])
+        case Renewal.kind:
+            cursor.execute("UPDATE offer SET until = ? WHERE id = ?", [told["expires"], offer])
+            cursor.execute("UPDATE lien SET expires = ? WHERE offer = ?", [told["expires"], offer])
+        case StepIn.kind:
+            cursor.execute(
+                "INSERT OR REPLACE INTO entitlement SELECT asset, ?, id, ? FROM offer WHERE id = ?",
+                [told["operator"], stamp(entry.at), offer],
+            )
+        case Realisation.kind:
+            cursor.execute("DELETE FROM lien WHERE offer = ?", [offer])
+            cursor.execute("UPDATE entitlement SET operator = ? WHERE offer = ?", [told["successor"], offer])
+            # what the owner has again is recorded of nobody else
+            cursor.execute("DELETE FROM entitlement WHERE offer = ? AND operator = split_part(asset, '/', 1)", [offer])
+        case Release.kind:
+            _end(cursor, offer)
+        case _:
+            pass
+
+
+def _lapsed(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    offer = entry.body["offer"]
+    cursor.execute("UPDATE offer SET state = ?, awaits = NULL WHERE id = ?", [State.EXPIRED.value, offer])
+    row = [offer, "lapsed", entry.seq, stamp(entry.at), None, None]
+    cursor.execute("INSERT INTO step VALUES (?, ?, ?, ?, ?, ?)", row)
+    _end(cursor, offer)
+
+
+def _end(cursor: duckdb.DuckDBPyConnection, offer: str) -> None:
+    """A lien that ends frees its rank, and what its lender had stepped into goes back to the owner."""
+    cursor.execute("DELETE FROM lien WHERE offer = ?", [offer])
+    cursor.execute("DELETE FROM entitlement WHERE offer = ?", [offer])
 
 
 def _officers(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
@@ -215,7 +272,7 @@ def _ruling(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
 
 
 PROJECTION = Projection(
-    version=2,
+    version=3,
     tables=_TABLES,
     apply={
         "party": Rows("party", _party),
@@ -235,6 +292,8 @@ PROJECTION = Projection(
         "offer": Rows("offer", _offer, replace=False),
         "lien": _lien,
         "objected": _objected,
+        "pledge": _pledge,
+        "lapsed": _lapsed,
         "officers": _officers,
         "access": _access,
         "ruling": _ruling,
