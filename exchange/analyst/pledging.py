@@ -4,7 +4,8 @@ What the exchange shows is checked: a pledge is known by the id of its quote, wh
 and where it stands follows from its messages by the same table. An exchange can hold a message back, not change one.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -12,18 +13,18 @@ from exchange.line import Line
 from exchange.protocol.agreement import STEPS, Endorsement, Filing, Signature, Step
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault, Unknown
-from exchange.protocol.messages import Appraisal, Message, Offer, Registration, unverified
+from exchange.protocol.messages import Appraisal, Message, Offer, Officers, Registration, unverified
 from exchange.protocol.pledge import Agreement
 from privacy import canonical
 from privacy.errors import Malformed, Mismatch
 
 
 class Pledges:
-    """The pledges that concern one party, over its line, signed with its key."""
+    """The pledges that concern one party, over its line; ``sign`` puts a message into an envelope under its key."""
 
-    def __init__(self, line: Line, key: Ed25519PrivateKey) -> None:
+    def __init__(self, line: Line, sign: Callable[[Message], Envelope]) -> None:
         self._line = line
-        self._key = key
+        self._sign = sign
 
     def quote(self, offer: Offer) -> str:
         """Offer a loan against an asset, and return the pledge's id.
@@ -32,6 +33,15 @@ class Pledges:
             Taken: if the asset is pledged at this rank, with holder and time.
         """
         return self._post("/v1/offers", offer)
+
+    @classmethod
+    def under(cls, line: Line, key: Ed25519PrivateKey) -> Self:
+        """Return the pledges of the line's party, which signs with ``key``."""
+        return cls(line, lambda message: message.sealed_by(line.party, key))
+
+    def name_officers(self, *officers: str) -> None:
+        """Name the officers who approve this lender's quotes, in place of any named before."""
+        self._line.post("/v1/access/officers", self._sign(Officers(officers=officers)))
 
     def record(self, appraisal: Appraisal) -> str:
         """Put a report's fingerprint on record for a quote to cite, and return its id."""
@@ -78,7 +88,7 @@ class Pledges:
 
     def send(self, message: Step) -> dict[str, Any]:
         """Send a step of a pledge and return where it stands then."""
-        told: dict[str, Any] = self._line.post(f"/v1/pledges/{message.offer}/steps", self._sealed(message))
+        told: dict[str, Any] = self._line.post(f"/v1/pledges/{message.offer}/steps", self._sign(message))
         return told
 
     def approve(self, pledge: str) -> dict[str, Any]:
@@ -130,11 +140,8 @@ class Pledges:
         told: dict[str, Any] = self._line.get(f"/v1/pledges/{pledge}/form")
         return told
 
-    def _sealed(self, message: Message) -> Envelope:
-        return message.sealed_by(self._line.party, self._key)
-
     def _post(self, path: str, message: Message) -> str:
-        signed = self._sealed(message)
+        signed = self._sign(message)
         if self._line.post(path, signed) != {"id": signed.id}:
             raise Mismatch("the exchange took another message than the one sent", fix="report the exchange")
         return signed.id
