@@ -401,7 +401,7 @@ def _report(path: Path) -> tuple[str, tuple[str, ...]]:
     except (OSError, ValueError, RecursionError):
         raise Malformed(f"{path.name} cannot be read as JSON", fix="check the path and the file") from None
     verified(document)
-    return str(document["digest"]), ()
+    return str(document["digest"]), tuple(document["releases"])
 
 
 def _digest(path: Path) -> str:
