@@ -510,10 +510,12 @@ def test_what_is_paid_out_is_what_came_in_and_nobody_is_paid_before_his_rank(pro
 # -- random histories --------------------------------------------------------------------------------------------------
 
 
+MET = Counter()
+"""How often each kind of step was taken in random histories."""
+
+
 class Histories(RuleBasedStateMachine):
     """Several lenders, their officers and an owner say whatever they like; the journal is read again by other code."""
-
-    met = Counter()
 
     def __init__(self):
         super().__init__()
@@ -727,7 +729,7 @@ class Histories(RuleBasedStateMachine):
 
     def _moved(self, entry):  # noqa: C901, PLR0912, PLR0915  one line for each kind of step, so that it is read beside the table
         if entry.kind == "lapsed":
-            self.met["lapsed"] += 1
+            MET["lapsed"] += 1
             held = self._end(entry.body["offer"])
             assert held["until"] < datetime.fromtimestamp(self.now, tz=UTC).date().isoformat()
             return
@@ -736,7 +738,7 @@ class Histories(RuleBasedStateMachine):
         offer = entry.body.get("offer", told["offer"])
         held, signer, kind = self.pledges[offer], envelope.signer, envelope.kind
         assert not held["over"], "nothing follows the end"
-        self.met[kind] += 1
+        MET[kind] += 1
         if offer == told["offer"]:
             self.taken.append((offer, envelope))
         match kind:
