@@ -5,13 +5,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
+from api.description import takes
 from api.service import Authenticated
 from exchange.hub import certificates, liens
 from exchange.interop import movables
 from exchange.protocol import pledge_certificate
+from exchange.protocol.agreement import STEPS
 from exchange.protocol.envelope import Envelope
+from exchange.protocol.messages import Consent, Objection
 
 router = APIRouter(prefix="/v1/pledges")
+
+TAKEN = [step for step in STEPS.values() if step not in (Consent, Objection)]
+"""Every step but the owner's answer, which has an address of its own."""
 
 MOST = 100
 """Pledges in one answer."""
@@ -30,7 +36,7 @@ async def every(
     return {"pledges": found}
 
 
-@router.post("/{offer_id}/steps")
+@router.post("/{offer_id}/steps", openapi_extra=takes(*TAKEN))
 async def step(offer_id: str, call: Authenticated) -> dict[str, Any]:
     """Take a signed step of a pledge and return where it stands. What its table does not allow is refused by name."""
     now = call.service.now()

@@ -36,7 +36,7 @@ from exchange.protocol.agreement import (
     StepIn,
 )
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Denied, Encumbered, PeerFault, Taken, Unknown
+from exchange.protocol.errors import Encumbered, Forbidden, PeerFault, Taken, Unknown
 from exchange.protocol.messages import Consent, Objection, Publication, Registration
 from exchange.protocol.pledge import CAUSES, LIVE, OVER, TABLE, Agreement, Event, State, print_table
 from exchange.protocol.waterfall import Ranked, distribute
@@ -208,7 +208,7 @@ def test_a_step_that_the_table_does_not_allow_is_refused_by_name_and_changes_not
         envelope = message.sealed_by(signer, KEYS[signer])
         stranger = message.sealed_by("lender-z", KEYS["lender-z"])
         if event not in (Event.ENDORSED, Event.REFUSED_WITHIN):
-            with pytest.raises(Denied, match="that is for"):
+            with pytest.raises(Forbidden, match="that is for"):
                 made.step(message, stranger)
         if event is Event.SIGNED and (origin, event) in TABLE:
             with pytest.raises(PeerFault, match="names other approvals"):
@@ -245,8 +245,8 @@ def test_two_officers_approve_both_parties_sign_and_only_then_a_lien_is_filed(st
     for signer, message, error in (
         ("lender-x", filing, PeerFault),
         ("lender-x", Signature(offer=offer, endorsements=("0" * 64, "1" * 64)), PeerFault),
-        ("lender-x", Endorsement(offer=offer, act="approve", because=""), Denied),
-        ("bank-a", Endorsement(offer=offer, act="approve", because=""), Denied),
+        ("lender-x", Endorsement(offer=offer, act="approve", because=""), Forbidden),
+        ("bank-a", Endorsement(offer=offer, act="approve", because=""), Forbidden),
         ("lender-y", Endorsement(offer=offer, act="approve", because=""), Unknown),
         ("bank-b", filing, Unknown),
     ):

@@ -28,7 +28,7 @@ from exchange.protocol.agreement import (
     StepIn,
 )
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Denied, PeerFault
+from exchange.protocol.errors import Forbidden, PeerFault
 from exchange.protocol.messages import Consent, Objection, Offer, unverified
 
 OFFICERS = 2
@@ -223,7 +223,7 @@ class Agreement:
         """Take one message whose signature was verified; of an endorsement, that its signer is the lender's officer, too.
 
         Raises:
-            Denied: if the signer may not cause this.
+            Forbidden: if the signer may not cause this.
             PeerFault: if the pledge is not where this may happen, or the message contradicts what was agreed.
         """
         if isinstance(message, Realisation) and message.asset != self.asset:
@@ -234,7 +234,7 @@ class Agreement:
             raise PeerFault("the message names another pledge", fix="send it to its own pledge")
         event = self._event(message)
         if not self._may(message, envelope.signer):
-            raise Denied(f"{event}: that is for {CAUSES[event][0]}", fix="sign it with that party's key")
+            raise Forbidden(f"{event}: that is for {CAUSES[event][0]}", fix="sign it with that party's key")
         after = self._after(event)
         told = getattr(message, "title", self.title)
         if told != self.title and not isinstance(message, Filing | Renewal):

@@ -74,7 +74,7 @@ def verify(document: Any, *, exchange_key: bytes) -> Pledged:
 
     Raises:
         Mismatch: if a signature, an entry's hash or the state does not belong to what is certified.
-        PeerFault, Denied: if a step could not follow the ones before it.
+        PeerFault, Forbidden: if a step could not follow the ones before it.
         Malformed: if the document is not a certificate.
     """
     envelope = Envelope.from_json(document)
