@@ -1,4 +1,4 @@
-"""The register of pledges on the command line: what lenders, their officers and owners sign, certificates, the field sheet.
+"""Steps of a pledge on the command line: what lenders, their officers and owners sign.
 
 Any enrolled party's home will do, a desk's, an officer's or a node's, even while it runs: only its name and key are read.
 """
@@ -21,7 +21,6 @@ Name = Annotated[str, typer.Argument(metavar="ID", help="Id of the pledge, or it
 Address = Annotated[str, typer.Option("--exchange", envvar="TOUCHSTONE_URL", help="Address of the exchange.")]
 Yuan = Annotated[str, typer.Option(help="Yuan, with up to two decimals: 1250000.50")]
 Evidence = Annotated[Path, typer.Option(help="File that it rests on; its SHA-256 goes on record, it stays here.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def offer(
@@ -39,7 +38,7 @@ def offer(
     from exchange.protocol.messages import Appraisal, Offer  # noqa: PLC0415
 
     digest, releases = _report(report)
-    with _pledges(home, exchange) as pledges:
+    with opened(home, exchange) as pledges:
         appraisal = pledges.record(_made(Appraisal, asset=asset, report=digest, releases=releases))
         told = {"asset": asset, "rank": rank, "amount": amount, "matures": matures, "appraisal": appraisal}
         typer.echo(pledges.quote(_made(Offer, **told, nonce=_nonce(), forbids_juniors=forbid_juniors)))
@@ -52,7 +51,7 @@ def officers(
     exchange: Address,
 ) -> None:
     """Name the officers who approve your quotes, in place of any named before."""
-    with _pledges(home, exchange) as pledges:
+    with opened(home, exchange) as pledges:
         pledges.name_officers(*named)
     typer.echo(f"officers: {', '.join(named)}")
 
@@ -158,12 +157,12 @@ def realise(
         "successor": successor,
         "evidence": _digest(evidence),
     }
-    with _pledges(home, exchange) as pledges:
+    with opened(home, exchange) as pledges:
         id_ = pledges.find(name)
         made, _ = pledges.show(id_)
         done = pledges.send(_made(Realisation, offer=id_, asset=made.asset, title=made.title, **told))
     for one in done["steps"][-1]["paid"]:
-        typer.echo(f"{one['as']:<13} {_shown(one['paid']):>18} of {_shown(one['due']):>18}  {one['name']}")
+        typer.echo(f"{one['as']:<13} {shown(one['paid']):>18} of {shown(one['due']):>18}  {one['name']}")
 
 
 def release(
@@ -196,7 +195,7 @@ def accept(home: Home, name: Name, *, exchange: Address) -> None:
     from exchange.protocol.agreement import Acceptance  # noqa: PLC0415
     from exchange.protocol.errors import Unknown  # noqa: PLC0415
 
-    with _pledges(home, exchange) as pledges:
+    with opened(home, exchange) as pledges:
         id_ = pledges.find(name)
         made, _ = pledges.show(id_)
         if made.assigned is None:
@@ -211,7 +210,7 @@ def renew(
     """Prolong a registration within its last 90 days; rank and position stay."""
     from exchange.protocol.agreement import Renewal  # noqa: PLC0415
 
-    with _pledges(home, exchange) as pledges:
+    with opened(home, exchange) as pledges:
         id_ = pledges.find(name)
         made, _ = pledges.show(id_)
         told = pledges.send(_made(Renewal, offer=id_, title=pledges.title(made.asset), expires=expires))
@@ -227,122 +226,16 @@ def let(
     _send(home, exchange, name, Leave, other=other)
 
 
-def every(home: Home, *, exchange: Address, as_json: AsJson = False) -> None:
-    """List the pledges that concern you, newest first."""
-    with _pledges(home, exchange) as pledges:
-        found = pledges.every()
-    if as_json:
-        _print({"schema_version": "1", "pledges": found})
-        return
-    for one in found:
-        typer.echo(f"{one['id'][:16]}  {one['state']:<11}  rank {one['rank']}  {one['asset']}  {one['lender']}")
-    if not found:
-        typer.echo("No pledge concerns you.")
-
-
-def status(home: Home, name: Name, *, exchange: Address, as_json: AsJson = False) -> None:
-    """Show where a pledge stands and how it came there."""
-    with _pledges(home, exchange) as pledges:
-        made, told = pledges.show(pledges.find(name))
-    if as_json:
-        _print({"schema_version": "1", **told})
-        return
-    typer.echo(f"pledge    {made.id}")
-    typer.echo(f"asset     {made.asset}, rank {made.rank}{', forbids later ranks' if made.forbids_juniors else ''}")
-    typer.echo(f"lender    {made.holder}{'' if made.holder == made.lender else f', quoted by {made.lender}'}")
-    typer.echo(f"state     {made.state}")
-    typer.echo(f"secured   {_shown(made.secured)} yuan at most; claimed {_shown(made.claim)}")
-    typer.echo(f"until     {made.matures} (loan), {made.expires or 'not registered'} (registration)")
-    if told["position"] is not None:
-        typer.echo(f"position  entry {told['position']} of the journal, since {told['since']}")
-    for label, value in (("cure by", made.cure_by), ("operator", made.operator)):
-        if value is not None:
-            typer.echo(f"{label:<9} {value}")
-    for step in told["steps"]:
-        said = step["said"]
-        typer.echo(
-            f"  {step['at']}  {'lapsed' if said is None else said['kind']}  {'' if said is None else said['signer']}"
-        )
-
-
-def certificate(
-    home: Home,
-    name: Name,
-    *,
-    exchange: Address,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write it here.")] = None,
-) -> None:
-    """Fetch a registered pledge's certificate, which anybody can verify offline."""
-    with _pledges(home, exchange) as pledges:
-        told = pledges.certificate(pledges.find(name))
-    _write(json.dumps(told, indent=2, ensure_ascii=False), output)
-
-
-def verify(
-    file: Annotated[Path, typer.Argument(help="A certificate of a pledge, JSON.")],
-    *,
-    key: Annotated[str, typer.Option(help="The exchange's key, compared out of band: 64 hexadecimal digits.")],
-) -> None:
-    """Check a pledge's certificate offline and tell what it proves; exit 0 only if every signature, hash and step holds."""
-    from exchange.protocol.pledge_certificate import verify as verified  # noqa: PLC0415
-    from privacy.errors import Malformed  # noqa: PLC0415
-
-    try:
-        raw, document = bytes.fromhex(key), json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        raise Malformed(
-            "the key or the file cannot be read", fix="give 64 hexadecimal digits and a JSON file"
-        ) from None
-    pledged = verified(document, exchange_key=raw)
-    made = pledged.agreement
-    _print(
-        {
-            "valid": True,
-            "pledge": made.id,
-            "asset": made.asset,
-            "rank": made.rank,
-            "lender": made.holder,
-            "owner": made.owner,
-            "state": made.state.value,
-            "secured_cents": made.secured,
-            "claim_cents": made.claim,
-            "expires": made.expires,
-            "position": pledged.position,
-            "as_of_entry": pledged.told.head.seq,
-        }
-    )
-
-
-def form(
-    home: Home,
-    name: Name,
-    *,
-    exchange: Address,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write it here: .html to print, else JSON.")
-    ] = None,
-) -> None:
-    """Write the field sheet of a registered pledge for the national registry of movables."""
-    with _pledges(home, exchange) as pledges:
-        sheet = pledges.field_sheet(pledges.find(name))
-    if output is not None and output.suffix.lower() in {".html", ".htm"}:
-        from api.field_sheet_page import render  # noqa: PLC0415
-
-        output.write_text(render(sheet), "utf-8")
-    else:
-        _write(json.dumps(sheet, indent=2, ensure_ascii=False), output)
-
-
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "offer": offer, "officers": officers, "approve": approve, "refuse": refuse, "sign": sign, "register": register,
     "draw": draw, "pay": pay, "notice": notice, "step-in": step_in, "realise": realise, "release": release,
-    "assign": assign, "accept": accept, "renew": renew, "let": let, "list": every, "status": status,
-    "certificate": certificate, "verify": verify, "form": form,
+    "assign": assign, "accept": accept, "renew": renew, "let": let,
 }  # fmt: skip
 
 
 @contextmanager
-def _pledges(home: Path, exchange: str) -> "Iterator[Pledges]":
+def opened(home: Path, exchange: str) -> "Iterator[Pledges]":
+    """Open the pledges of the party whose home this is."""
     from exchange import identity  # noqa: PLC0415
     from exchange.analyst.pledging import Pledges  # noqa: PLC0415
     from exchange.line import Line  # noqa: PLC0415
@@ -353,7 +246,7 @@ def _pledges(home: Path, exchange: str) -> "Iterator[Pledges]":
 
 
 def _act(home: Path, exchange: str, name: str, act: "Callable[[Pledges, str], dict[str, Any]]") -> None:
-    with _pledges(home, exchange) as pledges:
+    with opened(home, exchange) as pledges:
         told = act(pledges, pledges.find(name))
     _tell(told)
 
@@ -427,20 +320,10 @@ def _cents(text: str) -> int:
     return int(cents)
 
 
-def _shown(cents: int) -> str:
+def shown(cents: int) -> str:
+    """Write an amount of cents in yuan."""
     return f"{cents // 100:,}.{cents % 100:02d}"
 
 
 def _nonce() -> str:
     return secrets.token_hex(32)
-
-
-def _write(text: str, output: Path | None) -> None:
-    if output is None:
-        typer.echo(text)
-    else:
-        output.write_text(text + "\n", "utf-8")
-
-
-def _print(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

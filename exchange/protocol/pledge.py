@@ -354,7 +354,7 @@ class Agreement:
 
 
 def print_table() -> str:
-    """Return the table as Markdown; ``docs/pledge.md`` holds this text."""
+    """Return the table as Markdown; ``docs/register.md`` holds this text."""
     lines = ["| when | by | message | a pledge that is | becomes |", "|---|---|---|---|---|"]
     for event in Event:
         who, kind = CAUSES[event]
