@@ -24,7 +24,7 @@ def record_appraisal(store: Store, envelope: Envelope) -> str:
     Raises:
         Unknown: if the asset is not registered.
     """
-    told = expect(envelope, store.view().directory(), Appraisal)
+    told = expect(envelope, store.view().signer(envelope.signer), Appraisal)
 
     def decide(view: View) -> tuple[list[Event], str]:
         if view.dataset(told.asset) is None:
@@ -45,7 +45,7 @@ def offer(store: Store, envelope: Envelope) -> str:
         PeerFault: if a right in the asset, as its owner declared it, ends before the loan.
     """
     view = store.view()
-    told = expect(envelope, view.directory(), Offer)
+    told = expect(envelope, view.signer(envelope.signer), Offer)
     if view.role(envelope.signer) != "lender":
         raise Forbidden("only lenders offer loans", fix="enrol as a lender")
 
@@ -71,7 +71,7 @@ def answer(store: Store, offer_id: str, envelope: Envelope) -> dict[str, Any]:
         Unknown: if there is no such offer for this owner.
         PeerFault: if the offer does not wait for it, or the asset was withdrawn.
     """
-    message = read_step(envelope, store.view().directory())
+    message = read_step(envelope, store.view().signer(envelope.signer))
     if not isinstance(message, Consent | Objection) or message.offer != offer_id:
         raise Malformed("an answer to this offer was expected", fix="sign a consent or an objection to it")
 
@@ -99,7 +99,7 @@ def step(store: Store, offer_id: str, envelope: Envelope, *, now: int) -> dict[s
         Taken: if another lien of its rank is live.
         Encumbered: if a live lien forbids it or would be overtaken.
     """
-    message = read_step(envelope, store.view().directory())
+    message = read_step(envelope, store.view().signer(envelope.signer))
     if isinstance(message, Consent | Objection):
         raise Malformed("an owner answers an offer at the offer's own address", fix="send it there")
     day = datetime.fromtimestamp(now, tz=UTC).date()
