@@ -840,7 +840,7 @@ QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_to
 
 def test_random_histories_keep_one_lien_every_cent_and_every_step():
     run_state_machine_as_test(
-        Histories, settings=settings(max_examples=6, stateful_step_count=50, deadline=None, suppress_health_check=QUIET)
+        Histories, settings=settings(max_examples=4, stateful_step_count=40, deadline=None, suppress_health_check=QUIET)
     )
 
 
