@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api import cataloguing, keeping
+from api import cataloguing, keeping, pledge_records, pledging
 from api.approving import app as access_app
 from api.auditing import audit_app
 from api.policy import policy_app
@@ -25,6 +25,7 @@ job_app = typer.Typer(no_args_is_help=True, help="Find questions again that were
 app.add_typer(desk_app, name="desk")
 app.add_typer(job_app, name="job")
 value_app = typer.Typer(no_args_is_help=True, help="Value data assets.")
+pledge_app = typer.Typer(no_args_is_help=True, help="Pledge data assets, from quote to release.")
 app.add_typer(access_app, name="access")
 app.add_typer(policy_app, name="policy")
 app.add_typer(audit_app, name="audit")
@@ -38,6 +39,9 @@ backup_app.command("take")(keeping.backup)
 backup_app.command("verify")(keeping.verify)
 backup_app.command("restore")(keeping.restore)
 app.command("doctor")(keeping.doctor)
+app.add_typer(pledge_app, name="pledge")
+for name, command in {**pledging.COMMANDS, **pledge_records.COMMANDS}.items():
+    pledge_app.command(name)(command)
 node_app.command("draft")(cataloguing.draft)
 node_app.command("deprecate")(cataloguing.deprecate)
 node_app.command("withdraw")(cataloguing.withdraw)
