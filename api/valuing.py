@@ -145,7 +145,7 @@ def _show_parts(made: dict[str, Any]) -> None:
     """Print each institution's part with its interval and share; figures rounded for readers, parts to the cent."""
     figures = {figure["key"]: figure["value"] for figure in made["figures"]}
     currency = made["conclusion"]["currency"]
-    view = Table("institution", "share", f"part, {currency}", "low", "high", show_edge=False)
+    view = Table("institution", "share", "part", "low", "high", show_edge=False)
     for part in made["conclusion"]["parts"]:
         ends = [Money.parse(f"{figures[part[end]]} {currency}").shown(2) for end in ("central", "low", "high")]
         view.add_row(part["party"], exact.percent(Decimal(figures[f"share.{part['party']}"])), *ends)
