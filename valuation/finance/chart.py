@@ -6,6 +6,9 @@ from typing import Any
 
 from valuation.finance.drawing import Bars, draw
 
+_GRAVITY = ("#0b5394", "#f0c808", "#e67e22", "#b03a2e")
+"""Colours of the margin states, the gravest last."""
+
 
 def chart(document: Mapping[str, Any]) -> str:
     """Draw a document of :mod:`valuation.finance.document` that has been verified."""
@@ -79,7 +82,7 @@ def _abs(tables: Mapping[str, Any]) -> list[Bars]:
     )
     return [
         Bars(
-            f"Loss of the pool up to, where it loses; no loss: {_percent(chances[0])}",
+            f"Chance of a loss up to …; of none: {_percent(chances[0])}",
             "share",
             bands[1:],
             tuple(losing),
@@ -98,13 +101,13 @@ def _portfolio(tables: Mapping[str, Any]) -> list[Bars]:
     shocks = tables["shocks"]
     if shocks["rows"]:
         names = tuple(
-            f"{name}/{number}" for name, number in zip(column(shocks, "shock"), column(shocks, "round"), strict=True)
+            f"{number}: {name}" for name, number in zip(column(shocks, "shock"), column(shocks, "round"), strict=True)
         )
         series = tuple(
             (state.replace("_", " "), _amounts(shocks, state))
             for state in ("normal", "warning", "margin_call", "liquidation")
         )
-        panels.append(Bars("Pledges by state after a shock/round", "count", names, series))
+        panels.append(Bars("Pledges by state, round: shock", "count", names, series, _GRAVITY))
     return panels
 
 

@@ -9,10 +9,14 @@ from unicodedata import category
 COLOURS = ("#0b5394", "#e69f00", "#2e8b57", "#b03a2e", "#7d5ba6", "#5f6a6a", "#56b4e9", "#d4ac0d")
 """Told apart in print and by most colour-blind readers; the legend names each."""
 
-WIDTH, HEIGHT = 720, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 12, 46, 40
+HEIGHT = 210
+ALONE, BESIDE = 720, 500
+"""Width of a panel that is alone, and of one with another at its side."""
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 46, 24
 _MOST_LABELS = 12
 _LONGEST = 26
+_LETTER = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,7 @@ class Bars:
     unit: str
     labels: tuple[str, ...]
     series: tuple[tuple[str, tuple[Fraction, ...]], ...]
+    colours: tuple[str, ...] = COLOURS
 
 
 def printable(text: str) -> str:
@@ -32,71 +37,70 @@ def printable(text: str) -> str:
 
 
 def draw(panels: Sequence[Bars], *, title: str) -> str:
-    """Draw the panels one below the other; the picture says in words what it shows."""
-    height = HEIGHT * len(panels)
+    """Draw the panels side by side; the picture says in words what it shows."""
+    width = ALONE if len(panels) == 1 else BESIDE
+    whole = width * len(panels)
     told = "; ".join(f"{panel.title} ({', '.join(name for name, _ in panel.series)})" for panel in panels)
-    body = "".join(_panel(panel, top=place * HEIGHT) for place, panel in enumerate(panels))
+    body = "".join(_panel(panel, start=place * width, width=width) for place, panel in enumerate(panels))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 {whole} {HEIGHT}" width="{whole}" height="{HEIGHT}" '
         'font-family="Noto Sans, Noto Sans CJK SC, Helvetica, Arial, sans-serif" font-size="11">'
         f"<title>{printable(title)}</title><desc>{printable(told)}</desc>"
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>{body}</svg>'
+        f'<rect width="{whole}" height="{HEIGHT}" fill="#ffffff"/>{body}</svg>'
     )
 
 
-def _panel(panel: Bars, *, top: int) -> str:
+def _panel(panel: Bars, *, start: int, width: int) -> str:
     totals = [sum((values[place] for _, values in panel.series), Fraction(0)) for place in range(len(panel.labels))]
     step, count = _scale(max(totals, default=Fraction(0)))
     room = HEIGHT - _TOP - _BOTTOM
-    floor = top + HEIGHT - _BOTTOM
-    parts = [f'<text x="8" y="{top + 16}" font-size="13" font-weight="bold">{printable(panel.title)}</text>']
-    parts.append(_legend(panel, top=top))
+    floor, left = HEIGHT - _BOTTOM, start + _LEFT
+    parts = [f'<text x="{start + 8}" y="16" font-size="13" font-weight="bold">{printable(panel.title)}</text>']
+    parts.append(_legend(panel, left=left, right=start + width))
     for tick in range(count + 1):
         y = _number(floor - Fraction(room * tick, count))
-        parts.append(f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y}" y2="{y}" stroke="#d5d8dc"/>')
-        parts.append(
-            f'<text x="{_LEFT - 6}" y="{y}" dy="4" text-anchor="end">{_amount(step * tick, panel.unit)}</text>'
-        )
-    slot = Fraction(WIDTH - _LEFT - _RIGHT, max(len(panel.labels), 1))
+        parts.append(f'<line x1="{left}" x2="{start + width - _RIGHT}" y1="{y}" y2="{y}" stroke="#d5d8dc"/>')
+        parts.append(f'<text x="{left - 6}" y="{y}" dy="4" text-anchor="end">{_amount(step * tick, panel.unit)}</text>')
+    slot = Fraction(width - _LEFT - _RIGHT, max(len(panel.labels), 1))
     every = -(-len(panel.labels) // _MOST_LABELS)
     for place, label in enumerate(panel.labels):
-        x, base = _LEFT + slot * place, Fraction(floor)
+        x, base = left + slot * place, Fraction(floor)
         for number, (_, values) in enumerate(panel.series):
             tall = room * values[place] / (step * count)
             base -= tall
             if tall:
                 parts.append(
                     f'<rect x="{_number(x + slot * Fraction(12, 100))}" y="{_number(base)}" '
-                    f'width="{_number(slot * Fraction(76, 100))}" height="{_number(tall)}" fill="{_colour(number)}"/>'
+                    f'width="{_number(slot * Fraction(76, 100))}" height="{_number(tall)}" fill="{_colour(panel, number)}"/>'
                 )
         if place % every == 0:
             parts.append(
-                f'<text x="{_number(x + slot / 2)}" y="{floor + 16}" text-anchor="middle">{printable(_cut(label))}</text>'
+                f'<text x="{_number(x + slot / 2)}" y="{floor + 16}" text-anchor="middle">{printable(_cut(label, int(slot * every / _LETTER)))}</text>'
             )
     return "".join(parts)
 
 
-def _legend(panel: Bars, *, top: int) -> str:
-    parts, x = [], _LEFT
+def _legend(panel: Bars, *, left: int, right: int) -> str:
+    parts, x = [], left
     for number, (name, _) in enumerate(panel.series):
-        text = _cut(name)
+        text = _cut(name, _LONGEST)
         # Chinese letters are as wide as they are high
-        wide = 22 + sum(11 if ord(letter) > 0x2E80 else 6 for letter in text) + 8
-        if x + wide > WIDTH:
-            parts.append(f'<text x="{x}" y="{top + 36}">…</text>')
+        wide = 24 + sum(11 if ord(letter) > 0x2E80 else 5 for letter in text)
+        if x + wide > right:
+            parts.append(f'<text x="{x}" y="36">…</text>')
             break
-        parts.append(f'<rect x="{x}" y="{top + 26}" width="12" height="12" fill="{_colour(number)}"/>')
-        parts.append(f'<text x="{x + 16}" y="{top + 36}">{printable(text)}</text>')
+        parts.append(f'<rect x="{x}" y="26" width="12" height="12" fill="{_colour(panel, number)}"/>')
+        parts.append(f'<text x="{x + 16}" y="36">{printable(text)}</text>')
         x += wide
     return "".join(parts)
 
 
-def _colour(number: int) -> str:
-    return COLOURS[number % len(COLOURS)]
+def _colour(panel: Bars, number: int) -> str:
+    return panel.colours[number % len(panel.colours)]
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: max(longest - 1, 1)] + "…"
 
 
 def _scale(most: Fraction) -> tuple[Fraction, int]:

@@ -8,6 +8,7 @@ which may put more of them into realisation; values only fall, so it ends.
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from valuation import exact
@@ -23,7 +24,9 @@ from valuation.trace import Traced, derived, given
 SOURCE = "supervisory reading of pledge records"
 
 DIMENSIONS = ("lender", "institution", "sector", "product")
-BANDS = tuple(Fraction(share, 100) for share in (20, 35, 50, 60, 65, 75, 100))
+BANDS = (0, 20, 35, 50, 60, 65, 75, 100)
+"""Ends of the bands of loan to value, in per cent."""
+
 SOON = (0, 90, 180, 365)
 CONCENTRATED = Fraction(1, 4)
 
@@ -59,7 +62,7 @@ def arrange(inputs: Any) -> Arrangement:
                 "ltv.portfolio",
                 "loans to recognised value",
                 loans.fraction / values.fraction,
-                unit="ratio",
+                unit="share",
                 formula="loans / recognised value",
                 because=(loans, values),
                 source=SOURCE,
@@ -110,7 +113,7 @@ def _hhi(held: Sequence[Held], dimension: str, loans: Traced) -> Traced:
         f"hhi.{dimension}",
         f"concentration by {dimension} (HHI)",
         sum((Fraction(amount, exposure) ** 2 for amount in amounts), Fraction(0)),
-        unit="share",
+        unit="index",
         formula=f"sum of squared shares of loans by {dimension}; 1 is all in one",
         because=(loans,),
         source=SOURCE,
@@ -195,8 +198,8 @@ def _below(limit: Fraction) -> Callable[[Held], bool]:
 
 
 def _ltv(held: Sequence[Held]) -> Table:
-    bands = [(f"below {limit.numerator * 100 // limit.denominator} %", _below(limit)) for limit in BANDS]
-    bands += [("100 % and above", lambda one: one.ltv is not None), ("no recognised value", lambda _: True)]
+    bands = [(f"{low}-{high} %", _below(Fraction(high, 100))) for low, high in pairwise(BANDS)]
+    bands += [(f"{BANDS[-1]} %+", lambda one: one.ltv is not None), ("no value", lambda _: True)]
     return _counted(
         "ltv", "Loan to recognised value", "loan to value", "upper end exclusive; each record once", held, bands
     )

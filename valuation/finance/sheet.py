@@ -19,7 +19,8 @@ HEADS = {
 
 NO_RELIEF_ZH = "数据不是合格的监管资本押品，本结构不产生资本减免"
 
-MOST_ROWS = 12
+MOST_ROWS, FEW_ROWS = 8, 4
+"""Rows of a table on the sheet; few where there are many tables."""
 
 _SHOWN: Mapping[str, tuple[tuple[str, str], ...]] = {
     "guarantee": (
@@ -43,7 +44,7 @@ body { font: 10px/1.35 "Noto Sans", "Noto Sans CJK SC", "PingFang SC", "Microsof
   margin: 0 auto; padding: 4mm }
 h1 { font-size: 17px; margin: 0 } h2 { font-size: 12px; margin: 8px 0 2px } p { margin: 2px 0 }
 table { border-collapse: collapse; width: 100% } th, td { padding: 1px 4px; border-bottom: 1px solid #d5d8dc; text-align: left }
-th { font-weight: 600; background: #f4f6f7 } .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+th { font-weight: 600; background: #f4f6f7 } .n { text-align: right; font-variant-numeric: tabular-nums } td.n { white-space: nowrap }
 .flag { color: #922b21; font-weight: 600 } .notice { border: 1px solid #922b21; padding: 3px 6px; margin: 4px 0 }
 ul { margin: 2px 0; padding-left: 14px } .small { font-size: 8.5px; color: #515a5a } svg { width: 100%; height: auto }
 code { font-size: 8.5px; overflow-wrap: anywhere }
@@ -53,11 +54,10 @@ code { font-size: 8.5px; overflow-wrap: anywhere }
 def sheet(document: Mapping[str, Any]) -> str:
     """Write the sheet of a document that has been verified."""
     english, chinese = HEADS[document["kind"]]
-    figures = {figure["key"]: figure for figure in document["figures"]}
     tables = {table["key"]: table for table in document["tables"]}
-    notice = document["notice"]
+    notice, shown = document["notice"], _SHOWN[document["kind"]]
+    rows = MOST_ROWS if len(shown) < 3 else FEW_ROWS
     parties = "; ".join(f"{role.replace('_', ' ')}: {name}" for role, name in document["parties"].items())
-    concluded = [(label, _figure(figures[key], document["currency"])) for label, key in document["conclusion"].items()]
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -67,20 +67,32 @@ def sheet(document: Mapping[str, Any]) -> str:
         f"<h1>{printable(document['title'])}</h1><p>{printable(parties)}</p>",
         f'<p class="notice">{printable(notice["en"])}; {NO_RELIEF}.<br><span lang="zh">{notice["zh"]}。{NO_RELIEF_ZH}。</span></p>',
         "<h2>In short</h2><table>",
-        *(f'<tr><th>{printable(label)}</th><td class="n">{value}</td></tr>' for label, value in concluded),
+        *_pairs(concluded(document)),
         "</table>",
         _remarks(document["remarks"]),
         chart(document),
-        *(_table(tables[key], keys.split()) for key, keys in _SHOWN[document["kind"]]),
+        *(_table(tables[key], keys.split(), most=rows) for key, keys in shown),
         _gates(document["gates"]),
         '<h2>It rests on</h2><ul class="small">',
         *(f"<li>{printable(line)}</li>" for line in document["assumptions"]),
         "</ul>",
-        f'<p class="small">{len(figures)} figures with their reasons are in the document of digest <code>{document["digest"]}</code>, made by '
+        f'<p class="small">{len(document["figures"])} figures with their reasons, and every amount to the cent, are in the document of digest <code>{document["digest"]}</code>, made by '
         f"{printable(document['code'])}. Anybody can compute it anew: <code>touchstone finance verify FILE</code>.</p>",
         "</body></html>\n",
     ]
     return "".join(parts)
+
+
+def concluded(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the document concludes, rounded for readers: label and value."""
+    figures = {figure["key"]: figure for figure in document["figures"]}
+    return [(label, _figure(figures[key], document["currency"])) for label, key in document["conclusion"].items()]
+
+
+def _pairs(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Two figures on a line, so that the sheet stays on one page."""
+    cells = [f'<th>{printable(label)}</th><td class="n">{value}</td>' for label, value in pairs]
+    return [f"<tr>{''.join(cells[place : place + 2])}</tr>" for place in range(0, len(cells), 2)]
 
 
 def _remarks(remarks: Sequence[Mapping[str, str]]) -> str:
@@ -94,14 +106,11 @@ def _remarks(remarks: Sequence[Mapping[str, str]]) -> str:
 def _gates(gates: Sequence[Mapping[str, str]]) -> str:
     if not gates:
         return ""
-    rows = "".join(
-        f"<tr><td>{printable(one['rule'])}</td><td><code>{printable(one['document'][:16])}</code></td></tr>"
-        for one in gates
-    )
-    return f"<h2>Gates passed</h2><table><tr><th>rule</th><th>document</th></tr>{rows}</table>"
+    rules = "; ".join(f"{printable(one['rule'])} <code>{printable(one['document'][:12])}</code>" for one in gates)
+    return f'<h2>Gates passed, by document</h2><p class="small">{rules}</p>'
 
 
-def _table(table: Mapping[str, Any], keys: Sequence[str]) -> str:
+def _table(table: Mapping[str, Any], keys: Sequence[str], *, most: int) -> str:
     places = [place for place, one in enumerate(table["columns"]) if not keys or one["key"] in keys]
     columns = [table["columns"][place] for place in places]
     head = "".join(f"<th{_side(one)}>{printable(one['label'])}</th>" for one in columns)
@@ -111,9 +120,9 @@ def _table(table: Mapping[str, Any], keys: Sequence[str]) -> str:
             f"<td{_side(one)}>{_cell(row[place], one['unit'])}</td>" for place, one in zip(places, columns, strict=True)
         )
         + "</tr>"
-        for row in table["rows"][:MOST_ROWS]
+        for row in table["rows"][:most]
     )
-    more = len(table["rows"]) - MOST_ROWS
+    more = len(table["rows"]) - most
     told = f'<p class="small">{more} more rows are in the document</p>' if more > 0 else ""
     if not table["rows"]:
         told = '<p class="small">none</p>'
@@ -126,7 +135,7 @@ def _side(column: Mapping[str, str]) -> str:
 
 def _cell(cell: str | int, unit: str) -> str:
     if unit == "money":
-        return f"{Decimal(cell):,.2f}"
+        return f"{Decimal(cell).quantize(Decimal(1), ROUND_HALF_EVEN):,}"
     if unit == "share":
         return exact.percent(Decimal(cell))
     return printable(str(cell).replace("_", " ") if unit == "text" else str(cell))
@@ -137,6 +146,8 @@ def _figure(figure: Mapping[str, str], currency: str) -> str:
     value = Decimal(figure["value"])
     if figure["unit"] == currency:
         return f"{value.quantize(Decimal('0.01'), ROUND_HALF_EVEN):,} {currency}"
+    if figure["unit"] == "index":
+        return _three(value)
     if figure["unit"] == "ratio":
         return f"{_three(value)} times"
     per = figure["unit"].removeprefix("1/y").strip() if figure["unit"].startswith("1/y") else None

@@ -85,7 +85,7 @@ def summary(poured: Sequence[tuple[Scenario, tuple[Pool, ...], list[Payment]]], 
             end.senior,
             end.junior,
         )
-        rows.append((one.name, *(spelled(cents) for cents in cells), " ".join(end.tripped)))
+        rows.append((one.name, *(spelled(cents) for cents in cells), ", ".join(end.tripped)))
     return Table("scenarios", "Who is paid what in each scenario", columns, tuple(rows))
 
 
@@ -99,5 +99,5 @@ def by_period(number: int, scenario: Scenario, pools: Sequence[Pool], payments: 
             paid.senior_principal, paid.junior_interest, paid.junior_principal, paid.residual, state.reserve, state.senior,
             state.junior, pool.recognised,
         )  # fmt: skip
-        rows.append((period, *(spelled(cents) for cents in cells), " ".join(state.tripped)))
+        rows.append((period, *(spelled(cents) for cents in cells), ", ".join(state.tripped)))
     return Table(f"periods.{number}", f"Cash by period: {scenario.name}", COLUMNS, tuple(rows))

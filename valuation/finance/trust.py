@@ -261,7 +261,7 @@ def _spread(
             "use.hhi",
             "concentration of the metered use (HHI)",
             sum((Fraction(use, whole) ** 2 for use in used), _ZERO),
-            unit="share",
+            unit="index",
             formula="sum of squared shares of use",
             because=reasons,
             source=SOURCE,
