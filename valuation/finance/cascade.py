@@ -40,8 +40,12 @@ def margin_state(loan: int, value: Fraction) -> str:
     return state_of(loan / value, warning=WARNING, call=CALL, liquidation=LIQUIDATION)
 
 
+ROUNDS = 20
+"""Rounds for which a cascade is followed."""
+
+
 def cascade(loans: Sequence[tuple[int, int]], shock: Shock) -> list[Round]:
-    """Rounds of a shock to (loan, recognised value) pairs in cents, until no further loan must be realised."""
+    """Rounds of a shock to (loan, recognised value) pairs in cents, until no further loan must be realised, at most 20."""
     exposure = sum(loan for loan, _ in loans)
     sold, rounds = Fraction(0), []
     while True:
@@ -59,6 +63,6 @@ def cascade(loans: Sequence[tuple[int, int]], shock: Shock) -> list[Round]:
                 shortfall += max(loan - value, Fraction(0))
         rounds.append(Round(counts, amounts, -int(-cure // 1), -int(-shortfall // 1)))
         reached = Fraction(amounts["liquidation"], exposure) if exposure else Fraction(0)
-        if reached == sold or shock.impact == 0:
+        if reached == sold or shock.impact == 0 or len(rounds) == ROUNDS:
             return rounds
         sold = reached

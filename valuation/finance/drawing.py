@@ -9,11 +9,11 @@ from unicodedata import category
 COLOURS = ("#0b5394", "#e69f00", "#2e8b57", "#b03a2e", "#7d5ba6", "#5f6a6a", "#56b4e9", "#d4ac0d")
 """Told apart in print and by most colour-blind readers; the legend names each."""
 
-HEIGHT = 210
+HEIGHT = 220
 ALONE, BESIDE = 720, 500
 """Width of a panel that is alone, and of one with another at its side."""
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 46, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 58, 24
 _MOST_LABELS = 12
 _LONGEST = 26
 _LETTER = 6
@@ -81,16 +81,18 @@ def _panel(panel: Bars, *, start: int, width: int) -> str:
 
 
 def _legend(panel: Bars, *, left: int, right: int) -> str:
-    parts, x = [], left
+    """Colours and names on at most two lines."""
+    parts, x, y = [], left, 22
     for number, (name, _) in enumerate(panel.series):
         text = _cut(name, _LONGEST)
         # Chinese letters are as wide as they are high
-        wide = 24 + sum(11 if ord(letter) > 0x2E80 else 5 for letter in text)
-        if x + wide > right:
-            parts.append(f'<text x="{x}" y="36">…</text>')
+        wide = 24 + sum(11 if ord(letter) > 0x2E80 else _LETTER for letter in text)
+        if x + wide > right and x > left:
+            x, y = left, y + 15
+        if y > _TOP - 12:
             break
-        parts.append(f'<rect x="{x}" y="26" width="12" height="12" fill="{_colour(panel, number)}"/>')
-        parts.append(f'<text x="{x + 16}" y="36">{printable(text)}</text>')
+        parts.append(f'<rect x="{x}" y="{y}" width="11" height="11" fill="{_colour(panel, number)}"/>')
+        parts.append(f'<text x="{x + 15}" y="{y + 10}">{printable(text)}</text>')
         x += wide
     return "".join(parts)
 

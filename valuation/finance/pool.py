@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from valuation.desk.reals import halved, power, rounded
 from valuation.desk.schedules import KINDS
@@ -30,7 +31,12 @@ class Pledge:
 
     def after(self, years: Fraction) -> int:
         """Recognised value in cents after ``years``, rounded down."""
-        return int(rounded(self.recognised.fraction * 100 * halved(years, self.half_life)))
+        return int(rounded(self.recognised.fraction * 100 * _kept(years, self.half_life)))
+
+
+@lru_cache(maxsize=4096)
+def _kept(years: Fraction, half_life: Fraction) -> Fraction:
+    return halved(years, half_life)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 from valuation import exact
 from valuation.cost import Remark
 from valuation.finance.arrangement import Arrangement, Column, Table
-from valuation.finance.cascade import STATES, Shock, cascade, margin_state
+from valuation.finance.cascade import STATES, Round, Shock, cascade, margin_state
 from valuation.finance.cents import money_of, spelled
 from valuation.finance.records import Held, read_records, read_refusals, read_shocks
 from valuation.finance.stated import Frame, stated, texts
@@ -34,7 +34,7 @@ ASSUMPTIONS = (
     "every record is as its lender reported it on the day stated; nothing of what is in the data is reported",
     "loan to value is the loan over the recognised value; a loan without a recognised value counts as beyond every band",
     "a common shock takes the same share off every recognised value; loans are not repaid meanwhile",
-    "in each round of a cascade, values fall by the impact times the share of the portfolio that is in liquidation",
+    "in each round of a cascade, values fall by the impact times the share of the portfolio that is in liquidation; 20 rounds are followed",
     "data is not eligible collateral for regulatory capital; no capital relief follows from these figures",
 )
 
@@ -69,7 +69,13 @@ def arrange(inputs: Any) -> Arrangement:
             )
         )
     concentration = [_hhi(held, name, loans) for name in DIMENSIONS] if exposure else []
-    worst = [_worst(held, shock, loans, number) for number, shock in enumerate(shocks, start=1)] if exposure else []
+    pairs = [(one.loan, one.recognised) for one in held]
+    played = [(shock, cascade(pairs, shock)) for shock in shocks]
+    worst = (
+        [_worst(shock, rounds[-1], loans, number) for number, (shock, rounds) in enumerate(played, start=1)]
+        if exposure
+        else []
+    )
     roots = (*figures, *concentration, *worst)
     return Arrangement(
         kind="portfolio",
@@ -82,7 +88,7 @@ def arrange(inputs: Any) -> Arrangement:
             *(_exposures(held, name, exposure) for name in DIMENSIONS),
             _ltv(held),
             _by_state(held),
-            _shocked(held, shocks),
+            _shocked(played),
             _expiring(held, frame.on),
             _endings(held, frame.on),
             _overridden(held),
@@ -120,8 +126,7 @@ def _hhi(held: Sequence[Held], dimension: str, loans: Traced) -> Traced:
     )
 
 
-def _worst(held: Sequence[Held], shock: Shock, loans: Traced, number: int) -> Traced:
-    end = cascade([(one.loan, one.recognised) for one in held], shock)[-1]
+def _worst(shock: Shock, end: Round, loans: Traced, number: int) -> Traced:
     drop = given(
         f"shock.{number}.drop",
         f"fall of values: {shock.name}",
@@ -230,7 +235,7 @@ def _milder(one: Held) -> bool:
     return STATES.index(one.state) < STATES.index(_recomputed(one))
 
 
-def _shocked(held: Sequence[Held], shocks: Sequence[Shock]) -> Table:
+def _shocked(played: Sequence[tuple[Shock, list[Round]]]) -> Table:
     columns = (
         Column("shock", "shock", "text", "as stated"),
         Column("round", "round", "count", "0 is the shock itself; each further one counts the sales of the one before"),
@@ -242,9 +247,8 @@ def _shocked(held: Sequence[Held], shocks: Sequence[Shock]) -> Table:
         Column("shortfall", "shortfall", "money", "loan beyond the value, over liquidations, rounded up to the cent"),
     )
     rows: list[tuple[str | int, ...]] = []
-    pairs = [(one.loan, one.recognised) for one in held]
-    for shock in shocks:
-        for number, one in enumerate(cascade(pairs, shock)):
+    for shock, rounds in played:
+        for number, one in enumerate(rounds):
             triggered = one.amounts["margin_call"] + one.amounts["liquidation"]
             amounts = (spelled(triggered), spelled(one.cure), spelled(one.shortfall))
             rows.append((shock.name, number, *one.counts.values(), *amounts))

@@ -11,7 +11,7 @@ from valuation.finance.stated import Frame, choice, names_once, texts
 from valuation.intake import Record, within
 
 PRODUCTS = ("pledge", "guarantee", "trust", "abs")
-MOST_SHOCKS = 10
+MOST_RECORDS, MOST_SHOCKS = 3000, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ def read_records(record: Record, frame: Frame) -> tuple[Held, ...]:
                 overrides=tuple(overrides),
             )
         )
+    if len(found) > MOST_RECORDS:
+        raise OutOfRange(record.path("records"), f"lists of 0 to {MOST_RECORDS} elements")
     names_once([one.name for one in found], record.path("records"))
     return tuple(found)
 

@@ -39,12 +39,13 @@ _SHOWN: Mapping[str, tuple[tuple[str, str], ...]] = {
 """Tables on the sheet, and which of their columns; all where none is named."""
 
 _STYLE = """
-@page { size: A4; margin: 10mm }
+@page { size: A4; margin: 9mm }
 body { font: 10px/1.35 "Noto Sans", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", sans-serif; color: #1b2631; max-width: 190mm;
-  margin: 0 auto; padding: 4mm }
+  margin: 0 auto }
+@media screen { body { padding: 4mm } }
 h1 { font-size: 17px; margin: 0 } h2 { font-size: 12px; margin: 8px 0 2px } p { margin: 2px 0 }
 table { border-collapse: collapse; width: 100% } th, td { padding: 1px 4px; border-bottom: 1px solid #d5d8dc; text-align: left }
-th { font-weight: 600; background: #f4f6f7 } .n { text-align: right; font-variant-numeric: tabular-nums } td.n { white-space: nowrap }
+th { font-weight: 600; background: #f4f6f7 } .n { text-align: right; font-variant-numeric: tabular-nums } td.n, .s { white-space: nowrap }
 .flag { color: #922b21; font-weight: 600 } .notice { border: 1px solid #922b21; padding: 3px 6px; margin: 4px 0 }
 ul { margin: 2px 0; padding-left: 14px } .small { font-size: 8.5px; color: #515a5a } svg { width: 100%; height: auto }
 code { font-size: 8.5px; overflow-wrap: anywhere }
@@ -117,20 +118,23 @@ def _table(table: Mapping[str, Any], keys: Sequence[str], *, most: int) -> str:
     rows = "".join(
         "<tr>"
         + "".join(
-            f"<td{_side(one)}>{_cell(row[place], one['unit'])}</td>" for place, one in zip(places, columns, strict=True)
+            f"<td{_side(one, row[place])}>{_cell(row[place], one['unit'])}</td>"
+            for place, one in zip(places, columns, strict=True)
         )
         + "</tr>"
         for row in table["rows"][:most]
     )
     more = len(table["rows"]) - most
-    told = f'<p class="small">{more} more rows are in the document</p>' if more > 0 else ""
+    told = f'<p class="small">rows that are only in the document: {more}</p>' if more > 0 else ""
     if not table["rows"]:
         told = '<p class="small">none</p>'
     return f"<h2>{printable(table['title'])}</h2><table><tr>{head}</tr>{rows}</table>{told}"
 
 
-def _side(column: Mapping[str, str]) -> str:
-    return "" if column["unit"] == "text" else ' class="n"'
+def _side(column: Mapping[str, str], cell: str | int = "") -> str:
+    if column["unit"] != "text":
+        return ' class="n"'
+    return ' class="s"' if 0 < len(str(cell)) <= len("2026-12-31") else ""
 
 
 def _cell(cell: str | int, unit: str) -> str:
@@ -138,7 +142,7 @@ def _cell(cell: str | int, unit: str) -> str:
         return f"{Decimal(cell).quantize(Decimal(1), ROUND_HALF_EVEN):,}"
     if unit == "share":
         return exact.percent(Decimal(cell))
-    return printable(str(cell).replace("_", " ") if unit == "text" else str(cell))
+    return printable(str(cell).replace("_", " ")) if unit == "text" else f"{cell:,}"
 
 
 def _figure(figure: Mapping[str, str], currency: str) -> str:
