@@ -19,7 +19,7 @@ HEADS = {
 
 NO_RELIEF_ZH = "数据不是合格的监管资本押品，本结构不产生资本减免"
 
-MOST_ROWS, FEW_ROWS = 8, 4
+MOST_ROWS, FEW_ROWS = 8, 3
 """Rows of a table on the sheet; few where there are many tables."""
 
 _SHOWN: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -58,7 +58,7 @@ def sheet(document: Mapping[str, Any]) -> str:
     tables = {table["key"]: table for table in document["tables"]}
     notice, shown = document["notice"], _SHOWN[document["kind"]]
     rows = MOST_ROWS if len(shown) < 3 else FEW_ROWS
-    parties = "; ".join(f"{role.replace('_', ' ')}: {name}" for role, name in document["parties"].items())
+    parties = "; ".join(f"{one['role'].replace('_', ' ')}: {one['name']}" for one in document["parties"])
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -87,7 +87,7 @@ def sheet(document: Mapping[str, Any]) -> str:
 def concluded(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the document concludes, rounded for readers: label and value."""
     figures = {figure["key"]: figure for figure in document["figures"]}
-    return [(label, _figure(figures[key], document["currency"])) for label, key in document["conclusion"].items()]
+    return [(one["label"], _figure(figures[one["figure"]], document["currency"])) for one in document["conclusion"]]
 
 
 def _pairs(pairs: Sequence[tuple[str, str]]) -> list[str]:
