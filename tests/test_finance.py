@@ -403,6 +403,31 @@ def test_a_loan_without_recognised_value_is_beyond_every_band():
     assert "<svg" in sheet(nothing)
 
 
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("portfolio", [(("on",), "9999-12-31")]),
+        ("abs", [(("loans", 0, "pd"), "0.9999"), (("loans", 0, "periods"), 120), (("loans", 0, "pledge", "title_expires"), None)]),
+        ("guarantee", [(("loan", "amount"), yuan("9999999999999999999999999999"))]),
+        ("guarantee", [(("loan", "amount"), yuan("0.01")), (("loan", "periods"), 120), (("loan", "kind"), "annuity")]),
+        ("guarantee", [(("collateral", "value", "amount"), yuan("0"))]),
+        ("guarantee", [(("risk", "pd", "value"), "0.99999999999999999999999999999999999999999999999999999999999")]),
+        ("trust", [(("periods", place, "revenue"), yuan("0")) for place in range(6)]),
+    ],
+)  # fmt: skip
+def test_facts_at_the_end_of_their_range_are_worked_out(kind, changes):
+    inputs = copy.deepcopy(INPUTS[kind])
+    for path, value in changes:
+        place = inputs
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = value
+    made = perform(kind, inputs)
+    assert verify(canonical.encode(made)).digest == made["digest"]
+    assert made["digest"] in sheet(made)
+    ET.fromstring(chart(made))  # noqa: S314  our own picture
+
+
 # -- what a person sees ----------------------------------------------------------------------------------------------
 
 HOSTILE = "<script>alert(1)</script>\"'&]]>=cmd|'/c'!A1 \u202e\x07"

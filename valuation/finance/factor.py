@@ -33,7 +33,7 @@ _MANY = 40
 
 @dataclass(frozen=True, slots=True)
 class Obligor:
-    """``default`` in (0, 1) is the probability over the horizon, ``loss`` >= 0 what it then costs, in cents."""
+    """``default`` in (0, 1] is the probability over the horizon, ``loss`` >= 0 what it then costs, in cents."""
 
     default: Fraction
     loss: Fraction
@@ -118,6 +118,8 @@ def _places(nodes_per_unit: int) -> range:
 @lru_cache(maxsize=256)
 def _conditional(default: Fraction, correlation: Fraction, nodes_per_unit: int) -> tuple[int, ...]:
     """Default probability at each node of the factor."""
+    if default == 1:  # over many years, a probability can be 1 to the last digit that is written
+        return (_ONE,) * len(_places(nodes_per_unit))
     level, rest, slope = quantile(default), root(1 - correlation), root(correlation)
     return tuple(
         round(below((level - slope * Fraction(place, nodes_per_unit)) / rest) * _ONE)

@@ -6,7 +6,7 @@ which may put more of them into realisation; values only fall, so it ends.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -255,6 +255,11 @@ def _shocked(played: Sequence[tuple[Shock, list[Round]]]) -> Table:
     return Table("shocks", "What a common shock would trigger", columns, tuple(rows))
 
 
+def _ahead(on: date, days: int) -> date:
+    """So many days later, or the last day of the calendar."""
+    return date.fromordinal(min(on.toordinal() + days, date.max.toordinal()))
+
+
 def _ending(one: Held, limit: date) -> bool:
     return one.title_expires is not None and one.title_expires <= limit
 
@@ -264,7 +269,7 @@ def _until(limit: date) -> Callable[[Held], bool]:
 
 
 def _expiring(held: Sequence[Held], on: date) -> Table:
-    bands = [("ended" if not days else f"within {days} days", _until(on + timedelta(days=days))) for days in SOON]
+    bands = [("ended" if not days else f"within {days} days", _until(_ahead(on, days))) for days in SOON]
     bands += [("later", lambda one: one.title_expires is not None), ("no end stated", lambda _: True)]
     return _counted("titles", "When titles end", "title ends", "counted from the day of the calculation", held, bands)
 
@@ -279,7 +284,7 @@ def _endings(held: Sequence[Held], on: date) -> Table:
         Column("loan", "loan", "money", "as reported"),
         Column("before", "before the loan", "text", "yes if the title ends on or before the day the loan does"),
     )
-    soon = [one for one in held if _ending(one, on + timedelta(days=SOON[-1])) or _outlived(one)]
+    soon = [one for one in held if _ending(one, _ahead(on, SOON[-1])) or _outlived(one)]
     soon.sort(key=lambda one: (one.title_expires or date.max, one.name))
     rows = tuple(
         (

@@ -38,6 +38,8 @@ _SHOWN: Mapping[str, tuple[tuple[str, str], ...]] = {
 }
 """Tables on the sheet, and which of their columns; all where none is named."""
 
+_WIDE = Context(prec=100, rounding=ROUND_HALF_EVEN)
+
 _STYLE = """
 @page { size: A4; margin: 9mm }
 body { font: 10px/1.35 "Noto Sans", "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", sans-serif; color: #1b2631; max-width: 190mm;
@@ -139,7 +141,7 @@ def _side(column: Mapping[str, str], cell: str | int = "") -> str:
 
 def _cell(cell: str | int, unit: str) -> str:
     if unit == "money":
-        return f"{Decimal(cell).quantize(Decimal(1), ROUND_HALF_EVEN):,}"
+        return f"{Decimal(cell).quantize(Decimal(1), context=_WIDE):,}"
     if unit == "share":
         return exact.percent(Decimal(cell))
     return printable(str(cell).replace("_", " ")) if unit == "text" else f"{cell:,}"
@@ -149,7 +151,7 @@ def _figure(figure: Mapping[str, str], currency: str) -> str:
     """A concluding figure for a reader: money to the cent, shares as percentages, ratios to three digits."""
     value = Decimal(figure["value"])
     if figure["unit"] == currency:
-        return f"{value.quantize(Decimal('0.01'), ROUND_HALF_EVEN):,} {currency}"
+        return f"{value.quantize(Decimal('0.01'), context=_WIDE):,} {currency}"
     if figure["unit"] == "index":
         return _three(value)
     if figure["unit"] == "ratio":
