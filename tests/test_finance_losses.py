@@ -154,6 +154,17 @@ def test_the_lattice_keeps_the_mean_and_never_understates_an_excess(monkeypatch)
         assert -Fraction(1, 1000) < more < total / 400
 
 
+def test_a_finer_rule_finds_the_same(monkeypatch):
+    steep = [Obligor(Fraction(number, 300), Fraction(1)) for number in range(1, 4)] * 9
+    for correlation in (Fraction(15, 100), Fraction(6, 10)):
+        coarse = losses(steep, correlation)
+        monkeypatch.setattr(factor, "_nodes_per_unit", lambda *_: 25)
+        fine = losses(steep, correlation)
+        monkeypatch.undo()
+        for attach in range(27):
+            assert abs(coarse.beyond(Fraction(attach)) - fine.beyond(Fraction(attach))) < Fraction(1, 10**15)
+
+
 def test_correlation_moves_loss_to_the_tail():
     weak, strong = (losses(POOL, Fraction(share, 100)) for share in (15, 60))
     attach = sum(one.loss for one in POOL) / 2

@@ -27,8 +27,8 @@ LATTICE = 400
 """Steps into which the largest loss is cut where a pool has more distinct losses than that."""
 
 _ONE = 1 << 128
-_COARSE, _FINE = 10, 20
-_MANY = 40
+_NODES = ((10, 5), (45, 10))
+_FINEST = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +78,19 @@ def both_default(one: Fraction, other: Fraction, correlation: Fraction) -> Fract
     """Probability that two parties default together; ``correlation`` of their assets in [0, 1)."""
     if correlation == 0:
         return one * other
-    first, second = (_conditional(default, correlation, _COARSE) for default in (one, other))
-    return Fraction(sum(weight * a * b for weight, a, b in zip(_weights(_COARSE), first, second, strict=True)), _ONE**3)
+    nodes = _nodes_per_unit(2, correlation)
+    first, second = (_conditional(default, correlation, nodes) for default in (one, other))
+    return Fraction(sum(weight * a * b for weight, a, b in zip(_weights(nodes), first, second, strict=True)), _ONE**3)
 
 
 def losses(obligors: Sequence[Obligor], correlation: Fraction) -> Losses:
     """The distribution of the sum of losses of 1 to 60 obligors; ``correlation`` in (0, 0.6]."""
-    density_of_nodes = _FINE if len(obligors) > _MANY else _COARSE
+    nodes = _nodes_per_unit(len(obligors), correlation)
     steps, unit, exact = _steps([obligor.loss for obligor in obligors])
-    given = [_conditional(obligor.default, correlation, density_of_nodes) for obligor in obligors]
+    given = [_conditional(obligor.default, correlation, nodes) for obligor in obligors]
     sums: dict[int, int] = {}
     counts = [0] * (len(obligors) + 1)
-    for node, weight in enumerate(_weights(density_of_nodes)):
+    for node, weight in enumerate(_weights(nodes)):
         chances = [row[node] for row in given]
         for loss, chance in _mixed(steps, chances).items():
             sums[loss] = sums.get(loss, 0) + weight * chance
@@ -101,6 +102,16 @@ def losses(obligors: Sequence[Obligor], correlation: Fraction) -> Losses:
         counts=tuple(Fraction(count, all_counts) for count in counts),
         exact=exact,
     )
+
+
+def _nodes_per_unit(count: int, correlation: Fraction) -> int:
+    """How closely the factor is looked at, so that the rule errs by less than the tails that are left out.
+
+    A product of ``n`` probabilities of slope s, s² = ρ/(1 - ρ), grows no faster than exp((1 + n s²) y²/2) off the real
+    line; so a step h errs by about exp(-2π²/(h² (1 + n s²))).
+    """
+    steepness = count * correlation / (1 - correlation)
+    return next((nodes for most, nodes in _NODES if steepness <= most), _FINEST)
 
 
 @cache
