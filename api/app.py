@@ -21,6 +21,7 @@ from api import (
     reference,
     registry,
     sessions,
+    structures,
 )
 from api.service import Service
 from exchange.hub import liens as pledges
@@ -59,6 +60,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
         liens.router,
         registry.router,
         formulas.router,
+        structures.router,
         observing.router(metrics),
         reference.router(app),
         log.router,

@@ -25,7 +25,7 @@ _GROUPS = {
     "Joint questions": ("keys", "previews", "sessions", "poll"),
     "Access and approvals": ("access",),
     "Appraisals, offers, liens": ("appraisals", "offers", "liens"),
-    "Formulas": ("formulas",),
+    "Formulas and structures": ("formulas", "structures"),
 }  # fmt: skip
 
 

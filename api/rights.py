@@ -57,6 +57,8 @@ TABLE: Mapping[str, frozenset[str]] = {
     "GET /v1/formulas": EVERY,
     "GET /v1/formulas/{name}": EVERY,
     "POST /v1/formulas/{name}": EVERY,
+    "GET /v1/structures": EVERY,
+    "POST /v1/structures/{kind}": EVERY,
 }
 """By method and address: the roles that may call. A route without a line lets nobody in, and the service does not start."""
 

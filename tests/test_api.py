@@ -115,6 +115,8 @@ ROUTES = [
     ("GET", "/v1/formulas"),
     ("GET", "/v1/formulas/cost_cas2023"),
     ("POST", "/v1/formulas/cost_cas2023"),
+    ("GET", "/v1/structures"),
+    ("POST", "/v1/structures/abs"),
     ("POST", "/v1/access"),
     ("GET", "/v1/access"),
     ("POST", "/v1/access/officers"),

@@ -2,14 +2,19 @@
 
 import json
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+from privacy import canonical
 from tests.test_api import call, exchange, is_problem  # noqa: F401  the fixture is used by its name
 from tests.test_cli import run
 from tests.test_desk import EXAMPLES, FIRST, NAMES, differences, tolerance
 from valuation import desk
 from valuation.desk import wire
+from valuation.finance.document import KINDS, perform
+
+VECTORS = Path(__file__).parent / "vectors"
 
 
 def text_of(inputs):
@@ -94,3 +99,20 @@ def test_the_command_line_says_what_to_mend(tmp_path):
     assert "method: outside" in unknown.stderr
     assert "cannot be read" in run("value", "formula", "dcf_finite", "--inputs", str(tmp_path / "none")).stderr
     assert "Traceback" not in wrong.stderr + unknown.stderr
+
+
+def test_a_structure_comes_back_over_http_as_the_command_writes_it(exchange):  # noqa: F811
+    told = call(exchange, "GET", "/v1/structures").json()["structures"]
+    assert [row["kind"] for row in told] == list(KINDS)
+    for kind in KINDS:
+        inputs = (VECTORS / f"finance_{kind}.json").read_bytes()
+        response = call(exchange, "POST", f"/v1/structures/{kind}", inputs)
+        assert response.status_code == 200, response.text
+        assert response.content == canonical.encode(perform(kind, json.loads(inputs)))
+    is_problem(call(exchange, "POST", "/v1/structures/option", b"{}"), 404, "TS-REQ-004")
+    told = is_problem(call(exchange, "POST", "/v1/structures/abs", b'{"title": 3}'), 422, "TS-REQ-001")
+    assert "inputs.on" in told["detail"]
+    closed = json.loads((VECTORS / "finance_trust.json").read_text("utf-8"))
+    closed["remoteness"]["no_recourse"] = None
+    told = is_problem(call(exchange, "POST", "/v1/structures/trust", json.dumps(closed).encode()), 403, "TS-POL-002")
+    assert "without recourse" in told["fix"]
