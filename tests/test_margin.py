@@ -177,7 +177,9 @@ def test_a_loan_on_nothing_is_in_liquidation():
 def test_the_desk_s_margin_call_agrees_where_there_is_no_noise():
     for case in (one for one in EXAMPLES if one["method"] == "margin_call"):
         inputs = case["inputs"]
-        bands = Bands(*(Decimal(str(inputs[k])) for k in ("initial_ltv", "initial_ltv", "warning", "call", "liquidation")))
+        bands = Bands(
+            *(Decimal(str(inputs[k])) for k in ("initial_ltv", "initial_ltv", "warning", "call", "liquidation"))
+        )
         one = Reading(DAY, yuan(str(inputs["loan"])), yuan(str(inputs["value_now"])))
         assert step(opened(DAY), one, bands, WEEK)[0].state.value == case["outputs"]["state"]
         for key, money in (("cash_cure", cure(one, bands).cash), ("collateral_cure", cure(one, bands).collateral)):
