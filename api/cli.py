@@ -9,6 +9,7 @@ import typer
 
 from api import cataloguing, keeping
 from api.approving import app as access_app
+from api.pledging import pledge_app
 from api.policy import policy_app
 from privacy.errors import PrivacyError, Refused
 
@@ -36,6 +37,7 @@ backup_app.command("take")(keeping.backup)
 backup_app.command("verify")(keeping.verify)
 backup_app.command("restore")(keeping.restore)
 app.command("doctor")(keeping.doctor)
+app.add_typer(pledge_app, name="pledge")
 node_app.command("draft")(cataloguing.draft)
 node_app.command("deprecate")(cataloguing.deprecate)
 node_app.command("withdraw")(cataloguing.withdraw)

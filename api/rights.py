@@ -48,6 +48,7 @@ TABLE: Mapping[str, frozenset[str]] = {
     "GET /v1/formulas": EVERY,
     "GET /v1/formulas/{name}": EVERY,
     "POST /v1/formulas/{name}": EVERY,
+    "POST /v1/pledges/quote": EVERY,
 }
 """By method and address: the roles that may call. A route without a line lets nobody in, and the service does not start."""
 

@@ -61,7 +61,7 @@ def compute(name: str, inputs: Path) -> None:
     Raises:
         Malformed: if the file cannot be read; BadInput, naming the key, if it is not what the method demands.
     """
-    given = wire.parse(_read(inputs, "inputs"))
+    given = wire.parse(read(inputs, "inputs"))
     outputs = desk.evaluate(name, given)
     for remark in desk.warnings(name, given):
         sys.stderr.write(f"note: {remark.key}: {remark.text}\n")
@@ -74,7 +74,7 @@ def appraise(facts: Path, *, output: Path | None) -> None:
     Raises:
         Malformed: if the file cannot be read or written; BadInput, naming the key, if it is not what the appraisal demands.
     """
-    made = report.perform(wire.parse(_read(facts, "facts")))
+    made = report.perform(wire.parse(read(facts, "facts")))
     text = canonical.encode(made)
     if output is None:
         sys.stdout.write(text.decode("utf-8") + "\n")
@@ -94,7 +94,7 @@ def verify(path: Path) -> None:
         Malformed: if it is no report. Differs: naming the first figure that does not follow.
     """
     # an editor's newline at the end is not part of the document
-    text = _read(path, "report").removesuffix(b"\n")
+    text = read(path, "report").removesuffix(b"\n")
     found = report.verify(text)
     sys.stdout.write(f"all {found.figures} figures follow from the inputs; digest {found.digest}\n")
     _conclude(canonical.decode(text))
@@ -124,7 +124,8 @@ def _conclude(made: dict[str, Any]) -> None:
         console.print(f"- {remark['code']}: {remark['text']}", highlight=False, markup=False)
 
 
-def _read(path: Path, what: str) -> bytes:
+def read(path: Path, what: str) -> bytes:
+    """Read a file, or stdin for ``-``; raises ``Malformed`` if it cannot be read."""
     try:
         return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError:

@@ -111,6 +111,7 @@ ROUTES = [
     ("GET", "/v1/formulas"),
     ("GET", "/v1/formulas/cost_cas2023"),
     ("POST", "/v1/formulas/cost_cas2023"),
+    ("POST", "/v1/pledges/quote"),
     ("POST", "/v1/access"),
     ("GET", "/v1/access"),
     ("POST", "/v1/access/officers"),

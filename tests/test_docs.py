@@ -155,7 +155,11 @@ def test_types_on_the_way_of_a_number_exist():
 def test_commands_that_a_page_shows_exist(page):
     text = page.read_text("utf-8")
     shown = set(
-        re.findall(r"(?:^|[`/])touchstone ((?:(?:exchange|node|desk|access|policy) )?[a-z-]+)\b", text, re.MULTILINE)
+        re.findall(
+            r"(?:^|[`/])touchstone ((?:(?:exchange|node|desk|access|policy|pledge|value) )?[a-z-]+)\b",
+            text,
+            re.MULTILINE,
+        )
     )
     runner = CliRunner()
     for command in sorted(shown):

@@ -1,0 +1,88 @@
+"""The credit committee's sheet as one page to print, from its plain structure; no script, no style sheet, no network."""
+
+import html
+from typing import Any
+
+_STYLE = """@page{size:A4;margin:9mm}
+*{box-sizing:border-box}
+body{font:7.6pt/1.28 "Noto Sans","Noto Sans CJK SC","Microsoft YaHei",Arial,sans-serif;color:#1b1f24;margin:0 auto;max-width:192mm}
+header{border-bottom:1.5pt solid #1b1f24;padding-bottom:3pt;margin-bottom:5pt}
+h1{font-size:12pt;margin:0}h1 small{font-weight:400;font-size:8.5pt;color:#4a535d}
+header p{margin:2pt 0 0}.notice{color:#8a1c1c;font-weight:600}
+main{columns:2;column-gap:6mm}
+section{break-inside:avoid;margin:0 0 5pt}
+h2{font-size:8.4pt;margin:0 0 1.5pt;padding:1pt 3pt;background:#e8ecf1}h2 small{font-weight:400;color:#4a535d}
+dl{margin:0;display:grid;grid-template-columns:42% 58%}
+dt,dd{margin:0;padding:.6pt 3pt;border-bottom:.3pt solid #d8dde3;overflow-wrap:anywhere}dt{color:#4a535d}dt small{color:#6b747e}
+table{border-collapse:collapse;width:100%;font-size:6.9pt;margin:1pt 0 2pt}
+th,td{text-align:left;vertical-align:top;padding:.6pt 3pt;border-bottom:.3pt solid #d8dde3}th{font-weight:600;color:#4a535d}
+td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+.bar{display:grid;grid-template-columns:28% 46% 26%;padding:.6pt 3pt;align-items:center}
+.bar b{display:block;height:6pt;background:#35608f}.bar span:last-child{text-align:right;font-variant-numeric:tabular-nums}
+.flag{color:#8a1c1c;font-weight:600}.absent{color:#6b747e;font-style:italic}
+footer{border-top:.6pt solid #1b1f24;margin-top:3pt;padding-top:2pt;font-size:6.4pt;color:#4a535d;overflow-wrap:anywhere}
+@media screen{body{padding:8mm 4mm}}@media screen and (max-width:150mm){main{columns:1}}"""
+
+_WORDS = 3
+"""A table of so many columns holds words; of more, figures from the second column on."""
+
+
+def render(sheet: dict[str, Any]) -> str:
+    """Return the page of a sheet as :func:`valuation.sheet.sheet` makes it."""
+    sections = "\n".join(_section(section) for section in sheet["sections"])
+    title = f"{sheet['asset']}, {sheet['on']}"
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title>
+<style>{_STYLE}</style></head>
+<body><header><h1>Credit committee sheet <small>信贷审批一页纸</small></h1>
+<p>{html.escape(title)}; amounts in {html.escape(sheet["currency"])}</p>
+<p class="notice">{html.escape(sheet["notice"]["en"])}. {html.escape(sheet["capital"]["en"])}.</p>
+<p class="notice" lang="zh">{html.escape(sheet["notice"]["zh"])}。{html.escape(sheet["capital"]["zh"])}。</p></header>
+<main>
+{sections}
+</main>
+<footer>Report {html.escape(sheet["report"])}; sheet {html.escape(sheet["digest"])}. Every figure stands in the report under its key and can be
+computed anew: touchstone value verify report.json</footer></body></html>
+"""
+
+
+def _section(section: dict[str, Any]) -> str:
+    title = section["title"]
+    head = f'{section["number"]} {html.escape(title["en"])} <small lang="zh">{html.escape(title["zh"])}</small>'
+    rows = "".join(_row(row) for row in section["rows"])
+    parts = [
+        *(_table(table) for table in section["tables"]),
+        *(_bar(bar) for bar in section["bars"]),
+        f"<dl>{rows}</dl>" if rows else "",
+    ]
+    return f"<section><h2>{head}</h2>{''.join(parts)}</section>"
+
+
+def _row(row: dict[str, Any]) -> str:
+    label = row["label"]
+    kind = "flag" if label["en"].startswith("Red flag") and row["shown"] != "none" else ""
+    if row["shown"] == "not evidenced":
+        kind = "absent"
+    told = f'{html.escape(label["en"])} <small lang="zh">{html.escape(label["zh"])}</small>'
+    figure = "" if row["figure"] is None else f' title="{html.escape(row["figure"])}"'
+    return f'<dt>{told}</dt><dd class="{kind}"{figure}>{html.escape(row["shown"])}</dd>'
+
+
+def _table(table: dict[str, Any]) -> str:
+    wide = len(table["head"]) > _WORDS
+
+    def cell(tag: str, place: int, text: str) -> str:
+        kind = ' class="n"' if place > 0 and wide else ""
+        return f"<{tag}{kind}>{html.escape(text)}</{tag}>"
+
+    head = "".join(cell("th", place, text) for place, text in enumerate(table["head"]))
+    lines = ["".join(cell("td", place, text) for place, text in enumerate(line)) for line in table["rows"]]
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+
+def _bar(bar: dict[str, Any]) -> str:
+    width = f"{float(bar['share']) * 100:.1f}%"
+    return (
+        f'<div class="bar"><span>{html.escape(bar["label"])}</span><span><b style="width:{width}"></b></span>'
+        f"<span>{html.escape(bar['shown'])}</span></div>"
+    )
