@@ -3,25 +3,29 @@
 import html
 from typing import Any
 
-_STYLE = """@page{size:A4;margin:9mm}
+from valuation.committee import RED_FLAG
+from valuation.shown import ABSENT
+
+_STYLE = """@page{size:A4;margin:7mm 9mm}
 *{box-sizing:border-box}
-body{font:7.6pt/1.28 "Noto Sans","Noto Sans CJK SC","Microsoft YaHei",Arial,sans-serif;color:#1b1f24;margin:0 auto;max-width:192mm}
-header{border-bottom:1.5pt solid #1b1f24;padding-bottom:3pt;margin-bottom:5pt}
-h1{font-size:12pt;margin:0}h1 small{font-weight:400;font-size:8.5pt;color:#4a535d}
-header p{margin:2pt 0 0}.notice{color:#8a1c1c;font-weight:600}
-main{columns:2;column-gap:6mm}
-section{break-inside:avoid;margin:0 0 5pt}
-h2{font-size:8.4pt;margin:0 0 1.5pt;padding:1pt 3pt;background:#e8ecf1}h2 small{font-weight:400;color:#4a535d}
-dl{margin:0;display:grid;grid-template-columns:42% 58%}
-dt,dd{margin:0;padding:.6pt 3pt;border-bottom:.3pt solid #d8dde3;overflow-wrap:anywhere}dt{color:#4a535d}dt small{color:#6b747e}
-table{border-collapse:collapse;width:100%;font-size:6.9pt;margin:1pt 0 2pt}
-th,td{text-align:left;vertical-align:top;padding:.6pt 3pt;border-bottom:.3pt solid #d8dde3}th{font-weight:600;color:#4a535d}
-td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-.bar{display:grid;grid-template-columns:28% 46% 26%;padding:.6pt 3pt;align-items:center}
-.bar b{display:block;height:6pt;background:#35608f}.bar span:last-child{text-align:right;font-variant-numeric:tabular-nums}
+body{font:6.6pt/1.2 "Noto Sans","Noto Sans CJK SC","Microsoft YaHei",Arial,sans-serif;color:#1b1f24;margin:0 auto;max-width:192mm}
+header{border-bottom:1.2pt solid #1b1f24;padding-bottom:2pt;margin-bottom:4pt}
+h1{font-size:11pt;margin:0}h1 small{font-weight:400;font-size:8pt;color:#4a535d}
+header p{margin:1pt 0 0}.notice{color:#8a1c1c;font-weight:600}
+main{columns:2;column-gap:5mm}
+section{break-inside:avoid;margin:0 0 3.5pt}
+h2{font-size:7.6pt;margin:0 0 1pt;padding:.6pt 3pt;background:#e8ecf1}h2 small{font-weight:400;color:#4a535d}
+dl{margin:0;display:grid;grid-template-columns:43% 57%}
+dt,dd{margin:0;padding:.4pt 3pt;border-bottom:.3pt solid #d8dde3;overflow-wrap:anywhere}
+dt{color:#4a535d}dt small{color:#6b747e;font-size:5.8pt;white-space:nowrap}
+table{border-collapse:collapse;width:100%;font-size:6.2pt;margin:1pt 0 1.5pt}
+th,td{text-align:left;vertical-align:top;padding:.4pt 3pt;border-bottom:.3pt solid #d8dde3}th{font-weight:600;color:#4a535d}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.n{white-space:nowrap}td:first-child{min-width:26mm}
+.bar{display:grid;grid-template-columns:28% 46% 26%;padding:.4pt 3pt;align-items:center}
+.bar b{display:block;height:5pt;background:#35608f}.bar span:last-child{text-align:right;font-variant-numeric:tabular-nums}
 .flag{color:#8a1c1c;font-weight:600}.absent{color:#6b747e;font-style:italic}
-footer{border-top:.6pt solid #1b1f24;margin-top:3pt;padding-top:2pt;font-size:6.4pt;color:#4a535d;overflow-wrap:anywhere}
-@media screen{body{padding:8mm 4mm}}@media screen and (max-width:150mm){main{columns:1}}"""
+footer{border-top:.6pt solid #1b1f24;margin-top:2pt;padding-top:1.5pt;font-size:5.6pt;color:#4a535d;overflow-wrap:anywhere}
+@media screen{body{padding:8mm 4mm;zoom:1.35}}@media screen and (max-width:150mm){main{columns:1}}"""
 
 _WORDS = 3
 """A table of so many columns holds words; of more, figures from the second column on."""
@@ -51,17 +55,17 @@ def _section(section: dict[str, Any]) -> str:
     head = f'{section["number"]} {html.escape(title["en"])} <small lang="zh">{html.escape(title["zh"])}</small>'
     rows = "".join(_row(row) for row in section["rows"])
     parts = [
-        *(_table(table) for table in section["tables"]),
-        *(_bar(bar) for bar in section["bars"]),
         f"<dl>{rows}</dl>" if rows else "",
+        *(_bar(bar) for bar in section["bars"]),
+        *(_table(table) for table in section["tables"]),
     ]
     return f"<section><h2>{head}</h2>{''.join(parts)}</section>"
 
 
 def _row(row: dict[str, Any]) -> str:
     label = row["label"]
-    kind = "flag" if label["en"].startswith("Red flag") and row["shown"] != "none" else ""
-    if row["shown"] == "not evidenced":
+    kind = "flag" if label["en"] == RED_FLAG and row["shown"] != "none" else ""
+    if row["shown"] == ABSENT["en"]:
         kind = "absent"
     told = f'{html.escape(label["en"])} <small lang="zh">{html.escape(label["zh"])}</small>'
     figure = "" if row["figure"] is None else f' title="{html.escape(row["figure"])}"'

@@ -78,18 +78,21 @@ def stress(source: Source, *, as_json: AsJson = False) -> None:
 
 @pledge_app.command("sheet")
 def sheet(
-    report: Annotated[Path, typer.Argument(help="A report with a planned loan; - is stdin.")],
+    source: Source,
     *,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to a file: .html or .json.")] = None,
 ) -> None:
-    """Make the credit committee's one page of a report, after computing the report anew."""
+    """Make the credit committee's one page, after computing the report anew."""
     from api import pledge_page, valuing  # noqa: PLC0415
     from privacy import canonical  # noqa: PLC0415
+    from valuation.desk import wire  # noqa: PLC0415
     from valuation.sheet import sheet as made_of  # noqa: PLC0415
 
     if output is not None and output.suffix not in {".html", ".json"}:
         raise Malformed("a sheet is written as .html or .json", fix="end the file's name with one of them")
-    made = made_of(valuing.read(report, "report").removesuffix(b"\n"))
+    text = valuing.read(source, "inputs").removesuffix(b"\n")
+    given = wire.parse(text)
+    made = made_of(text if _is_report(given) else _quoted(given))
     if output is not None and output.suffix == ".html":
         _write(output, pledge_page.render(made).encode("utf-8"))
     elif output is not None:
@@ -103,13 +106,24 @@ def _performed(path: Path) -> dict[str, Any]:
     from api import valuing  # noqa: PLC0415
     from valuation import report  # noqa: PLC0415
     from valuation.desk import wire  # noqa: PLC0415
-    from valuation.errors import MissingKey  # noqa: PLC0415
 
     text = valuing.read(path, "inputs").removesuffix(b"\n")
     given = wire.parse(text)
-    if isinstance(given, dict) and "figures" in given:
-        report.verify(text)
-        return given
+    if not _is_report(given):
+        return _quoted(given)
+    report.verify(text)
+    found: dict[str, Any] = given
+    return found
+
+
+def _is_report(given: Any) -> bool:
+    return isinstance(given, dict) and "figures" in given
+
+
+def _quoted(given: Any) -> dict[str, Any]:
+    from valuation import report  # noqa: PLC0415
+    from valuation.errors import MissingKey  # noqa: PLC0415
+
     if isinstance(given, dict) and given.get("terms") is None:
         raise MissingKey("inputs.terms")
     return report.perform(given)

@@ -166,6 +166,13 @@ def test_covenants_move_a_loan_and_hold_it():
     assert any(rule.grave for rule in RULES.values())
 
 
+def test_a_grave_breach_that_outlasts_its_deadline_ends_in_liquidation_and_stays():
+    days = [DAY + timedelta(n) for n in (0, 10, 20, 21, 60)]
+    _, story = told(opened(DAY), *(reading("0.4", on=on, breached=("other_liens",)) for on in days))
+    assert [state for state, *_ in story] == ["margin_call", "margin_call", "liquidation", "liquidation", "liquidation"]
+    assert [kinds for _, *kinds in story] == [["margin_call"], [], ["overdue"], [], []]
+
+
 def test_a_loan_on_nothing_is_in_liquidation():
     nothing = Reading(DAY, yuan(1), yuan(0))
     standing, notices = step(opened(DAY), nothing, BANDS, WEEK)

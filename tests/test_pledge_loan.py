@@ -135,7 +135,7 @@ def test_the_desk_s_capacity_comes_back_on_annual_dates():
     assert near(most, case["outputs"]["max_loan_at_dscr"])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     st.sampled_from(sorted(HAIRCUTS)),
     st.integers(0, 98),
@@ -345,7 +345,7 @@ def test_the_desk_s_stresses_come_back():
 shares = st.integers(0, 20).map(lambda n: Fraction(n, 20))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(sorted(STRESSES)), shares, shares, st.integers(1, 10**7), st.integers(0, 10**6), st.integers(0, 36)
 )
@@ -364,7 +364,7 @@ def test_more_of_a_shock_is_never_milder(name, one, other, loan, prior, months):
     assert (whole.shortfall, whole.dscr) == (plain.shortfall, plain.dscr)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(1, 10**7), st.integers(0, 10**6), st.sampled_from(["rival", "ban", "leak"]))
 def test_the_reverse_stress_is_the_first_point_of_shortfall(loan, prior, name):
     start, shock = base(loan, prior=prior), STRESSES[name]
@@ -508,7 +508,7 @@ def test_a_report_with_a_loan_follows_from_its_inputs():
     numbers = [
         n for n, figure in enumerate(report["figures"]) if figure["key"] not in {f["key"] for f in REPORT["figures"]}
     ]
-    for number in numbers[:: max(len(numbers) // 25, 1)]:
+    for number in numbers[:: max(len(numbers) // 10, 1)]:
         odd = copy.deepcopy(report)
         odd["figures"][number]["value"] = flip(odd["figures"][number]["value"])
         with pytest.raises(Differs) as caught:

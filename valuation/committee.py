@@ -8,6 +8,9 @@ from valuation import exact
 from valuation.covenant import RULES
 from valuation.shown import ABSENT, Figures, three
 
+RED_FLAG = "Red flag"
+"""Label of what must be answered before lending."""
+
 TORNADO = 5
 """Drivers shown, the widest first."""
 
@@ -68,6 +71,9 @@ def _ask(source: Source) -> Iterable[Any]:
 
 def _decision(source: Source) -> Iterable[Any]:
     figures, loan = source.figures, source.loan
+    flags = [remark["text"] for remark in source.remarks if remark["code"].startswith("red-flag")]
+    for text in flags or ["none"]:
+        yield Row(RED_FLAG, "红旗", text)
     binding = _BINDING[source.conclusion["binding"]]
     yield Row(
         "Limit",
@@ -161,8 +167,7 @@ def _quality(source: Source) -> Iterable[Any]:
             shown = f"{exact.percent(value)}, standard error {exact.percent(error)}"
         yield Row(name.capitalize(), zh, shown, key)
     yield Row("Combined, lower end", "综合下限", figures.percent("quality.low"), "quality.low")
-    for name, zh in (("Accuracy", "准确性"), ("Consistency", "一致性"), ("Uniqueness of rows", "唯一性")):
-        yield Row(name, zh, ABSENT["en"])
+    yield Row("Accuracy, consistency, duplicates", "准确性、一致性、唯一性", ABSENT["en"])
     yield Row("Rows, as measured", "行数", figures.about("cell.count(*)"), "cell.count(*)")
     legal = source.inputs["facts"]["legal"]
     yield Row(
@@ -212,7 +217,7 @@ def _income(source: Source) -> Iterable[Any]:
 def _downside(source: Source) -> Iterable[Any]:
     figures, loan = source.figures, source.loan
     yield {
-        "head": ["shock 情形", "LTV", "DSCR", "shortfall 缺口", "state on recognised value 状态"],
+        "head": ["shock 情形", "LTV", "DSCR", "shortfall 缺口", "state 状态"],
         "rows": [
             [
                 row["label"],
@@ -224,21 +229,16 @@ def _downside(source: Source) -> Iterable[Any]:
             for row in loan["stresses"]
         ],
     }
-    yield Row(
-        "Fall of the value alone that leaves a shortfall", "单独跌幅临界", figures.percent(loan["drop"]), loan["drop"]
-    )
+    yield Row("Fall of the value that leaves a shortfall", "单独跌幅临界", figures.percent(loan["drop"]), loan["drop"])
     reverse = "none, even in full" if loan["reverse"] is None else figures.percent(loan["reverse"])
-    yield Row(f"Share of the shock '{_reversed(source)}' that leaves one", "反向压力", reverse, loan["reverse"])
+    name = source.document["parameters"]["lending"]["reversed"]
+    yield Row(f"Least share of a {name} that leaves one", "反向压力", reverse, loan["reverse"])
+    yield Row("State", "状态", "of the LTV on recognised value, by the bands of section 11")
     ends = [key for key in figures.keys("tornado.") if key.endswith(".low")][:TORNADO]
     for key in ends:
         high = f"{key.removesuffix('.low')}.high"
         label = key.removeprefix("tornado.").removesuffix(".low").replace("_", " ")
         yield Row(f"Value as {label} varies", "敏感性", f"{figures.about(key)} to {figures.about(high)}", key)
-
-
-def _reversed(source: Source) -> str:
-    name = source.document["parameters"]["lending"]["reversed"]
-    return str(next(row["label"] for row in source.loan["stresses"] if row["name"] == name))
 
 
 def _lien(source: Source) -> Iterable[Any]:
@@ -263,6 +263,12 @@ def _exit(source: Source) -> Iterable[Any]:
     yield Row("Days since the escrow test", "托管测试", figures.plain(tested), tested)
 
 
+def _unit(name: str) -> str:
+    """The unit of a covenant behind its threshold, where it is a time."""
+    unit = RULES[name].unit
+    return f" {unit}" if unit in {"days", "hours"} else ""
+
+
 def _covenants(source: Source) -> Iterable[Any]:
     figures = source.figures
     yield {
@@ -270,14 +276,18 @@ def _covenants(source: Source) -> Iterable[Any]:
         "rows": [
             [
                 RULES[test["name"]].label,
-                f"{'≥' if RULES[test['name']].least else '≤'} {figures.plain(test['threshold'])}",
+                f"{'≥' if RULES[test['name']].least else '≤'} {figures.plain(test['threshold'])}{_unit(test['name'])}",
                 figures.about(test["measured"]),
-                figures.about(test["headroom"]) if test["headroom"] else "",
-                "yes" if test["kept"] else "no" if test["measured"] else "to be shown",
+                figures.about(test["headroom"]),
+                "yes" if test["kept"] else "no",
             ]
             for test in source.loan["covenants"]
+            if test["measured"]
         ],
     }
+    silent = [RULES[test["name"]].label for test in source.loan["covenants"] if not test["measured"]]
+    if silent:
+        yield Row("To be shown before money moves", "放款前提", "; ".join(silent))
     margin = source.loan["margin"]
     bands = " / ".join(figures.percent(margin[name]) for name in ("warning", "call", "liquidation"))
     yield Row("Warning / call / liquidation, LTV on recognised value", "预警/追加/处置线", bands, margin["call"])
@@ -294,12 +304,7 @@ def _model(source: Source) -> Iterable[Any]:
     yield Row("Report", "报告摘要", source.document["digest"])
     withheld = source.inputs["necessity"]["withheld"]
     yield Row("Withheld from the lender", "未开放项", ", ".join(item["item"] for item in withheld) or "nothing")
-    flags = [remark for remark in source.remarks if remark["code"].startswith("red-flag")]
-    for remark in flags:
-        yield Row("Red flag", "红旗", remark["text"])
-    if not flags:
-        yield Row("Red flags", "红旗", "none")
-    told = {"haircut-unusual", "haircut-low", "conditions", "tenor-unusual", "stress-shortfall", "approaches-disagree"}
+    told = {"haircut-unusual", "haircut-low", "tenor-unusual", "stress-shortfall", "approaches-disagree"}
     for remark in source.remarks:
         if remark["code"] in told:
             yield Row("Remark", "提示", remark["text"])

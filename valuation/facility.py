@@ -326,7 +326,7 @@ def _over(key: str, label: str, amount: Traced, value: Traced) -> Traced:
 def _remarks(facility: Facility, found: Secured) -> Iterable[Remark]:
     loan, asked = facility.loan, facility.asked
     if asked is not None and asked.fraction > found.limit.fraction:
-        yield Remark("red-flag-amount", f"more is asked for than the limit, which {found.binding} sets")
+        yield Remark("red-flag-amount", f"more is asked for than the limit, which the {found.binding} constraint sets")
     if asked is not None and found.serves is not None and asked.fraction > found.serves:
         yield Remark("red-flag-capacity", "more is asked for than the cash flow serves at the target cover")
     yield from _of_income(facility)

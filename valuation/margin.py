@@ -5,8 +5,8 @@ standing between readings; nothing here remembers or reads a clock.
 
 LTV is the balance over the recognised value. A state is entered only where LTV exceeds its threshold by more than the
 noise of the value can explain, ``threshold * (1 + k * error)``; in between, a notice asks for another measurement. It is
-left for normal only below ``release``, and only with every covenant kept, so that no value moves a loan to and fro. A
-reading that shows less than ``release`` cures, a partial cure is taken and does not end a call.
+left for normal only below ``release``, and only with every covenant kept, so that no value moves a loan to and fro; while
+a grave covenant is broken it is not left at all. A partial cure is taken and does not end a call.
 
 Source: collateral practice of banks; dead band as in the desk's ``dp_false_margin_call``.
 """
@@ -169,7 +169,8 @@ def step(standing: Standing, reading: Reading, bands: Bands, calendar: Calendar)
         shown = bands.state(ltv)
         certain = bands.state(ltv / (1 + Fraction(bands.sigmas) * Fraction(reading.error)))
     wanted = max(certain, demanded, key=lambda state: state.rank)
-    healed = ltv is not None and ltv < Fraction(bands.release)
+    # a grave breach heals by being mended alone: a call that it keeps open must not restart its own deadline
+    healed = ltv is not None and ltv < Fraction(bands.release) and demanded is not State.CALL
     state = demanded if healed else max(standing.state, wanted, key=lambda each: each.rank)
     overdue = state is State.CALL and standing.due is not None and reading.on > standing.due
     if overdue:
