@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from privacy import canonical
 from privacy.errors import PrivacyError
+from tests.strategies import mutations
 from tests.test_desk import EXAMPLES
 from tests.test_pledge import APPRAISAL, CASE, NECESSITY, REPORT, TERMS, flip, with_facts
 from tests.test_pledge import appraisal as appraised
@@ -470,6 +471,18 @@ def test_wrong_loans_are_refused_by_key(path, value, key):
     assert caught.value.key.startswith(key)
 
 
+@settings(max_examples=60, deadline=None)
+@given(mutations(DOCUMENT))
+def test_whatever_a_loan_holds_it_is_planned_or_refused_by_a_typed_error(document):
+    try:
+        got = quote(APPRAISAL, Terms.from_json(TERMS.to_json() | {"loan": document}))
+    except PrivacyError:
+        return
+    if got.facility is not None:
+        assert got.facility.payments[-1].closing.amount == 0
+        assert sum(payment.principal.fraction for payment in got.facility.payments) == got.facility.amount.fraction
+
+
 def test_loans_that_do_not_fit_the_appraisal_are_refused():
     for changes in ({"drawn": MATURITY}, {"drawn": APPRAISAL.on - timedelta(1)}):
         with pytest.raises(OutOfRange):
@@ -544,7 +557,13 @@ def test_the_income_of_an_appraisal_serves_the_loan_at_its_low_end():
         covers.append(cash / (interest + principal))
     assert near(found["loan.cover"]["value"], min(covers))
     assert CASE["terms"]["lender"] == INPUTS["terms"]["lender"]
-    royal = copy.deepcopy(INPUTS)
-    royal["terms"]["loan"]["amount"] = None
-    del royal["terms"]["loan"]["evidence"]
-    assert "conditions" in {remark["code"] for remark in perform(royal)["remarks"]}
+
+
+def test_income_that_bears_nothing_serves_nothing():
+    barren = copy.deepcopy(INPUTS)
+    barren["facts"]["income"]["fade"]["upkeep"]["amount"] = "9000000"
+    told = perform(barren)
+    found = {figure["key"]: figure["value"] for figure in told["figures"]}
+    assert (found["limit.dscr.cash"], found["pledge.limit"], told["conclusion"]["binding"]) == ("0", "0", "dscr")
+    assert "loan" not in told["conclusion"]
+    assert "no-lending-value" in {remark["code"] for remark in told["remarks"]}

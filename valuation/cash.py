@@ -67,7 +67,8 @@ def evidenced(appraisal: Appraisal, loan: Loan) -> Cash | None:
     figures = {figure.key: figure for root in appraisal.others for figure in root.walk()}
     life = int(figures["income.low.life"].fraction)
     years = tuple(figures[f"income.low.flow.{year}"] for year in range(1, life + 1))
-    return Cash(appraisal.on, years) if years else None
+    # no year within the economic life: the income is known to carry nothing, which is not the same as unknown
+    return Cash(appraisal.on, years)
 
 
 def capacity(cash: Cash, loan: Loan, *, maturity: date, currency: str) -> Ceiling:

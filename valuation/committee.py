@@ -1,11 +1,13 @@
 """The twelve sections of a credit committee's page, each read off a report: rows, tables, bars, nothing computed."""
 
 from collections.abc import Callable, Iterable
+from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from valuation import exact
 from valuation.covenant import RULES
+from valuation.days import later
 from valuation.shown import ABSENT, Figures, three
 
 RED_FLAG = "Red flag"
@@ -299,7 +301,7 @@ def _covenants(source: Source) -> Iterable[Any]:
 
 def _model(source: Source) -> Iterable[Any]:
     method = source.inputs["method"]
-    yield Row("Method", "方法", f"{method['name']} on {method['on']}; valid for one year at most")
+    yield Row("Method", "方法", f"{method['name']}; valid until {later(date.fromisoformat(method['on']), 12)} at most")
     yield Row("Code", "程序版本", source.document["code"])
     yield Row("Report", "报告摘要", source.document["digest"])
     withheld = source.inputs["necessity"]["withheld"]

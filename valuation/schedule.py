@@ -74,7 +74,7 @@ def repay(amount: Money, plan: Plan) -> tuple[Payment, ...]:
     owed = _cents(amount)
     periods = list(falls(plan.drawn, plan.maturity, plan.months))
     if not 0 < len(periods) <= MOST_PAYMENTS:
-        raise OutOfRange("maturity", f"days after the drawdown, with at most {MOST_PAYMENTS} payments")
+        raise OutOfRange("loan.maturity", f"days after the drawdown, with at most {MOST_PAYMENTS} payments")
     accruals = [plan.rate * share(plan.basis, start, end) for start, end in periods]
     principal = _rule(plan, owed, periods, accruals)
     payments = []
@@ -175,13 +175,13 @@ def _rule(
         case Kind.LTV_CONSTANT:
             ceiling = plan.ceiling
             if ceiling is None:
-                raise OutOfRange("kind", "schedules for which there is a recognised value")
+                raise OutOfRange("loan.kind", "schedules for which there is a recognised value")
             # a ceiling is rounded down, so the balance is brought to it or below
             return lambda place, balance, _interest: balance - floor(ceiling(periods[place][1]) * 100)
         case Kind.DSCR_SCULPTED:
             cash = plan.cash
             if cash is None:
-                raise OutOfRange("kind", "schedules for which there is a cash flow")
+                raise OutOfRange("loan.kind", "schedules for which there is a cash flow")
             return lambda place, _balance, interest: floor(cash(*periods[place]) * 100 / plan.target) - interest
 
 
@@ -197,7 +197,7 @@ def _annuity(accruals: Sequence[Fraction]) -> Fraction:
 def _cents(amount: Money) -> int:
     cents = amount.fraction * 100
     if cents.denominator != 1 or cents <= 0:
-        raise OutOfRange("amount", "whole cents above 0")
+        raise OutOfRange("loan.amount", "whole cents above 0")
     return cents.numerator
 
 
