@@ -20,10 +20,10 @@ dt,dd{margin:0;padding:.4pt 3pt;border-bottom:.3pt solid #d8dde3;overflow-wrap:a
 dt{color:#4a535d}dt small{color:#6b747e;font-size:5.8pt;white-space:nowrap}
 table{border-collapse:collapse;width:100%;font-size:6.2pt;margin:1pt 0 1.5pt}
 th,td{text-align:left;vertical-align:top;padding:.4pt 3pt;border-bottom:.3pt solid #d8dde3}th{font-weight:600;color:#4a535d}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.n{white-space:nowrap}td:first-child{min-width:26mm}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}th.n{font-size:5.8pt}td:first-child{min-width:24mm}
 .bar{display:grid;grid-template-columns:28% 46% 26%;padding:.4pt 3pt;align-items:center}
 .bar b{display:block;height:5pt;background:#35608f}.bar span:last-child{text-align:right;font-variant-numeric:tabular-nums}
-.flag{color:#8a1c1c;font-weight:600}.absent{color:#6b747e;font-style:italic}
+.flag{color:#8a1c1c;font-weight:600}dd.flag{grid-column:1/-1}dd.flag small{font-weight:400}.absent{color:#6b747e;font-style:italic}
 footer{border-top:.6pt solid #1b1f24;margin-top:2pt;padding-top:1.5pt;font-size:5.6pt;color:#4a535d;overflow-wrap:anywhere}
 @media screen{body{padding:8mm 4mm;zoom:1.35}}@media screen and (max-width:150mm){main{columns:1}}"""
 
@@ -64,12 +64,13 @@ def _section(section: dict[str, Any]) -> str:
 
 def _row(row: dict[str, Any]) -> str:
     label = row["label"]
-    kind = "flag" if label["en"] == RED_FLAG and row["shown"] != "none" else ""
-    if row["shown"] == ABSENT["en"]:
-        kind = "absent"
     told = f'{html.escape(label["en"])} <small lang="zh">{html.escape(label["zh"])}</small>'
+    if label["en"] == RED_FLAG:
+        # over the whole width: what must be answered is read first and never squeezed
+        return f'<dd class="flag">{told}: {html.escape(row["shown"])}</dd>'
+    kind = ' class="absent"' if row["shown"] == ABSENT["en"] else ""
     figure = "" if row["figure"] is None else f' title="{html.escape(row["figure"])}"'
-    return f'<dt>{told}</dt><dd class="{kind}"{figure}>{html.escape(row["shown"])}</dd>'
+    return f"<dt>{told}</dt><dd{kind}{figure}>{html.escape(row['shown'])}</dd>"
 
 
 def _table(table: dict[str, Any]) -> str:

@@ -562,6 +562,8 @@ def test_the_income_of_an_appraisal_serves_the_loan_at_its_low_end():
 def test_income_that_bears_nothing_serves_nothing():
     barren = copy.deepcopy(INPUTS)
     barren["facts"]["income"]["fade"]["upkeep"]["amount"] = "9000000"
+    for approach, share in (("cost", "0.7"), ("income", "0"), ("market", "0.3")):
+        barren["method"]["judgement"]["weights"][approach]["share"] = share
     told = perform(barren)
     found = {figure["key"]: figure["value"] for figure in told["figures"]}
     assert (found["limit.dscr.cash"], found["pledge.limit"], told["conclusion"]["binding"]) == ("0", "0", "dscr")

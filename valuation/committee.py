@@ -74,8 +74,10 @@ def _ask(source: Source) -> Iterable[Any]:
 def _decision(source: Source) -> Iterable[Any]:
     figures, loan = source.figures, source.loan
     flags = [remark["text"] for remark in source.remarks if remark["code"].startswith("red-flag")]
-    for text in flags or ["none"]:
+    for text in flags:
         yield Row(RED_FLAG, "红旗", text)
+    if not flags:
+        yield Row("Red flags", "红旗", "none")
     binding = _BINDING[source.conclusion["binding"]]
     yield Row(
         "Limit",
