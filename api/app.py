@@ -8,7 +8,19 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from api import access, catalog, description, formulas, liens, observing, pledges, previews, problems, reference, sessions
+from api import (
+    access,
+    catalog,
+    description,
+    formulas,
+    liens,
+    observing,
+    pledges,
+    previews,
+    problems,
+    reference,
+    sessions,
+)
 from api.service import Service
 from exchange.hub import rounds
 from exchange.hub.store import Store
