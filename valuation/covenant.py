@@ -94,11 +94,6 @@ def examine(agreed: Mapping[str, Decimal], measured: Mapping[str, Traced]) -> tu
     return tuple(_examine(name, threshold, measured.get(name)) for name, threshold in agreed.items())
 
 
-def breached(tests: tuple[Examined, ...]) -> tuple[str, ...]:
-    """Names of the covenants that are not kept or not shown to be."""
-    return tuple(test.name for test in tests if not test.kept)
-
-
 def agreed_from_json(document: Any, path: str) -> dict[str, Decimal]:
     """Parse thresholds by name; ``None`` takes every rule at its usual threshold. Raises a typed error naming the key."""
     if document is None:

@@ -51,7 +51,6 @@ class Facility:
     """The loan. ``cover`` is the least cash over debt service of a period; ``state`` is the margin state on the first day."""
 
     loan: Loan
-    maturity: date
     asked: Traced | None
     amount: Traced
     pricing: Pricing
@@ -166,7 +165,6 @@ def plan(loan: Loan, found: Secured) -> Facility | None:
     )
     facility = Facility(
         loan=loan,
-        maturity=found.maturity,
         asked=asked,
         amount=amount,
         pricing=priced,

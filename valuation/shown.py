@@ -28,10 +28,6 @@ class Figures:
         figure = None if key is None else self._found.get(key)
         return None if figure is None else Decimal(figure["value"])
 
-    def label(self, key: str) -> str:
-        """What a reader calls the figure."""
-        return str(self._found[key]["label"])
-
     def keys(self, start: str) -> list[str]:
         """Keys that begin with ``start``, in the order of the report."""
         return [key for key in self._found if key.startswith(start)]
