@@ -15,7 +15,7 @@ from api import (
     formulas,
     liens,
     observing,
-    pledges,
+    quotes,
     previews,
     problems,
     reference,
@@ -56,7 +56,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
         access.router,
         liens.router,
         formulas.router,
-        pledges.router,
+        quotes.router,
         observing.router(metrics),
         reference.router(app),
     ):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,15 +10,12 @@ import typer
 
 from privacy.errors import Malformed
 
-pledge_app = typer.Typer(no_args_is_help=True, help="Plan a loan against a data asset.")
-
 Source = Annotated[
     Path, typer.Argument(help="Inputs with a lender's terms (JSON), or a report made of them; - is stdin.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
-@pledge_app.command("quote")
 def quote(
     facts: Annotated[
         Path, typer.Argument(help="JSON file of an appraisal's inputs with the lender's terms; - is stdin.")
@@ -37,7 +35,6 @@ def quote(
     _summarise(made)
 
 
-@pledge_app.command("schedule")
 def schedule(source: Source, *, as_json: AsJson = False) -> None:
     """Print the repayment of the planned loan: dates, interest, principal and balance, to the cent."""
     figures, loan = _loan(_performed(source))
@@ -59,7 +56,6 @@ def schedule(source: Source, *, as_json: AsJson = False) -> None:
     )
 
 
-@pledge_app.command("stress")
 def stress(source: Source, *, as_json: AsJson = False) -> None:
     """Print LTV, DSCR and shortfall of the planned loan under each named shock, and the least shock that hurts."""
     figures, loan = _loan(_performed(source))
@@ -76,7 +72,6 @@ def stress(source: Source, *, as_json: AsJson = False) -> None:
     _print_stresses(rows, drop, reverse)
 
 
-@pledge_app.command("sheet")
 def sheet(
     source: Source,
     *,
@@ -234,3 +229,7 @@ def _write(path: Path, text: bytes) -> None:
         path.write_bytes(text)
     except OSError:
         raise Malformed("the file cannot be written", fix="check the path and the room on the disk") from None
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {"quote": quote, "schedule": schedule, "stress": stress, "sheet": sheet}
+"""What ``touchstone pledge`` answers from files alone."""
