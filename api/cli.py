@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api import cataloguing, keeping, pledge_records, pledging
+from api import cataloguing, keeping, pledge_records, pledging, quoting
 from api.approving import app as access_app
 from api.auditing import audit_app
 from api.financing import finance_app
@@ -42,7 +42,7 @@ backup_app.command("verify")(keeping.verify)
 backup_app.command("restore")(keeping.restore)
 app.command("doctor")(keeping.doctor)
 app.add_typer(pledge_app, name="pledge")
-for name, command in {**pledging.COMMANDS, **pledge_records.COMMANDS}.items():
+for name, command in {**quoting.COMMANDS, **pledging.COMMANDS, **pledge_records.COMMANDS}.items():
     pledge_app.command(name)(command)
 node_app.command("draft")(cataloguing.draft)
 node_app.command("deprecate")(cataloguing.deprecate)

@@ -26,6 +26,7 @@ _GROUPS = {
     "Access and approvals": ("access",),
     "Appraisals, offers, liens": ("appraisals", "offers", "liens"),
     "Formulas and structures": ("formulas", "structures"),
+    "Pledge loans": ("pledges",),
 }  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def compute(name: str, inputs: Path) -> None:
     Raises:
         Malformed: if the file cannot be read; BadInput, naming the key, if it is not what the method demands.
     """
-    given = wire.parse(_read(inputs, "inputs"))
+    given = wire.parse(read(inputs, "inputs"))
     outputs = desk.evaluate(name, given)
     for remark in desk.warnings(name, given):
         sys.stderr.write(f"note: {remark.key}: {remark.text}\n")
@@ -76,7 +76,7 @@ def appraise(facts: Path, *, output: Path | None) -> None:
     Raises:
         Malformed: if the file cannot be read or written; BadInput, naming the key, if it is not what the appraisal demands.
     """
-    made = report.perform(wire.parse(_read(facts, "facts")))
+    made = report.perform(wire.parse(read(facts, "facts")))
     text = canonical.encode(made)
     if output is None:
         sys.stdout.write(text.decode("utf-8") + "\n")
@@ -92,7 +92,7 @@ def split(facts: Path, *, output: Path | None) -> None:
     Raises:
         Malformed: if the file cannot be read or written; BadInput, naming the key, if it is not what a split demands.
     """
-    made = splits.perform(wire.parse(_read(facts, "facts")))
+    made = splits.perform(wire.parse(read(facts, "facts")))
     text = canonical.encode(made)
     if output is None:
         sys.stdout.write(text.decode("utf-8") + "\n")
@@ -109,7 +109,7 @@ def verify(path: Path) -> None:
         Malformed: if it is neither. Differs: naming the first figure that does not follow.
     """
     # an editor's newline at the end is not part of the document
-    text = _read(path, "report").removesuffix(b"\n")
+    text = read(path, "report").removesuffix(b"\n")
     document = canonical.decode(text)
     is_split = isinstance(document, dict) and document.get("format") == splits.FORMAT
     found = splits.verify(text) if is_split else report.verify(text)
@@ -163,7 +163,8 @@ def _write(path: Path, text: bytes, what: str) -> None:
         raise Malformed(f"the {what} cannot be written", fix="check the path and the room on the disk") from None
 
 
-def _read(path: Path, what: str) -> bytes:
+def read(path: Path, what: str) -> bytes:
+    """Read a file, or stdin for ``-``; raises ``Malformed`` if it cannot be read."""
     try:
         return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError:

@@ -117,6 +117,7 @@ ROUTES = [
     ("POST", "/v1/formulas/cost_cas2023"),
     ("GET", "/v1/structures"),
     ("POST", "/v1/structures/abs"),
+    ("POST", "/v1/pledges/quote"),
     ("POST", "/v1/access"),
     ("GET", "/v1/access"),
     ("POST", "/v1/access/officers"),

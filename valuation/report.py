@@ -16,6 +16,7 @@ from valuation.asset import DataAsset
 from valuation.cost import DAYS_A_YEAR, Appraisal, Mode, appraise_cost
 from valuation.errors import Differs, MissingKey, OutOfRange, UnknownKey
 from valuation.evidence import Evidence
+from valuation.facility import rules
 from valuation.facts import Facts
 from valuation.intake import Record, decimal_of
 from valuation.judgement import Judgement
@@ -133,7 +134,7 @@ def compose(appraisal: Appraisal, quoted: Quote | None, necessity: Necessity) ->
         "code": CODE,
         "notice": dict(NOTICE),
         "inputs": inputs,
-        "parameters": _parameters(),
+        "parameters": _parameters() | ({} if quoted is None or quoted.facility is None else {"lending": rules()}),
         "releases": releases,
         "gates": [gate.to_json() for gate in appraisal.gates],
         "figures": [figure.to_json() for figure in walk(*roots)],
@@ -259,4 +260,6 @@ def _conclusion(appraisal: Appraisal, quoted: Quote | None) -> dict[str, Any]:
             "binding": quoted.binding,
             "haircuts": {name: haircut.to_json() for name, haircut in quoted.haircuts},
         }
+        if quoted.facility is not None:
+            conclusion["loan"] = quoted.facility.to_json()
     return conclusion
