@@ -19,7 +19,8 @@ from valuation.errors import CurrencyMismatch, Finding, GatesClosed, OutOfRange
 from valuation.facts import OwnerForm
 from valuation.intake import within
 from valuation.money import Money
-from valuation.terms import HAIRCUTS, LTV_CAPS, PUBLIC_DATA_TITLE, Haircut, Terms
+from valuation.proof import proven
+from valuation.terms import HAIRCUTS, PUBLIC_DATA_TITLE, Haircut, Terms
 from valuation.trace import Traced, derived, given
 
 SOURCE = "product rule; collateral practice of banks"
@@ -85,6 +86,7 @@ def quote(appraisal: Appraisal, terms: Terms) -> Quote:
     """
     terms = Terms.from_json(terms.to_json())  # terms built by hand pass the same door as foreign ones
     years = _tenor(appraisal, terms)
+    most = _proof(appraisal, terms, years)
     currency = appraisal.currency
     haircuts = {name: _haircut(name, appraisal, terms, years) for name in HAIRCUTS}
     shares = tuple(
@@ -113,7 +115,7 @@ def quote(appraisal: Appraisal, terms: Terms) -> Quote:
         because=(appraisal.low, *shares, prior),
         source=SOURCE,
     )
-    constraints, amounts = _constraints(terms, recognised, exact_value)
+    constraints, amounts = _constraints(terms, recognised, exact_value, most)
     binding, ceiling = smallest(amounts)
     limit = derived(
         "pledge.limit",
@@ -144,8 +146,6 @@ def _tenor(appraisal: Appraisal, terms: Terms) -> Traced:
     for amount in (terms.policy_cap, terms.prior_liens, terms.dscr_capacity, terms.revenue_cap):
         if amount is not None and amount.currency != appraisal.currency:
             raise CurrencyMismatch(appraisal.currency, amount.currency)
-    cap = LTV_CAPS["cost"]
-    within(terms.ltv_cap, "terms.ltv_cap", above=0, high=cap)
     if terms.maturity <= appraisal.on:
         raise OutOfRange("terms.maturity", "dates after the valuation date")
     if terms.maturity > appraisal.facts.horizon:
@@ -171,6 +171,23 @@ def _tenor(appraisal: Appraisal, terms: Terms) -> Traced:
     return years
 
 
+def _proof(appraisal: Appraisal, terms: Terms, years: Traced) -> Traced:
+    """The highest LTV cap that the proof of the income bears; the terms' own stays within it."""
+    found = proven(appraisal, years.fraction)
+    if found.cap == 0:
+        document = "a contract on revenue from the data, or a log that shows its use"
+        raise GatesClosed([Finding("income_proof", found.reason, document)])
+    within(terms.ltv_cap, "terms.ltv_cap", above=0, high=found.cap)
+    return given(
+        "pledge.ltv_most",
+        f"highest LTV cap, income proven by {found.proof.value}",
+        found.cap,
+        unit="share",
+        source=found.reason,
+        evidence=found.document,
+    )
+
+
 def _haircut(name: str, appraisal: Appraisal, terms: Terms, years: Traced) -> Haircut:
     rule = HAIRCUTS[name]
     if name in terms.haircuts:
@@ -185,7 +202,7 @@ def _haircut(name: str, appraisal: Appraisal, terms: Terms, years: Traced) -> Ha
 
 
 def _constraints(
-    terms: Terms, recognised: Traced, exact_value: Fraction
+    terms: Terms, recognised: Traced, exact_value: Fraction, most: Traced
 ) -> tuple[tuple[Traced, ...], dict[str, Fraction]]:
     cap = given("pledge.ltv_cap", "LTV cap on recognised value", terms.ltv_cap, unit="share", source="lender's terms")
     by_ltv = exact_value * cap.fraction
@@ -194,8 +211,8 @@ def _constraints(
             "limit.ltv",
             "limit by loan to value",
             Money.of(by_ltv, terms.policy_cap.currency),
-            formula="LTV cap * recognised value",
-            because=(cap, recognised),
+            formula="LTV cap * recognised value; the cap is within what the proof of the income bears",
+            because=(cap, most, recognised),
             source=SOURCE,
         )
     ]

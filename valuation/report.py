@@ -20,6 +20,7 @@ from valuation.facts import Facts
 from valuation.intake import Record, decimal_of
 from valuation.judgement import Judgement
 from valuation.pledge import Quote
+from valuation.proof import LTV_CAPS
 from valuation.reconcile import appraise
 from valuation.terms import Terms
 from valuation.trace import walk
@@ -222,7 +223,7 @@ def _parameters() -> dict[str, Any]:
         "days_a_year": DAYS_A_YEAR,
         "z95": exact.spell(quality.Z95),
         "least_sigmas": quality.LEAST_SIGMAS,
-        "ltv_caps": {name: exact.spell(cap) for name, cap in terms.LTV_CAPS.items()},
+        "ltv_caps": {proof.value: exact.spell(cap) for proof, cap in LTV_CAPS.items()},
         "haircuts": {
             name: {
                 "usual": [exact.spell(rule.low), exact.spell(rule.high)],
