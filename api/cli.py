@@ -376,9 +376,21 @@ def value_appraise(
     valuing.appraise(facts, output=output)
 
 
+@value_app.command("split")
+def value_split(
+    facts: Annotated[Path, typer.Argument(help="JSON file of a split's inputs; - reads stdin.")],
+    *,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the split here.")] = None,
+) -> None:
+    """Split a pool's value among the institutions that contribute to it, and write how."""
+    from api import valuing  # noqa: PLC0415
+
+    valuing.split(facts, output=output)
+
+
 @value_app.command("verify")
-def value_verify(report: Annotated[Path, typer.Argument(help="A report; - reads stdin.")]) -> None:
-    """Compute every figure of a report anew, offline, and name the first that differs."""
+def value_verify(report: Annotated[Path, typer.Argument(help="A report or a split; - reads stdin.")]) -> None:
+    """Compute every figure of a report or a split anew, offline, and name the first that differs."""
     from api import valuing  # noqa: PLC0415
 
     valuing.verify(report)

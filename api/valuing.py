@@ -2,6 +2,7 @@
 
 import json
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from rich.table import Table
 
 from privacy import canonical
 from privacy.errors import Malformed
-from valuation import desk, report
+from valuation import desk, exact, report
+from valuation import split as splits
 from valuation.desk import wire
 from valuation.money import Money
 
@@ -79,25 +81,40 @@ def appraise(facts: Path, *, output: Path | None) -> None:
     if output is None:
         sys.stdout.write(text.decode("utf-8") + "\n")
         return
-    try:
-        output.write_bytes(text)
-    except OSError:
-        raise Malformed("the report cannot be written", fix="check the path and the room on the disk") from None
+    _write(output, text, "report")
     _conclude(made)
     sys.stdout.write(f"{len(made['figures'])} figures, digest {made['digest']}\n")
 
 
-def verify(path: Path) -> None:
-    """Compute a report anew from the inputs in it and print what was found.
+def split(facts: Path, *, output: Path | None) -> None:
+    """Write the document that splits a pool's value to ``output`` and print the parts, or print the document itself.
 
     Raises:
-        Malformed: if it is no report. Differs: naming the first figure that does not follow.
+        Malformed: if the file cannot be read or written; BadInput, naming the key, if it is not what a split demands.
+    """
+    made = splits.perform(wire.parse(_read(facts, "facts")))
+    text = canonical.encode(made)
+    if output is None:
+        sys.stdout.write(text.decode("utf-8") + "\n")
+        return
+    _write(output, text, "split")
+    _show_parts(made)
+    sys.stdout.write(f"{len(made['figures'])} figures, digest {made['digest']}\n")
+
+
+def verify(path: Path) -> None:
+    """Compute a report or a split anew from the inputs in it and print what was found.
+
+    Raises:
+        Malformed: if it is neither. Differs: naming the first figure that does not follow.
     """
     # an editor's newline at the end is not part of the document
     text = _read(path, "report").removesuffix(b"\n")
-    found = report.verify(text)
+    document = canonical.decode(text)
+    is_split = isinstance(document, dict) and document.get("format") == splits.FORMAT
+    found = splits.verify(text) if is_split else report.verify(text)
     sys.stdout.write(f"all {found.figures} figures follow from the inputs; digest {found.digest}\n")
-    _conclude(canonical.decode(text))
+    (_show_parts if is_split else _conclude)(document)
 
 
 def _conclude(made: dict[str, Any]) -> None:
@@ -122,6 +139,28 @@ def _conclude(made: dict[str, Any]) -> None:
     console.print(view, markup=False)
     for remark in made["remarks"]:
         console.print(f"- {remark['code']}: {remark['text']}", highlight=False, markup=False)
+
+
+def _show_parts(made: dict[str, Any]) -> None:
+    """Print each institution's part with its interval and share; figures rounded for readers, parts to the cent."""
+    figures = {figure["key"]: figure["value"] for figure in made["figures"]}
+    currency = made["conclusion"]["currency"]
+    view = Table("institution", "share", f"part, {currency}", "low", "high", show_edge=False)
+    for part in made["conclusion"]["parts"]:
+        ends = [Money.parse(f"{figures[part[end]]} {currency}").shown(2) for end in ("central", "low", "high")]
+        view.add_row(part["party"], exact.percent(Decimal(figures[f"share.{part['party']}"])), *ends)
+    console = Console()
+    console.print(made["notice"]["en"], highlight=False, markup=False)
+    console.print(view, markup=False)
+    for remark in made["remarks"]:
+        console.print(f"- {remark['code']}: {remark['text']}", highlight=False, markup=False)
+
+
+def _write(path: Path, text: bytes, what: str) -> None:
+    try:
+        path.write_bytes(text)
+    except OSError:
+        raise Malformed(f"the {what} cannot be written", fix="check the path and the room on the disk") from None
 
 
 def _read(path: Path, what: str) -> bytes:

@@ -67,7 +67,7 @@ LIBRARIES = {
     "sqlglot": {"exchange/analyst/sql.py"},
     "httpx2": {"exchange/line.py"},
     "pandas": {"api/demo/people.py", "api/demo/truth.py", "exchange/analyst/result.py"},
-    "numpy": {"api/demo/people.py"},
+    "numpy": {"api/demo/people.py", "valuation/doubles.py", "valuation/draws.py"},
     "xlsxwriter": {"exchange/analyst/result.py"},
     "subprocess": {"api/demo/town.py"},
     "socket": {"api/processes.py"},

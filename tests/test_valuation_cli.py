@@ -72,7 +72,7 @@ def test_a_cost_only_appraisal_still_works(made):
         (("facts", "income", "tax", "value"), "7", "inputs.facts.income.tax.value: outside [0, 1)"),
         (("facts", "market", "deals"), [], "inputs.facts.market.deals: outside lists of 3 to"),
         (("facts", "costs", 0, "amount", "amount"), 5, "inputs.facts.costs[0].amount.amount: not a decimal number"),
-        (("method", "judgement", "draws"), 1, "inputs.method.judgement.draws: outside [100, 5000]"),
+        (("method", "judgement", "draws"), 1, "inputs.method.judgement.draws: outside [100, 100000]"),
         (("surprise",), 1, "inputs.surprise: unknown key"),
     ],
 )

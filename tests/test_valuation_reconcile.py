@@ -8,6 +8,7 @@ from fractions import Fraction
 from math import exp, isclose, log, sqrt
 from statistics import NormalDist
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from tests.test_valuation_income import income
 from tests.test_valuation_market import DEALS, deal
 from valuation.asset import DataAsset
 from valuation.cost import Mode, appraise_cost
+from valuation.draws import factors_of
 from valuation.errors import BadInput, CurrencyMismatch, Differs, GatesClosed, MissingKey, OutOfRange, UnknownKey
 from valuation.facts import Facts
 from valuation.judgement import Judgement, Shape, Spread
@@ -172,14 +174,15 @@ def test_a_wild_approach_widens_the_range_to_itself():
 
 def test_draws_of_a_linear_driver_meet_their_closed_forms():
     # one approach, one driver, hardly any noise: the conclusion is v * factor, whose law is known
-    got = only("market", spreads=[spread("market", "0.7", "1.6")], draws=2000)
+    got = only("market", spreads=[spread("market", "0.7", "1.6")], draws=20_000)
     base = figure("market.central", got).fraction
     one = Spread("market", Shape.TRIANGULAR, Decimal("0.7"), Decimal("1.6"), "r")
     error = figure("draws.error", got).fraction
     assert abs(figure("draws.mean", got).fraction - base * one.mean) < 4 * error
-    assert close(error**2 * 2000, base**2 * one.variance, "0.1")
-    for name, share in (("p5", "0.05"), ("p50", "0.5"), ("p95", "0.95")):
-        assert close(figure(f"draws.{name}", got).fraction, base * one.at(Fraction(share)), "0.03")
+    assert close(error**2 * 20_000, base**2 * one.variance, "0.1")
+    for name, share in (("p5", 0.05), ("p50", 0.5), ("p95", 0.95)):
+        law = float(factors_of(one, np.array([share]))[0])
+        assert isclose(figure(f"draws.{name}", got).fraction, base * law, rel_tol=0.03)
     assert figure("draws.check.market", got).fraction < 4
 
 
@@ -197,7 +200,7 @@ def test_the_noise_of_the_counts_alone_gives_its_normal_quantiles():
         evidence(counts),
         ON,
         judgement=Judgement.from_json(
-            {**JUDGEMENT, "spreads": [], "scenarios": [], "draws": 3000,
+            {**JUDGEMENT, "spreads": [], "scenarios": [], "draws": 30_000,
              "weights": {"cost": {"share": "0", **REASON}, "market": {"share": "1", **REASON}}}
         ),
     )  # fmt: skip
@@ -206,40 +209,6 @@ def test_the_noise_of_the_counts_alone_gives_its_normal_quantiles():
         law = base * (1 + 300 / 18_000 * NormalDist().inv_cdf(share))
         assert abs(float(figure(f"draws.{name}", got).fraction) - law) < 0.002 * base
     assert got.low.fraction == figure("conclusion.evidence.low", got).fraction
-
-
-@given(
-    st.sampled_from(list(Shape)),
-    st.integers(1, 100),
-    st.integers(101, 2000),
-    st.integers(1, 999),
-    st.integers(1, 999),
-)
-def test_spreads_invert_their_distribution(shape, low, high, one, other):
-    spread_ = Spread("cost", shape, Decimal(low) / 100, Decimal(high) / 100, "r")
-    first, second = sorted((spread_.at(Fraction(one, 1000)), spread_.at(Fraction(other, 1000))))
-    assert spread_.low <= first <= second <= spread_.high
-    left, right, share = Fraction(spread_.low), Fraction(spread_.high), Fraction(one, 1000)
-    x = spread_.at(share)
-    if shape is Shape.UNIFORM:
-        below = (x - left) / (right - left)
-    elif x <= 1:
-        below = (x - left) ** 2 / ((right - left) * (1 - left)) if left < 1 else Fraction(0)
-    else:
-        below = 1 - (right - x) ** 2 / ((right - left) * (right - 1))
-    assert abs(below - share) < Fraction(1, 10**30)
-
-
-def test_draws_are_uniform_and_depend_on_seed_name_and_number_alone():
-    one = Judgement.from_json(JUDGEMENT)
-    drawn = [one.drawn("level", number) for number in range(4000)]
-    assert len(set(drawn)) == 4000
-    bins = [sum(1 for share in drawn if int(share * 20) == place) for place in range(20)]
-    # chi-square of 19 degrees of freedom: a fixed seed, far inside the 0.1 % point
-    assert sum((count - 200) ** 2 / 200 for count in bins) < 43.8
-    fewer = Judgement.from_json({**JUDGEMENT, "spreads": JUDGEMENT["spreads"][:1]})
-    assert fewer.drawn("level", 7) == drawn[7]
-    assert Judgement.from_json({**JUDGEMENT, "seed": "other"}).drawn("level", 7) != drawn[7]
 
 
 def test_sensitivities():
@@ -468,8 +437,8 @@ def test_approaches_without_an_error_are_still_compared():
 
 
 def test_draws_that_miss_their_closed_form_are_remarked_on():
-    # this seed's first hundred draws lie four standard errors off: found by trying two thousand
-    got = only("cost", spreads=[spread("cost", "0.5", "1.5", "uniform")], draws=100, seed="1839")
+    # this seed's first hundred draws lie four standard errors off: found by trying twenty thousand
+    got = only("cost", spreads=[spread("cost", "0.5", "1.5", "uniform")], draws=100, seed="23837")
     assert "draws-off" in {remark.code for remark in got.remarks}
     assert figure("draws.check.cost", got).fraction > 4
 

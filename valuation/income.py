@@ -83,10 +83,10 @@ def worth(facts: IncomeFacts, *, quality: Fraction, years: int, shift: Shift = A
     early = _HALF if facts.method in MID_YEAR else _ZERO
     step = rounded(1 / (1 + rate))
     factor = power(1 + rate, early)
-    charge, upkeep = _charges(facts), facts.fade.upkeep.fraction * keep * shift.upkeep
+    charge, upkeep = charges(facts), facts.fade.upkeep.fraction * keep * shift.upkeep
     survival, growth, swell = 1 - lost / 2, _ONE, 1 + Fraction(facts.fade.growth)
     flows, discounted = [], []
-    for income in _incomes(facts, quality * shift.quality * shift.level)[:years]:
+    for income in incomes(facts, quality * shift.quality * shift.level)[:years]:
         flow = rounded(survival * (income * keep * growth - charge) - upkeep)
         factor = rounded(factor * step)
         flows.append(flow)
@@ -269,12 +269,12 @@ def _by_desk(stated: IncomeFacts, *, quality: Fraction, life: int) -> tuple[Frac
     lost, swell = _attrition(stated, AS_STATED), 1 + Fraction(stated.fade.growth)
     grown = [rounded(swell**year) for year in range(life)]
     faded = [rounded((1 - lost) ** year * (1 - lost / 2) * grow) for year, grow in enumerate(grown)]
-    incomes = _incomes(stated, quality)[:life]
+    earned = incomes(stated, quality)[:life]
     sales = [amount * quality for amount in stated.sums(LineKind.REVENUE)[:life]]
     inputs: dict[str, Any] = {"rate": rate, "tax": tax}
     match stated.method:
         case IncomeMethod.DIRECT:
-            flows = [income * fade * (1 - tax) for income, fade in zip(incomes, faded, strict=True)]
+            flows = [income * fade * (1 - tax) for income, fade in zip(earned, faded, strict=True)]
             inputs = {"income": flows, "rate": rate, "timing": "end", "stub_fraction": _ONE}
         case IncomeMethod.SHARE:
             inputs["revenue"] = [amount * fade for amount, fade in zip(sales, faded, strict=True)]
@@ -282,7 +282,7 @@ def _by_desk(stated: IncomeFacts, *, quality: Fraction, life: int) -> tuple[Frac
             inputs["adjustment"] = Fraction(claim.score)
         case IncomeMethod.EXCESS:
             inputs["revenue"] = [amount * grow for amount, grow in zip(sales, grown, strict=True)]
-            inputs["ebita_margin"] = [income / amount for income, amount in zip(incomes, sales, strict=True)]
+            inputs["ebita_margin"] = [income / amount for income, amount in zip(earned, sales, strict=True)]
             inputs["contributory_assets"] = [
                 {"asset": one.name, "value": one.value.fraction, "rate": Fraction(one.rate)}
                 for one in claim.contributory
@@ -290,7 +290,7 @@ def _by_desk(stated: IncomeFacts, *, quality: Fraction, life: int) -> tuple[Frac
             inputs |= {"attrition": lost, "tab_years": max(claim.tab_years, 1)}
         case IncomeMethod.WITH_WITHOUT:
             without = stated.sums(LineKind.WITHOUT)[:life]
-            pairs = list(zip(without, incomes, faded, strict=True))
+            pairs = list(zip(without, earned, faded, strict=True))
             inputs["with_"] = [(base + uplift) * fade for base, uplift, fade in pairs]
             inputs["without_"] = [base * fade for base, _, fade in pairs]
         case IncomeMethod.ROYALTY:
@@ -315,12 +315,12 @@ def _attrition(facts: IncomeFacts, shift: Shift) -> Fraction:
     return rounded(1 - halved(_ONE, Fraction(facts.fade.half_life) * shift.half_life))
 
 
-def _charges(facts: IncomeFacts) -> Fraction:
+def charges(facts: IncomeFacts) -> Fraction:
     """What the contributory assets earn of a year's income; 0 for methods that charge none."""
     return total(asset.value.fraction * Fraction(asset.rate) for asset in facts.claim.contributory)
 
 
-def _incomes(facts: IncomeFacts, level: Fraction) -> list[Fraction]:
+def incomes(facts: IncomeFacts, level: Fraction) -> list[Fraction]:
     """Income of the data by year before tax, charges, ageing and growth, its sales or uplift at ``level`` times as stated."""
     sales, costs = facts.sums(LineKind.REVENUE), facts.sums(LineKind.COST)
     match facts.method:

@@ -1,9 +1,9 @@
 """What the appraiser judges, each with a reason: weights of the approaches, spreads of the drivers, scenarios.
 
-A driver is a factor on what the facts state: 1 leaves it so, and every spread holds 1. Draws are a pure function of the seed.
+A driver is a factor on what the facts state: 1 leaves it so, and every spread holds 1. Draws are a pure
+function of the seed (:mod:`valuation.draws`).
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -12,7 +12,6 @@ from fractions import Fraction
 from typing import Any
 
 from valuation import exact
-from valuation.desk.reals import root, rounded
 from valuation.errors import OutOfRange
 from valuation.intake import Record, decimal_of, within
 
@@ -29,7 +28,7 @@ DRIVERS: Mapping[str, tuple[str, ...]] = {
 }
 """Each driver and the approaches that it moves."""
 
-LEAST_DRAWS, MOST_DRAWS = 100, 5_000
+LEAST_DRAWS, MOST_DRAWS = 100, 100_000
 FARTHEST = 20
 """Largest factor of a driver."""
 
@@ -76,16 +75,6 @@ class Spread:
         if self.shape is Shape.UNIFORM:
             return (high - low) ** 2 / 12
         return (low * low + high * high + 1 - low * high - low - high) / 18
-
-    def at(self, share: Fraction) -> Fraction:
-        """The factor that a ``share`` in (0, 1) of the distribution stays below."""
-        low, high = Fraction(self.low), Fraction(self.high)
-        width = high - low
-        if self.shape is Shape.UNIFORM:
-            return low + share * width
-        if share * width <= 1 - low:
-            return rounded(low + root(rounded(share * width * (1 - low))))
-        return rounded(high - root(rounded((1 - share) * width * (high - 1))))
 
     def to_json(self) -> dict[str, Any]:
         """Return the canonical JSON object."""
@@ -192,9 +181,3 @@ class Judgement:
             seed=record.text("seed"),
             draws=record.integer("draws", low=LEAST_DRAWS, high=MOST_DRAWS),
         )
-
-    def drawn(self, name: str, number: int) -> Fraction:
-        """A share in (0, 1) for draw ``number`` of ``name``: SHA-256 of seed, name and number, so equal on every machine."""
-        text = f"{len(self.seed)}:{self.seed}/{name}/{number}"
-        head = int.from_bytes(hashlib.sha256(text.encode("utf-8")).digest()[:8])
-        return Fraction(2 * head + 1, 2**65)

@@ -9,19 +9,18 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from math import ceil
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from valuation import desk
 from valuation.asset import DataAsset
 from valuation.cost import UNUSED, Appraisal, Mode, Remark, appraise_cost
-from valuation.desk.reals import quantile, root, rounded, total
+from valuation.desk.reals import root, total
 from valuation.desk.uncertainty import WIDE
 from valuation.errors import MissingKey, OutOfRange
 from valuation.evidence import Evidence
 from valuation.facts import Facts
 from valuation.income import appraise_income
-from valuation.indication import AS_STATED, ENDS, Indication
+from valuation.indication import ENDS, Indication
 from valuation.judgement import DRIVERS, Judgement
 from valuation.market import appraise_market
 from valuation.money import Money
@@ -30,8 +29,13 @@ from valuation.quality import WEIGHTS
 from valuation.sensitivity import SOURCE, Model, break_even, scenarios, tornado
 from valuation.trace import Traced, derived, given
 
+if TYPE_CHECKING:
+    from valuation.draws import Drawn
+
 TAIL = Fraction(1, 20)
 """Share of the draws below the range, and above it."""
+
+MIDDLE = Fraction(1, 2)
 
 CHECK_SIGMAS = 4
 """Draws whose mean is further than so many standard errors from the closed form are remarked on."""
@@ -63,7 +67,9 @@ def appraise(
         indications.append(appraise_market(facts, evidence))
     model = Model(base, {one.approach: one for one in indications}, judgement)
     conclusion = {end: _weighted(end, indications, judgement, base.currency) for end in ENDS}
-    drawn = _draw(model, judgement)
+    from valuation.draws import draw  # noqa: PLC0415 (numpy: only for those who draw)
+
+    drawn = draw(model, judgement, at=(TAIL, MIDDLE, 1 - TAIL))
     spread, agree = _consistency(indications, judgement, drawn)
     figures = _distribution(model, judgement, drawn)
     low, high = _range(conclusion, figures, indications, judgement, agree=agree)
@@ -119,29 +125,6 @@ def _match(facts: Facts, judgement: Judgement) -> None:
             raise OutOfRange(key, "factors that keep the rate above the growth and below 1")
 
 
-class _Drawn(NamedTuple):
-    """The draws: each driver's factors, the values of each approach, the conclusions."""
-
-    factors: dict[str, list[Fraction]]
-    values: dict[str, list[Fraction]]
-    conclusions: list[Fraction]
-
-
-def _draw(model: Model, judgement: Judgement) -> _Drawn:
-    factors: dict[str, list[Fraction]] = {spread.driver: [] for spread in judgement.spreads}
-    values: dict[str, list[Fraction]] = {approach: [] for approach in model.indications}
-    conclusions = []
-    for number in range(judgement.draws):
-        for spread in judgement.spreads:
-            factors[spread.driver].append(spread.at(judgement.drawn(spread.driver, number)))
-        shift = AS_STATED._replace(**{driver: row[number] for driver, row in factors.items()})
-        drawn = model.values(shift, quantile(judgement.drawn("noise of the counts", number)))
-        for approach, value in drawn.items():
-            values[approach].append(value)
-        conclusions.append(model.weighted(drawn))
-    return _Drawn(factors, values, conclusions)
-
-
 def _weighted(end: str, indications: Iterable[Indication], judgement: Judgement, currency: str) -> Traced:
     ends = tuple(one.ends[ENDS.index(end)] for one in indications)
     shares = tuple(_share(approach, judgement) for approach in judgement.weights)
@@ -163,21 +146,15 @@ def _share(approach: str, judgement: Judgement) -> Traced:
     )
 
 
-def _spread_of(values: list[Fraction]) -> tuple[Fraction, Fraction]:
-    """Mean and standard deviation of draws."""
-    mean = rounded(total(values) / len(values))
-    return mean, root(rounded(total((value - mean) ** 2 for value in values) / (len(values) - 1)))
-
-
 def _consistency(
-    indications: Iterable[Indication], judgement: Judgement, drawn: _Drawn
+    indications: Iterable[Indication], judgement: Judgement, drawn: "Drawn"
 ) -> tuple[tuple[Traced, ...], bool]:
     """The desk's reconciliation of the approaches that carry weight, and whether they agree to within 30 % of their mean."""
     kept = [one for one in indications if judgement.weights[one.approach].share > 0 and one.central.fraction > 0]
     worthless = any(judgement.weights[one.approach].share > 0 and one.central.fraction == 0 for one in indications)
     if len(kept) < 2:
         return (), not (worthless and kept)
-    spreads = [_spread_of(drawn.values[one.approach])[1] for one in kept]
+    spreads = [drawn.deviations[one.approach] for one in kept]
     # an approach that nothing moves has no error to weigh by; how far the approaches lie apart needs none
     measured = min(spreads) > 0
     figures = desk.find("reconciliation").figures(
@@ -220,7 +197,7 @@ def _consistency(
     return told, not worthless and figures["spread"] <= WIDE
 
 
-def _distribution(model: Model, judgement: Judgement, drawn: _Drawn) -> dict[str, Traced]:
+def _distribution(model: Model, judgement: Judgement, drawn: "Drawn") -> dict[str, Traced]:
     """Quantiles, mean and standard error of the drawn conclusions, and the draws against their closed forms."""
     seed = f"seed {judgement.seed!r}"
     count = given("draws", "number of draws", judgement.draws, unit="draws", source=seed)
@@ -231,14 +208,12 @@ def _distribution(model: Model, judgement: Judgement, drawn: _Drawn) -> dict[str
         for end, value in (("low", one.low), ("high", one.high))
     )  # fmt: skip
     because = (count, *ends, *(one.central for one in model.indications.values()))
-    ordered = sorted(drawn.conclusions)
-    mean, deviation = _spread_of(drawn.conclusions)
     amounts = {
-        "p5": ("5 % of the draws stay below", ordered[ceil(TAIL * len(ordered)) - 1]),
-        "p50": ("half of the draws stay below", ordered[ceil(Fraction(1, 2) * len(ordered)) - 1]),
-        "p95": ("95 % of the draws stay below", ordered[ceil((1 - TAIL) * len(ordered)) - 1]),
-        "mean": ("mean of the draws", mean),
-        "error": ("standard error of that mean", deviation / root(Fraction(len(ordered)))),
+        "p5": ("5 % of the draws stay below", drawn.percentiles[TAIL]),
+        "p50": ("half of the draws stay below", drawn.percentiles[MIDDLE]),
+        "p95": ("95 % of the draws stay below", drawn.percentiles[1 - TAIL]),
+        "mean": ("mean of the draws", drawn.mean),
+        "error": ("standard error of that mean", drawn.error),
     }
     figures = {
         name: derived(
@@ -252,8 +227,7 @@ def _distribution(model: Model, judgement: Judgement, drawn: _Drawn) -> dict[str
         for name, (label, value) in amounts.items()
     }
     for spread in judgement.spreads:
-        row = drawn.factors[spread.driver]
-        miss = abs(total(row) / len(row) - spread.mean) / root(spread.variance / len(row))
+        miss = abs(drawn.factors[spread.driver] - spread.mean) / root(spread.variance / judgement.draws)
         figures[f"check.{spread.driver}"] = derived(
             f"draws.check.{spread.driver}",
             f"mean factor drawn for {spread.driver} against its closed form, in standard errors",

@@ -6,7 +6,7 @@ A coalition is a bit mask: player i is in it if bit i is set.
 import re
 from collections.abc import Sequence
 from fractions import Fraction
-from math import ceil, comb, factorial
+from math import ceil, comb, factorial, lcm
 
 from valuation.desk.contract import Field, Number, ObjectOf, Text, named
 from valuation.desk.method import Figures, Given, Output, field, method
@@ -114,25 +114,42 @@ def _defined(definition: str, players: int) -> list[Fraction]:
 def semivalue(worths: Sequence[Fraction], weights: Sequence[Fraction]) -> list[Fraction]:
     """Sum over coalitions S without the player of ``weights[|S|]`` times what the player adds, by player.
 
-    ``worths`` by coalition (2^n), ``weights`` by size of S (n).
+    ``worths`` by coalition (2^n), ``weights`` by size of S (n). By size, what a player adds is the worth of all coalitions
+    with the player less that of all without; they are summed as integers over one denominator.
     """
     players = len(weights)
-    found = []
-    for player in range(players):
-        bit = 1 << player
-        by_size = [Fraction(0)] * players
-        for coalition in range(1 << players):
-            if not coalition & bit:
-                by_size[coalition.bit_count()] += worths[coalition | bit] - worths[coalition]
-        found.append(total(weight * added for weight, added in zip(weights, by_size, strict=True)))
-    return found
+    scale = lcm(*(worth.denominator for worth in worths))
+    of_size = [0] * (players + 1)
+    held = [[0] * (players + 1) for _ in range(players)]
+    for coalition, worth in enumerate(worths):
+        size, amount, rest = coalition.bit_count(), worth.numerator * (scale // worth.denominator), coalition
+        of_size[size] += amount
+        while rest:
+            lowest = rest & -rest
+            held[lowest.bit_length() - 1][size] += amount
+            rest ^= lowest
+    return [
+        total(weight * (own[size + 1] + own[size] - of_size[size]) for size, weight in enumerate(weights)) / scale
+        for own in held
+    ]
+
+
+def shapley_weights(players: int) -> list[Fraction]:
+    """Weights by size of the coalition that a player joins: s! (n-s-1)! / n!."""
+    return [Fraction(1, players * comb(players - 1, size)) for size in range(players)]
+
+
+def banzhaf_weights(players: int) -> list[Fraction]:
+    """Every coalition alike: 2^(1-n)."""
+    return [Fraction(1, 1 << (players - 1))] * players
 
 
 def _euler_beta(one: int, other: int) -> Fraction:
     return Fraction(factorial(one - 1) * factorial(other - 1), factorial(one + other - 1))
 
 
-def _beta_weights(players: int, a: int, b: int) -> list[Fraction]:
+def beta_weights(players: int, a: int, b: int) -> list[Fraction]:
+    """Beta(a, b): B(s+b, n-s-1+a) / B(a, b); with a above b, small coalitions weigh more."""
     return [_euler_beta(size + 1 + b - 1, players - (size + 1) + a) / _euler_beta(a, b) for size in range(players)]
 
 
@@ -182,10 +199,10 @@ def semivalues(given: Given) -> Figures:
     sizes = range(players)
     whole = worths[-1]
     return {
-        "shapley": semivalue(worths, [Fraction(1, players * comb(players - 1, size)) for size in sizes]),
-        "banzhaf": semivalue(worths, [Fraction(1, 1 << (players - 1)) for _ in sizes]),
-        "beta_4_1": semivalue(worths, _beta_weights(players, 4, 1)),
-        "beta_16_1": semivalue(worths, _beta_weights(players, 16, 1)),
+        "shapley": semivalue(worths, shapley_weights(players)),
+        "banzhaf": semivalue(worths, banzhaf_weights(players)),
+        "beta_4_1": semivalue(worths, beta_weights(players, 4, 1)),
+        "beta_16_1": semivalue(worths, beta_weights(players, 16, 1)),
         "leave_one_out": [whole - worths[len(worths) - 1 - (1 << player)] for player in sizes],
     }
 
