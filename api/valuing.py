@@ -9,12 +9,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from exchange import identity
+from exchange.protocol import envelope
 from privacy import canonical
-from privacy.errors import Malformed
+from privacy.errors import Malformed, Mismatch
 from valuation import desk, exact, report
 from valuation import split as splits
 from valuation.desk import wire
 from valuation.money import Money
+
+SIGNED = "valuation-report"
+"""Kind of the envelope in which a report's maker signs it."""
 
 
 def list_formulas(*, as_json: bool) -> None:
@@ -102,19 +107,53 @@ def split(facts: Path, *, output: Path | None) -> None:
     sys.stdout.write(f"{len(made['figures'])} figures, digest {made['digest']}\n")
 
 
-def verify(path: Path) -> None:
-    """Compute a report or a split anew from the inputs in it and print what was found.
+def sign(path: Path, *, home: Path, output: Path | None) -> None:
+    """Verify a report, put it into an envelope that the party under ``home`` signs, and write that to ``output`` or print it.
 
     Raises:
-        Malformed: if it is neither. Differs: naming the first figure that does not follow.
+        Malformed: if it is no report. Differs: naming a figure that does not follow: nobody signs what does not hold.
+    """
+    party, key = identity.load(home, what="party")
+    document = canonical.decode(_read(path, "report").removesuffix(b"\n"))
+    found = report.verify(document)
+    text = canonical.encode(envelope.sign(SIGNED, document, signer=party, key=key).to_json())
+    if output is None:
+        sys.stdout.write(text.decode("utf-8") + "\n")
+        return
+    _write(output, text, "signed report")
+    sys.stdout.write(f"signed by {party}; digest {found.digest}\n")
+
+
+def verify(path: Path, *, signer: bytes | None = None) -> None:
+    """Compute a report or a split anew from the inputs in it and print what was found; ``signer`` is the key to be held to.
+
+    Raises:
+        Malformed: if it is neither. Differs: naming the first figure that does not follow. Mismatch: if the key did not sign it.
     """
     # an editor's newline at the end is not part of the document
     text = _read(path, "report").removesuffix(b"\n")
     document = canonical.decode(text)
+    if isinstance(document, dict) and "signature" in document:
+        text, document = _opened(document, signer)
+    elif signer is not None:
+        raise Mismatch("the report is not signed", fix="ask its maker for the signed one")
     is_split = isinstance(document, dict) and document.get("format") == splits.FORMAT
     found = splits.verify(text) if is_split else report.verify(text)
     sys.stdout.write(f"all {found.figures} figures follow from the inputs; digest {found.digest}\n")
     (_show_parts if is_split else _conclude)(document)
+
+
+def _opened(document: dict[str, Any], signer: bytes | None) -> tuple[bytes, Any]:
+    """Return the report in an envelope, whose signature is checked against ``signer``, or said not to be."""
+    held = envelope.Envelope.from_json(document)
+    if held.kind != SIGNED:
+        raise Malformed("the envelope does not hold a report", fix="give a report, or one signed by its maker")
+    if signer is None:
+        sys.stderr.write(f"note: it says {held.signer} signed it; give that party's key as --signer to check\n")
+        return held.body, canonical.decode(held.body)
+    told = held.verify({held.signer: signer})
+    sys.stdout.write(f"signed by {held.signer}\n")
+    return held.body, told
 
 
 def _conclude(made: dict[str, Any]) -> None:

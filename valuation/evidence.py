@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from privacy import canonical
-from privacy.errors import Mismatch
+from privacy.errors import Malformed, Mismatch
 from privacy.release import Estimate, Release
 from valuation import exact
 from valuation.asset import DataAsset
@@ -133,8 +133,10 @@ class Evidence:
         measured = []
         for where, item in Record(document, path, "measured").items("measured"):
             record = Record(item, where, "dataset version on release")
-            if not isinstance(record.raw("release"), dict):
-                raise WrongType(record.path("release"), "a release")
+            try:
+                Release.from_json(record.raw("release"))
+            except Malformed:
+                raise WrongType(record.path("release"), "a release as the desk stored it") from None
             measured.append(
                 Measured(
                     dataset=record.text("dataset"),

@@ -14,6 +14,7 @@ from privacy.errors import Malformed, Mismatch, Refused
 from valuation import exact, pledge, quality, terms
 from valuation.asset import DataAsset
 from valuation.cost import DAYS_A_YEAR, Appraisal, Mode, appraise_cost
+from valuation.effort import check_lists, check_steps
 from valuation.errors import Differs, MissingKey, OutOfRange, UnknownKey
 from valuation.evidence import Evidence
 from valuation.facts import Facts
@@ -187,9 +188,10 @@ def perform(inputs: Any) -> dict[str, Any]:
     ``cost_cas2023``, or ``reconciled`` with a ``judgement`` beside it.
 
     Raises:
-        BadInput: naming the key. GatesClosed, Swamped: if there is nothing to price. Mismatch: if parts do not fit together.
+        BadInput: naming the key, or the list or part that asks for too much work. GatesClosed, Swamped: if there is nothing to price. Mismatch: if parts do not fit together.
     """
     record = Record(inputs, "inputs", "asset facts evidence method terms necessity")
+    check_lists(inputs)
     method = Record(record.raw("method"), record.path("method"), "name on mode weights", "judgement")
     mode = method.text("mode")
     if mode not in {kind.value for kind in Mode}:
@@ -208,8 +210,11 @@ def perform(inputs: Any) -> dict[str, Any]:
     agreed = Terms.from_json(record.raw("terms"), record.path("terms")) if record.given("terms") else None
     necessity = Necessity.from_json(record.raw("necessity"), record.path("necessity"))
     on, chosen = method.day("on"), Mode(mode)
+    judgement = None
     if name == "reconciled":
         judgement = Judgement.from_json(method.raw("judgement"), method.path("judgement"))
+    check_steps(facts, evidence, judgement)
+    if judgement is not None:
         appraisal = appraise(asset, facts, evidence, on, judgement=judgement, mode=chosen, weights=weights)
     else:
         appraisal = appraise_cost(asset, facts, evidence, on, mode=chosen, weights=weights)
