@@ -415,6 +415,19 @@ def value_verify(
     valuing.verify(report, signer=None if signer is None else _hex_key(signer))
 
 
+@value_app.command("compare")
+def value_compare(
+    first: Annotated[Path, typer.Argument(help="A report.")],
+    second: Annotated[Path, typer.Argument(help="A later report of the same asset.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Explain the change in value between two reports by cause, in money that adds up to it."""
+    from api import valuing  # noqa: PLC0415
+
+    valuing.compare(first, second, as_json=as_json)
+
+
 def main() -> None:
     """Run the command line; errors are one sentence and its fix, never a traceback."""
     try:

@@ -13,7 +13,7 @@ from exchange import identity
 from exchange.protocol import envelope
 from privacy import canonical
 from privacy.errors import Malformed, Mismatch
-from valuation import desk, exact, report
+from valuation import comparison, desk, exact, report
 from valuation import split as splits
 from valuation.desk import wire
 from valuation.money import Money
@@ -141,6 +141,44 @@ def verify(path: Path, *, signer: bytes | None = None) -> None:
     found = splits.verify(text) if is_split else report.verify(text)
     sys.stdout.write(f"all {found.figures} figures follow from the inputs; digest {found.digest}\n")
     (_show_parts if is_split else _conclude)(document)
+
+
+def compare(first: Path, second: Path, *, as_json: bool) -> None:
+    """Verify two reports of one asset and print by cause why the value, and the loan limit, changed.
+
+    Raises:
+        Malformed, Differs: if one is no report or does not hold. Mismatch: if they cannot be compared.
+    """
+    found = comparison.compare(*(_report(path) for path in (first, second)))
+    if as_json:
+        sys.stdout.write(json.dumps(found.to_json(), ensure_ascii=False) + "\n")
+        return
+    console = Console()
+    console.print(report.NOTICE["en"], highlight=False, markup=False)
+    for label, change in (("value", found.value), ("loan limit", found.limit)):
+        if change is None:
+            continue
+        view = Table(label, found.currency, show_edge=False)
+        view.columns[1].justify = "right"
+        view.add_row("in the first report", change.before.shown(2))
+        for cause in change.causes:
+            view.add_row("  " + " with ".join(cause.groups), _signed(cause.part))
+        view.add_row("in the second report", change.after.shown(2))
+        console.print(view, markup=False)
+
+
+def _signed(amount: Money) -> str:
+    return ("+" if amount.fraction > 0 else "") + amount.shown(2)
+
+
+def _report(path: Path) -> dict[str, Any]:
+    """The report in a file, out of its envelope if it is signed."""
+    document = canonical.decode(_read(path, "report").removesuffix(b"\n"))
+    if isinstance(document, dict) and "signature" in document:
+        document = _opened(document, None)[1]
+    if not isinstance(document, dict):
+        raise Malformed("the document is not a report", fix="give a file that `touchstone value appraise` wrote")
+    return document
 
 
 def _opened(document: dict[str, Any], signer: bytes | None) -> tuple[bytes, Any]:

@@ -184,6 +184,15 @@ def verify(document: bytes | Mapping[str, Any]) -> Verified:
 def perform(inputs: Any) -> dict[str, Any]:
     """Compute a whole report from its inputs: what :func:`verify` does again.
 
+    Raises:
+        PrivacyError: as :func:`read` does.
+    """
+    return compose(*read(inputs))
+
+
+def read(inputs: Any) -> tuple[Appraisal, Quote | None, Necessity]:
+    """Parse a report's inputs, and appraise and quote from them.
+
     ``inputs`` has the keys asset, facts, evidence, method, terms (null for no quote) and necessity. The method's name is
     ``cost_cas2023``, or ``reconciled`` with a ``judgement`` beside it.
 
@@ -219,7 +228,7 @@ def perform(inputs: Any) -> dict[str, Any]:
     else:
         appraisal = appraise_cost(asset, facts, evidence, on, mode=chosen, weights=weights)
     quoted = None if agreed is None else pledge.quote(appraisal, agreed)
-    return compose(appraisal, quoted, necessity)
+    return appraisal, quoted, necessity
 
 
 def _parameters() -> dict[str, Any]:
