@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import access, catalog, formulas, liens, previews, problems, sessions
+from api import access, catalog, formulas, liens, previews, problems, reports, sessions
 from api.service import Service
 from exchange.hub import rounds
 from exchange.hub.store import Store
@@ -41,6 +41,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
         access.router,
         liens.router,
         formulas.router,
+        reports.router,
     ):
         app.include_router(router)
 

@@ -97,6 +97,8 @@ ROUTES = [
     ("GET", "/v1/formulas"),
     ("GET", "/v1/formulas/cost_cas2023"),
     ("POST", "/v1/formulas/cost_cas2023"),
+    ("POST", "/v1/reports"),
+    ("POST", "/v1/reports/verify"),
     ("POST", "/v1/access"),
     ("GET", "/v1/access"),
     ("POST", "/v1/access/officers"),
