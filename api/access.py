@@ -5,9 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
+from api.description import takes
 from api.service import Authenticated, Bell
 from api.sessions import LONGEST_WAIT
 from exchange.hub import access
+from exchange.protocol.messages import AccessRequest, Officers, Ruled, Ruling
 
 router = APIRouter(prefix="/v1/access")
 
@@ -15,7 +17,7 @@ MOST = 100
 """Requests in one answer."""
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, openapi_extra=takes(AccessRequest))
 async def ask(call: Authenticated) -> dict[str, Any]:
     """Ask the owners of a plan's data for access: a signed request envelope."""
     now = call.service.now()
@@ -35,7 +37,7 @@ async def every(
     return {"requests": found}
 
 
-@router.post("/officers")
+@router.post("/officers", openapi_extra=takes(Officers))
 async def announce(call: Authenticated) -> dict[str, Any]:
     """Name an institution's officers: a signed list, in place of the last one."""
     return {"officers": await run_in_threadpool(access.announce, call.store, call.envelope())}
@@ -59,7 +61,7 @@ async def follow(
         await Bell.wait(news, left)
 
 
-@router.post("/{request_id}/rulings")
+@router.post("/{request_id}/rulings", openapi_extra=takes(Ruling, Ruled))
 async def rule(request_id: str, call: Authenticated) -> dict[str, Any]:
     """Take an officer's signed ruling, or the word of the owner's node on one."""
     await run_in_threadpool(access.receive, call.store, request_id, call.envelope())

@@ -6,8 +6,21 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 
-from api import access, catalog, formulas, liens, previews, problems, reports, sessions
+from api import (
+    access,
+    catalog,
+    description,
+    formulas,
+    liens,
+    observing,
+    previews,
+    problems,
+    reference,
+    reports,
+    sessions,
+)
 from api.service import Service
 from exchange.hub import rounds
 from exchange.hub.store import Store
@@ -33,7 +46,9 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
 
     app = FastAPI(title="Touchstone exchange", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service = service
+    metrics = observing.Metrics(lambda: store.book.head[0])
     problems.install(app)
+    app.add_middleware(observing.Observed, metrics=metrics)
     for router in (
         catalog.router,
         sessions.router,
@@ -42,6 +57,8 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
         liens.router,
         formulas.router,
         reports.router,
+        observing.router(metrics),
+        reference.router(app),
     ):
         app.include_router(router)
 
@@ -51,6 +68,13 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
         seq, _ = store.book.head
         return {"status": "serving", "journal": seq}
 
+    @app.get("/readyz")
+    async def ready() -> dict[str, Any]:
+        """Tell that a request that writes would be taken now; otherwise a problem tells why not."""
+        await run_in_threadpool(store.check_ready)
+        return {"status": "ready"}
+
+    description.install(app)
     return app
 
 

@@ -5,10 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
+from api.description import takes
 from api.service import Authenticated
 from exchange.hub import catalog, certificates
 from exchange.hub.search import LONGEST_QUESTION, MOST, Question
 from exchange.protocol.errors import Unknown
+from exchange.protocol.messages import Deprecation, Publication, Registration, Withdrawal
 
 router = APIRouter(prefix="/v1")
 Facet = Annotated[str | None, Query(max_length=LONGEST_QUESTION)]
@@ -91,25 +93,25 @@ async def exchange_key(call: Authenticated) -> dict[str, Any]:
     return {"key": certificates.public_key(call.store)}
 
 
-@router.post("/datasets", status_code=201)
+@router.post("/datasets", status_code=201, openapi_extra=takes(Registration))
 async def register(call: Authenticated) -> dict[str, Any]:
     """Register a dataset: a signed registration envelope."""
     return {"asset": await run_in_threadpool(catalog.register, call.store, call.envelope())}
 
 
-@router.post("/deprecations", status_code=201)
+@router.post("/deprecations", status_code=201, openapi_extra=takes(Deprecation))
 async def deprecate(call: Authenticated) -> dict[str, Any]:
     """Advise against a dataset: the owner's signed deprecation."""
     return {"asset": await run_in_threadpool(catalog.deprecate, call.store, call.envelope())}
 
 
-@router.post("/withdrawals", status_code=201)
+@router.post("/withdrawals", status_code=201, openapi_extra=takes(Withdrawal))
 async def withdraw(call: Authenticated) -> dict[str, Any]:
     """Take a dataset out of the catalog: the owner's signed withdrawal; refused while a lien on it is live."""
     return {"asset": await run_in_threadpool(catalog.withdraw, call.store, call.envelope())}
 
 
-@router.post("/policies", status_code=201)
+@router.post("/policies", status_code=201, openapi_extra=takes(Publication))
 async def publish(call: Authenticated) -> dict[str, Any]:
     """Put a dataset's policy in force: a signed policy envelope."""
     return {"asset": await run_in_threadpool(catalog.publish_policy, call.store, call.envelope())}

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api import cataloguing
+from api import cataloguing, keeping
 from api.approving import app as access_app
 from api.policy import policy_app
 from privacy.errors import PrivacyError, Refused
@@ -30,6 +30,12 @@ app.add_typer(cataloguing.catalog_app, name="catalog")
 app.add_typer(cataloguing.standard_app, name="standard")
 app.add_typer(cataloguing.certificate_app, name="certificate")
 app.add_typer(value_app, name="value")
+backup_app = typer.Typer(no_args_is_help=True, help="Back a party's directory up, check a backup, put it back.")
+app.add_typer(backup_app, name="backup")
+backup_app.command("take")(keeping.backup)
+backup_app.command("verify")(keeping.verify)
+backup_app.command("restore")(keeping.restore)
+app.command("doctor")(keeping.doctor)
 node_app.command("draft")(cataloguing.draft)
 node_app.command("deprecate")(cataloguing.deprecate)
 node_app.command("withdraw")(cataloguing.withdraw)

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
 
+from api.description import reads
 from api.service import Authenticated
 from exchange.protocol.errors import Unknown
 from valuation import desk
@@ -27,7 +28,7 @@ async def contract(name: str, _: Authenticated) -> dict[str, Any]:
     return _method(name).to_json()
 
 
-@router.post("/{name}")
+@router.post("/{name}", openapi_extra=reads({"type": "object"}))
 async def evaluate(name: str, call: Authenticated) -> Response:
     """Compute a method from a JSON object of inputs; numbers count as the exact decimals that they spell, both ways."""
     method = _method(name)

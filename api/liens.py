@@ -5,21 +5,23 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
+from api.description import takes
 from api.service import Authenticated, Bell
 from api.sessions import LONGEST_WAIT
 from exchange.hub import liens
 from exchange.protocol.errors import Unknown
+from exchange.protocol.messages import Appraisal, Consent, Objection, Offer
 
 router = APIRouter(prefix="/v1")
 
 
-@router.post("/appraisals", status_code=201)
+@router.post("/appraisals", status_code=201, openapi_extra=takes(Appraisal))
 async def record(call: Authenticated) -> dict[str, Any]:
     """Put a report's fingerprint on record: a signed appraisal envelope."""
     return {"id": await run_in_threadpool(liens.record_appraisal, call.store, call.envelope())}
 
 
-@router.post("/offers", status_code=201)
+@router.post("/offers", status_code=201, openapi_extra=takes(Offer))
 async def offer(call: Authenticated) -> dict[str, Any]:
     """Offer a loan against an asset: a signed offer envelope. Refused if the rank is taken, naming holder and time."""
     return {"id": await run_in_threadpool(liens.offer, call.store, call.envelope())}
@@ -40,7 +42,7 @@ async def follow(
         await Bell.wait(news, left)
 
 
-@router.post("/offers/{offer_id}/answer")
+@router.post("/offers/{offer_id}/answer", openapi_extra=takes(Consent, Objection))
 async def answer(offer_id: str, call: Authenticated) -> dict[str, Any]:
     """Take the owner's signed consent, which registers the lien, or objection."""
     return await run_in_threadpool(liens.answer, call.store, offer_id, call.envelope())

@@ -6,13 +6,15 @@ from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
 from api import service
+from api.description import takes
 from api.service import Authenticated
 from api.sessions import LONGEST_WAIT
+from exchange.protocol.messages import Preview, Verdict
 
 router = APIRouter(prefix="/v1")
 
 
-@router.post("/previews", status_code=201)
+@router.post("/previews", status_code=201, openapi_extra=takes(Preview))
 async def preview(call: Authenticated) -> dict[str, Any]:
     """Open a preview: a signed preview envelope. It is held for a minute, in memory alone."""
     here, envelope = call.service, call.envelope()
@@ -35,7 +37,7 @@ async def follow(
     )
 
 
-@router.post("/previews/{preview_id}/verdicts")
+@router.post("/previews/{preview_id}/verdicts", openapi_extra=takes(Verdict))
 async def answer(preview_id: str, call: Authenticated) -> dict[str, Any]:
     """Take a node's signed verdict on a preview that names it."""
     here, envelope = call.service, call.envelope()

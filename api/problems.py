@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-import secrets
+from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,18 +12,65 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exchange.book import Closed, Mended
-from exchange.journal import NoSpace
+from exchange.journal import Broken, NoSpace
 from exchange.protocol import problems
-from privacy.errors import PrivacyError
+from exchange.protocol.errors import Throttled
+from exchange.protocol.problems import Problem
+from privacy.errors import Malformed, PrivacyError
 
 log = logging.getLogger(__name__)
 
-_STORAGE: dict[type[PrivacyError], tuple[str, int, str]] = {
-    Closed: ("TS-SYS-001", 503, "The service is stopping"),
-    Mended: ("TS-SYS-002", 503, "The catalogue is being made again"),
-    NoSpace: ("TS-SYS-003", 507, "There is no space left"),
+_STORAGE: dict[type[PrivacyError], Problem] = {
+    Closed: Problem(
+        "TS-SYS-001",
+        503,
+        "The service is stopping",
+        "Nothing was done. Clients of this release ask again by themselves.",
+    ),
+    Mended: Problem(
+        "TS-SYS-002",
+        503,
+        "The catalogue is being made again",
+        "The exchange found its catalogue damaged and makes it again from its journal; nothing acknowledged is lost. Ask again.",
+    ),
+    NoSpace: Problem(
+        "TS-SYS-003",
+        507,
+        "There is no space left",
+        "Nothing was done. The operator has to make room on the exchange's disk.",
+    ),
+    Broken: Problem(
+        "TS-SYS-004",
+        503,
+        "The disk failed",
+        "The exchange cannot tell whether its last write reached the disk and promises nothing more until it is started again. "
+        "Ask again later; what is sent twice counts once.",
+    ),
 }
 """What can happen to the exchange's own storage; a client tries again after a 503."""
+
+_ADDRESS: dict[int, Problem] = {
+    404: Problem(
+        "TS-HTTP-404",
+        404,
+        "There is nothing at this address",
+        "Compare the address with the description of the interface.",
+    ),
+    405: Problem(
+        "TS-HTTP-405",
+        405,
+        "The address does not take this method",
+        "Compare the method with the description of the interface.",
+    ),
+}
+"""Addresses and methods that the service does not have."""
+
+
+def every() -> list[Problem]:
+    """Return every problem that the service may answer with, by code."""
+    rows = (*problems.TABLE.values(), *_STORAGE.values(), *_ADDRESS.values())
+    return sorted(rows, key=lambda problem: problem.code)
+
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -59,54 +107,50 @@ class _Stopping:
         except asyncio.CancelledError:
             if started:
                 raise
-            await _told(Closed())(scope, receive, send)
+            await _told(Request(scope), Closed())(scope, receive, send)
 
 
-def _respond(told: dict[str, object], status: int) -> JSONResponse:
-    body = told | {"request_id": secrets.token_hex(8)}
-    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE)
+def _respond(request: Request, told: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
+    body = told | {"request_id": request.state.request_id}
+    return JSONResponse(body, status_code=told["status"], media_type=MEDIA_TYPE, headers=headers)
 
 
-async def _known(_: Request, error: Exception) -> JSONResponse:
+async def _known(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, PrivacyError):
         raise error
-    return _told(error)
+    return _told(request, error)
 
 
-def _told(error: PrivacyError) -> JSONResponse:
+def _told(request: Request, error: PrivacyError) -> JSONResponse:
     told = problems.document(error)
-    for kind, (code, status, title) in _STORAGE.items():
+    for kind, problem in _STORAGE.items():
         if isinstance(error, kind):
-            told |= {"type": f"/problems/{code}", "code": code, "status": status, "title": title}
-    return _respond(told, told["status"])
+            told |= _named(problem)
+    return _respond(request, told, {"retry-after": str(error.seconds)} if isinstance(error, Throttled) else None)
 
 
-async def _invalid(_: Request, __: Exception) -> JSONResponse:
-    told: dict[str, object] = {
-        "type": "/problems/TS-REQ-001",
-        "code": "TS-REQ-001",
-        "status": 422,
-        "title": "The request is not well formed",
-        "detail": "a parameter of the address is not valid",
-        "fix": "compare the address with /openapi.json",
+def _named(problem: Problem) -> dict[str, Any]:
+    return {
+        "type": f"/problems/{problem.code}",
+        "code": problem.code,
+        "status": problem.status,
+        "title": problem.title,
     }
-    return _respond(told, 422)
 
 
-async def _http(_: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, _: Exception) -> JSONResponse:
+    reason = Malformed("a parameter of the address is not valid", fix="compare the address with /docs")
+    return _told(request, reason)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    told: dict[str, object] = {
-        "type": "about:blank",
-        "code": f"TS-HTTP-{status}",
-        "status": status,
-        "title": "There is nothing at this address" if status == 404 else "The address does not take this method",
-        "detail": "the service has no such address or method",
-        "fix": "compare the address with /openapi.json",
-    }
-    return _respond(told, status)
+    if status not in _ADDRESS:
+        return await _unknown(request, error)
+    told = {"detail": "the service has no such address or method", "fix": "compare the address with /docs"}
+    return _respond(request, _named(_ADDRESS[status]) | told)
 
 
-async def _unknown(_: Request, error: Exception) -> JSONResponse:
-    log.error("unexpected failure: %s", type(error).__name__, exc_info=error)
-    told = problems.document(PrivacyError("an unexpected failure", fix="send the request id to the operator"))
-    return _respond(told, 500)
+async def _unknown(request: Request, error: Exception) -> JSONResponse:
+    log.error("unexpected failure: %s in %s", type(error).__name__, request.state.request_id, exc_info=error)
+    return _told(request, PrivacyError("an unexpected failure", fix="send the request id to the operator"))

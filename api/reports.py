@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
 
+from api.description import reads
 from api.service import Authenticated
 from privacy import canonical
 from valuation import report
@@ -13,7 +14,7 @@ from valuation.desk import wire
 router = APIRouter(prefix="/v1/reports")
 
 
-@router.post("")
+@router.post("", openapi_extra=reads({"type": "object"}))
 async def appraise(call: Authenticated) -> Response:
     """Appraise from the inputs of a report, and return the report in its canonical form."""
     async with call.service.calculating:
@@ -21,7 +22,7 @@ async def appraise(call: Authenticated) -> Response:
     return Response(text, media_type="application/json")
 
 
-@router.post("/verify")
+@router.post("/verify", openapi_extra=reads({"type": "object"}))
 async def verify(call: Authenticated) -> dict[str, Any]:
     """Compute a report anew from the inputs in it; a figure that does not follow is named."""
     async with call.service.calculating:

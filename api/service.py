@@ -8,11 +8,13 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
+from api import rights
+from api.limits import Limits
 from exchange.hub.previews import Previews
 from exchange.hub.store import Store
 from exchange.protocol import request as proof
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Denied
+from exchange.protocol.errors import Denied, Forbidden
 from privacy import canonical
 from privacy.errors import Malformed
 
@@ -51,7 +53,7 @@ LOOK = 1.0
 class Service:
     """One exchange: its memory, its open previews, its clock (seconds since 1970) and the token ids it has seen.
 
-    ``calculating`` lets one long calculation run at a time, so that they never crowd out who asks and answers.
+    ``limits`` says how often each party may ask; ``calculating`` lets one long calculation run at a time, so that they never crowd out who asks and answers.
     """
 
     def __init__(self, store: Store, seconds: Callable[[], float]) -> None:
@@ -60,6 +62,7 @@ class Service:
         self.seconds = seconds
         self.bell = Bell()
         self.calculating = asyncio.Semaphore(1)
+        self.limits = Limits(seconds)
         self._tokens: dict[str, int] = {}
 
     def now(self) -> int:
@@ -102,19 +105,21 @@ class Call:
         """Return the signed envelope that the caller brought.
 
         Raises:
-            Denied: if it is signed by somebody else.
+            Forbidden: if it is signed by somebody else.
         """
         envelope = Envelope.from_json(self.value)
         if envelope.signer != self.party:
-            raise Denied("the message is signed by another party", fix="send your own messages")
+            raise Forbidden("the message is signed by another party", fix="send your own messages")
         return envelope
 
 
 async def authenticate(request: Request) -> Call:
-    """Read the body, check the caller's token against both, and return the call.
+    """Read the body, check the caller's token against it and the route against the caller's role, and return the call.
 
     Raises:
         Denied: if the caller does not prove who it is.
+        Throttled: if it asks too often.
+        Forbidden: if its role may not call this route.
         Malformed: if the body is too long.
     """
     service: Service = request.app.state.service
@@ -135,6 +140,10 @@ async def authenticate(request: Request) -> Call:
         now=service.now(),
     )
     service.remember(caller)
+    request.state.party = caller.party
+    service.limits.take(caller.party)
+    role = await asyncio.to_thread(lambda: service.store.view().role(caller.party))
+    rights.check(f"{request.method} {request.scope['route'].path}", role)
     return Call(service, caller.party, body)
 
 

@@ -7,8 +7,10 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api import service
+from api.description import reads, takes
 from api.service import Authenticated, Bell
 from exchange.hub import access, keys, rounds
+from exchange.protocol.messages import Abort, Accept, Ask, Commit, Decline, Key, Share
 from privacy.errors import Malformed
 
 router = APIRouter(prefix="/v1")
@@ -17,13 +19,13 @@ LONGEST_WAIT = 20
 """Seconds that a poll is held open at most."""
 
 
-@router.post("/keys", status_code=201)
+@router.post("/keys", status_code=201, openapi_extra=takes(Key))
 async def register_key(call: Authenticated) -> dict[str, Any]:
     """Register the Paillier key that one's sessions are answered under: a signed key envelope with its proof."""
     return {"fingerprint": await run_in_threadpool(keys.register, call.store, call.envelope())}
 
 
-@router.post("/sessions", status_code=201)
+@router.post("/sessions", status_code=201, openapi_extra=takes(Ask))
 async def ask(call: Authenticated) -> dict[str, Any]:
     """Open a session: a signed ask envelope. Refused with every offending item if it exceeds its purpose."""
     now = call.service.now()
@@ -43,7 +45,7 @@ async def follow(
     )
 
 
-@router.post("/sessions/{session}/messages")
+@router.post("/sessions/{session}/messages", openapi_extra=takes(Accept, Decline, Commit, Share, Abort))
 async def tell(session: str, call: Authenticated) -> dict[str, Any]:
     """Take a node's message: a signed accept, decline, commit, share or abort envelope."""
     now = call.service.now()
@@ -60,7 +62,7 @@ class Poll(BaseModel):
     head: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-@router.post("/poll")
+@router.post("/poll", openapi_extra=reads(Poll))
 async def poll(call: Authenticated) -> dict[str, Any]:
     """Return what the calling node has to do next, held open while there is nothing, and the head it has shown last.
 

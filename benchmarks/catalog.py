@@ -228,7 +228,7 @@ def lay_down(home: Path, *, datasets: int, messages: int) -> int:
             name = f"{number:064x}"
             session = {"id": name, "asker": "x", "plan_hash": name, "key_fingerprint": name, "parties": ["a", "b"]}
             yield "session", session | {"expires": 0, "ask": note}
-            for kind, stage in (("accept", "gathering"), ("commit", "committing"), ("share", "answering")):
+            for kind, stage in (("accept", "judging"), ("commit", "committing"), ("share", "answering")):
                 for signer in ("a", "b"):
                     yield (
                         "message",

@@ -155,6 +155,19 @@ class Book:
         """What had to be mended when the book was opened or since, in words; empty if nothing."""
         return tuple(self._notes)
 
+    def check_ready(self) -> None:
+        """Return if a write would be taken now.
+
+        Raises:
+            Closed: after the book was closed. Mended: while the catalogue is suspect or behind its journal.
+            NoSpace: if the disk is all but full. Broken: if the journal takes nothing more until a restart.
+        """
+        if self._closing:
+            raise Closed
+        if self._suspect or self._behind or self._root is None:
+            raise Mended
+        self.journal.check_ready()
+
     def write(self, decide: Decide[T], foreseen: Sequence[Foreseen] = ()) -> T:
         """Run ``decide`` in the writer's turn; make its events durable and visible; return its result.
 

@@ -29,6 +29,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import struct
 import threading
 import zlib
@@ -47,6 +48,8 @@ from privacy.errors import Malformed, PrivacyError
 FORMAT = "touchstone journal 1"
 SEGMENT_BYTES = 64 << 20
 GROUP_BYTES = 64 << 20
+LEAST_FREE = 64 << 20
+"""Bytes that the disk must have left for the journal to call itself ready."""
 
 Event = tuple[str, Any]  # kind and body
 Head = tuple[int, str]  # seq and hash of an entry
@@ -234,6 +237,17 @@ class Journal:
             entries.append(Entry(seq, moment, kind, kept, tip.hash.hex(), digest.hex(), text))
             tip = _Tip(seq, moment, digest)
         return entries
+
+    def check_ready(self) -> None:
+        """Return if the next write is likely to be taken.
+
+        Raises:
+            NoSpace: if less than ``LEAST_FREE`` bytes are left on the disk. Broken: if nothing more is written.
+        """
+        if self._refusal:
+            raise Broken(self._refusal)
+        if shutil.disk_usage(self._path).free < LEAST_FREE:
+            raise NoSpace
 
     def commit(self, entries: Sequence[Entry]) -> None:
         """Write prepared entries as one frame and wait until the disk has them; afterwards they are durable.

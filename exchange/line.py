@@ -88,7 +88,7 @@ class Line:
                 if monotonic() > until:
                     break
                 continue
-            if status == 503:
+            if status in (429, 503):
                 continue
             return _read(status, data)
         raise self._gone()

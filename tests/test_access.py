@@ -29,7 +29,7 @@ from exchange.node.rulings import hear
 from exchange.node.vault import Vault, create
 from exchange.protocol.access import OVER, TABLE, Act, Case, Standing
 from exchange.protocol.envelope import Envelope, sign
-from exchange.protocol.errors import Denied, Overreach, PeerFault, Unknown
+from exchange.protocol.errors import Forbidden, Overreach, PeerFault, Unknown
 from exchange.protocol.messages import (
     AccessRequest,
     Officers,
@@ -608,7 +608,7 @@ def test_what_is_no_ruling_is_refused_at_the_door(store, kind):
 
 def test_a_request_is_checked_before_any_officer_sees_it(store):
     cases = {
-        "officers approve": (a_request(a_plan(), asker="li"), Denied),
+        "officers approve": (a_request(a_plan(), asker="li"), Forbidden),
         "no such dataset": (a_request(a_plan(parties=("bank-a", "bank-z"))), Unknown),
         "last day": (a_request(a_plan(), closes=TODAY + timedelta(days=91)), Malformed),
         "exceeds what its purpose needs": (a_request(a_plan(measures=(CountKnown("region"),))), Overreach),
@@ -623,8 +623,11 @@ def test_a_request_is_checked_before_any_officer_sees_it(store):
     for reason, (request, error) in cases.items():
         with pytest.raises(error, match=reason):
             access.request(store, request, now=NOW)
-    assert store.book.head == head
-    with pytest.raises(Denied, match="only institutions have officers"):
+    (refusal,) = store.book.journal.entries(after=head[0])
+    assert (refusal.kind, refusal.body["asker"]) == ("refusal", "lender-x")
+    assert refusal.body["plan_hash"] == a_plan(measures=(CountKnown("region"),)).hash
+    assert refusal.body["items"]
+    with pytest.raises(Forbidden, match="only institutions have officers"):
         name(store, "lender-x", "lender-y")
     for n in range(access.MOST_OPEN):
         access.request(store, a_request(a_plan(), closes=TODAY, n=n), now=NOW)

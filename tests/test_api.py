@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import secrets
 import signal
 import time
@@ -12,11 +13,18 @@ import httpx2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from api import limits, problems, rights
+from api.app import create_app
 from api.demo import people, town
+from exchange import identity
 from exchange import line as line_room
+from exchange.book import Closed, Mended
+from exchange.hub import catalog
+from exchange.hub.store import Store
+from exchange.journal import Broken, NoSpace
 from exchange.line import Line, Unreachable
 from exchange.protocol.envelope import sign
-from exchange.protocol.errors import Denied, Unknown
+from exchange.protocol.errors import Forbidden, Throttled, Unknown
 from exchange.protocol.messages import Appraisal, Offer, Publication
 from exchange.protocol.request import token
 from privacy import canonical
@@ -29,6 +37,11 @@ def exchange(tmp_path_factory):
     home = tmp_path_factory.mktemp("api")
     with town.Town(home, people.synthesise(home, rows=1000), clock=lambda: time.time_ns() // 1000) as made:
         made.settle()
+        for party, role in (("bureau", "regulator"), ("clerk", "officer")):
+            key = identity.make(home / party, party=party, what="desk").public_key().public_bytes_raw()
+            store = Store.open(home / "exchange", clock=lambda: time.time_ns() // 1000)
+            catalog.enrol(store, party=party, name=party, role=role, key=key)
+            store.close()
         made.start_exchange()
         yield made
 
@@ -68,6 +81,7 @@ def is_problem(response, status, code):
     return told
 
 
+CALLERS = {"institution": "bank-a", "lender": "lender-x", "regulator": "bureau", "officer": "clerk"}
 ROUTES = [
     ("GET", "/v1/standards/consumer_credit/1"),
     ("GET", "/v1/parties"),
@@ -107,10 +121,51 @@ ROUTES = [
 ]
 
 
+def pattern_of(method, path):
+    """The line in the table of rights that an address belongs to."""
+    for line in rights.TABLE:
+        verb, _, pattern = line.partition(" ")
+        exact = "{" not in pattern
+        if verb == method and (path == pattern if exact else re.fullmatch(re.sub(r"{\w+}", "[^/]+", pattern), path)):
+            return line
+    raise LookupError(path)
+
+
 def test_every_route_is_listed_here(exchange):
     described = httpx2.get(exchange.url + "/openapi.json").json()["paths"]
-    told = {(method.upper(), path) for path, methods in described.items() for method in methods}
-    assert len(told - {("GET", "/healthz")}) == len(ROUTES)
+    told = {f"{method.upper()} {path}" for path, methods in described.items() for method in methods}
+    assert told - {"GET /healthz", "GET /readyz"} == set(rights.TABLE) == {pattern_of(*route) for route in ROUTES}
+    assert len(ROUTES) == len(rights.TABLE)
+
+
+@pytest.mark.parametrize("role", CALLERS)
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_a_role_calls_what_the_table_of_rights_says_and_nothing_else(exchange, method, path, role):
+    answer = call(exchange, method, path, party=CALLERS[role])
+    if role in rights.TABLE[pattern_of(method, path)]:
+        assert answer.status_code < 500
+        assert answer.status_code not in (401, 429)
+        assert answer.status_code != 403 or answer.json()["code"] != "TS-AUTH-002"
+    else:
+        told = is_problem(answer, 403, "TS-AUTH-002")
+        assert role not in told["fix"]
+
+
+def test_a_route_without_a_line_lets_nobody_in():
+    for role in (*CALLERS, None, "", "operator"):
+        with pytest.raises(Forbidden, match="your role does not allow this"):
+            rights.check("GET /v1/everything", role)
+    with pytest.raises(Forbidden):
+        rights.check("POST /v1/datasets", None)
+
+
+def test_a_service_whose_routes_and_rights_differ_does_not_start(monkeypatch, tmp_path):
+    store = Store.open(tmp_path, clock=lambda: time.time_ns() // 1000)
+    create_app(store, seconds=time.time)
+    monkeypatch.delitem(rights.TABLE, "GET /v1/parties")
+    with pytest.raises(RuntimeError, match="GET /v1/parties"):
+        create_app(store, seconds=time.time)
+    store.close()
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -137,7 +192,9 @@ def test_nothing_is_told_to_who_does_not_prove_its_name(exchange, method, path):
     "body", [b"", b"null", b"[]", b"{", b'{"a":1.5}', b'{"kind":"ask"}', b"\xff\xfe", b'{"wait":-1}', b"[" * 5000]
 )
 def test_a_body_that_is_no_message_is_a_problem_without_an_echo(exchange, method, path, body):
-    response = call(exchange, method, path, body)
+    roles = rights.TABLE[pattern_of(method, path)]
+    party = next(party for role, party in CALLERS.items() if role in roles)
+    response = call(exchange, method, path, body, party=party)
     assert response.status_code in (404, 422), response.text
     assert response.headers["content-type"] == "application/problem+json"
     assert "1.5" not in response.text
@@ -165,18 +222,18 @@ def test_a_clock_that_is_wrong_is_named_with_its_error(exchange):
 def test_nobody_sends_anothers_message(exchange, line):
     offer = Appraisal(asset="bank-a/accounts", report="0" * 64, releases=())
     stolen = offer.sealed_by("lender-x", key_of(exchange, "lender-x"))
-    with pytest.raises(Denied):
+    with pytest.raises(Forbidden):
         line.post("/v1/appraisals", stolen)
 
 
 def test_institutions_lend_nothing_and_lenders_register_nothing(exchange):
     offer = Offer(asset="bank-a/accounts", rank=1, amount=1, matures="2027-01-01", appraisal="0" * 64, nonce="0" * 64)
-    with Line(exchange.url, party="bank-a", key=key_of(exchange, "bank-a")) as line, pytest.raises(Denied):
+    with Line(exchange.url, party="bank-a", key=key_of(exchange, "bank-a")) as line, pytest.raises(Forbidden):
         line.post("/v1/offers", offer.sealed_by("bank-a", key_of(exchange, "bank-a")))
     with Line(exchange.url, party="lender-x", key=key_of(exchange, "lender-x")) as line:
         policy = town.policy_document(exchange.institutions[0])
         forged = Publication(policy=policy).sealed_by("lender-x", key_of(exchange, "lender-x"))
-        with pytest.raises(Denied):
+        with pytest.raises(Forbidden):
             line.post("/v1/policies", forged)
         with pytest.raises(Unknown):
             line.post("/v1/offers", offer.sealed_by("lender-x", key_of(exchange, "lender-x")))
@@ -201,7 +258,7 @@ def test_an_unknown_kind_of_envelope_is_refused(exchange, line):
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/nowhere", 404), ("DELETE", "/v1/parties", 405), ("PUT", "/v1/poll", 405), ("GET", "/docs", 404)],
+    [("GET", "/nowhere", 404), ("DELETE", "/v1/parties", 405), ("PUT", "/v1/poll", 405), ("GET", "/redoc", 404)],
 )
 def test_addresses_and_methods_that_do_not_exist_are_problems_too(exchange, method, path, status):
     response = httpx2.request(method, exchange.url + path)
@@ -220,6 +277,110 @@ def test_health_needs_no_key_and_tells_no_secret(exchange):
     assert set(told) == {"status", "journal"}
     assert told["status"] == "serving"
     assert told["journal"] > 0
+
+
+def test_readiness_is_that_of_the_journal_and_its_catalogue(exchange, tmp_path, monkeypatch):
+    assert httpx2.get(exchange.url + "/readyz").json() == {"status": "ready"}
+    store = Store.open(tmp_path, clock=lambda: time.time_ns() // 1000)
+    store.check_ready()
+    monkeypatch.setattr("exchange.journal.LEAST_FREE", 1 << 62)
+    with pytest.raises(NoSpace):
+        store.check_ready()
+    monkeypatch.undo()
+    store.book._behind = True
+    with pytest.raises(Mended):
+        store.check_ready()
+    store.book._behind = False
+    store.book.journal._refusal = "the disk failed"
+    with pytest.raises(Broken):
+        store.check_ready()
+    store.close()
+    with pytest.raises(Closed):
+        store.check_ready()
+
+
+def test_a_request_carries_its_id_in_answer_log_and_problem_and_is_counted(exchange):
+    fine = call(exchange, "GET", "/v1/standards/consumer_credit/1")
+    wrong = call(exchange, "GET", "/v1/datasets/bank-a/secret-name")
+    assert re.fullmatch("[0-9a-f]{16}", fine.headers["x-request-id"])
+    assert wrong.headers["x-request-id"] == wrong.json()["request_id"]
+    lines = (exchange.home / "exchange" / "process.log").read_text()
+    standard, dataset = "/v1/standards/{name}/{version}", "/v1/datasets/{owner}/{dataset}"
+    for answer, route, status in ((fine, standard, 200), (wrong, dataset, 404)):
+        (told,) = [line for line in lines.splitlines() if answer.headers["x-request-id"] in line]
+        assert f'"route": "{route}", "status": {status}' in told
+        assert '"party": "bank-a"' in told
+    counts = httpx2.get(exchange.url + "/metrics").text
+    assert 'touchstone_requests_total{method="GET",route="/v1/datasets/{owner}/{dataset}",status="404"}' in counts
+    httpx2.request("BREW", exchange.url + "/tea?for=two")
+    counts = httpx2.get(exchange.url + "/metrics").text
+    for leak in ("secret-name", "bank-a", "tea", "two", "BREW"):
+        assert leak not in counts
+        assert leak == "bank-a" or leak not in lines
+    is_problem(httpx2.get(exchange.url + "/metrics", headers={"x-forwarded-for": "10.0.0.1"}), 404, "TS-REQ-004")
+
+
+def test_the_description_is_whole_and_every_reference_in_it_leads_somewhere(exchange):
+    told = httpx2.get(exchange.url + "/openapi.json").json()
+    assert told["openapi"].startswith("3.1")
+
+    def references(value):
+        if isinstance(value, dict):
+            yield from (inner for key, inner in value.items() if key == "$ref")
+            for inner in value.values():
+                yield from references(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                yield from references(inner)
+
+    for reference in set(references(told)):
+        assert reference.removeprefix("#/components/schemas/") in told["components"]["schemas"]
+    for line, roles in rights.TABLE.items():
+        method, _, path = line.partition(" ")
+        operation = told["paths"][path][method.lower()]
+        assert {"401", "403", "429", "500", "503"} <= set(operation["responses"])
+        assert operation["security"] == [{"signed": []}]
+        assert all(role in operation["description"] for role in roles) or roles == rights.EVERY
+        assert (method == "POST") == ("requestBody" in operation)
+
+
+@pytest.mark.parametrize("page", ["/docs", "/problems", *(f"/problems/{problem.code}" for problem in problems.every())])
+def test_the_pages_that_explain_need_no_key_no_script_and_no_other_host(exchange, page):
+    shown = httpx2.get(exchange.url + page)
+    assert shown.status_code == 200
+    assert shown.headers["content-security-policy"].startswith("default-src 'none'")
+    assert "<script" not in shown.text
+    assert not re.search(r"(?:src|href)=.https?:", shown.text)
+    if page == "/docs":
+        for line in rights.TABLE:
+            assert f"<code>{line}</code>" in shown.text
+
+
+def test_a_problem_that_does_not_exist_has_no_page(exchange):
+    is_problem(httpx2.get(exchange.url + "/problems/TS-NO-1"), 404, "TS-REQ-004")
+
+
+def test_who_asks_too_often_waits_and_nobody_else_does():
+    now = [1000.0]
+    held = limits.Limits(lambda: now[0])
+    for _ in range(int(limits.BURST)):
+        held.take("bank-a")
+    with pytest.raises(Throttled) as refused:
+        held.take("bank-a")
+    assert refused.value.seconds == 1
+    held.take("bank-b")
+    now[0] += 1.5 / limits.EACH_SECOND
+    held.take("bank-a")
+    with pytest.raises(Throttled):
+        held.take("bank-a")
+    now[0] -= 500  # a clock set back fills nothing
+    with pytest.raises(Throttled):
+        held.take("bank-a")
+    now[0] += 10_000
+    for _ in range(int(limits.BURST)):
+        held.take("bank-a")
+    with pytest.raises(Throttled):
+        held.take("bank-a")
 
 
 def test_an_exchange_that_stops_tells_held_polls_so(tmp_path, monkeypatch):

@@ -241,7 +241,7 @@ def test_no_room_has_a_catch_all_name():
 
 
 def test_every_library_in_use_is_declared():
-    declared = {re.split(r"[=<>!~\[ ;]", name)[0] for name in PROJECT["project"]["dependencies"]}
+    declared = {re.split(r"[=<>!~\[ ;]", name)[0].replace("-", "_") for name in PROJECT["project"]["dependencies"]}
     for room in ROOMS:
         for line, module in imported(ast.parse(room.read_text("utf-8"))):
             top = module.split(".", maxsplit=1)[0]

@@ -25,7 +25,7 @@ from exchange.protocol.declaration import (
     read_declaration,
 )
 from exchange.protocol.envelope import sign
-from exchange.protocol.errors import Denied, Encumbered, PeerFault, Unknown
+from exchange.protocol.errors import Encumbered, Forbidden, PeerFault, Unknown
 from exchange.protocol.messages import Appraisal, Consent, Deprecation, Offer, Registration, Withdrawal
 from exchange.standards import shipped
 from privacy.errors import Malformed, Refused
@@ -302,7 +302,7 @@ def test_only_the_owner_ends_a_dataset_or_sees_what_that_meets(store):
     for caller, asset in (("bank-b", "bank-a/accounts"), ("bank-a", "bank-a/none")):
         with pytest.raises(Unknown):
             catalog.consequences(store.view(), asset, caller=caller)
-    with pytest.raises(Denied):
+    with pytest.raises(Forbidden):
         catalog.register(store, registration("loan").sealed_by("lender-x", key_of("lender-x")))
 
 

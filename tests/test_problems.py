@@ -15,7 +15,7 @@ import privacy
 import valuation
 from api.problems import _Stopping
 from exchange.protocol import problems
-from exchange.protocol.errors import Denied, Encumbered, Overreach, PeerFault, Taken, Unknown
+from exchange.protocol.errors import Denied, Encumbered, Forbidden, Overreach, PeerFault, Taken, Throttled, Unknown
 from privacy import canonical
 from privacy.errors import Exhausted, Malformed, Mismatch, Overflow, PrivacyError, Refused
 from privacy.necessity import decide
@@ -30,6 +30,8 @@ ERRORS = [
     Refused("no", fix="ask"),
     PeerFault("now?", fix="wait"),
     Denied("who?", fix="sign"),
+    Forbidden("not you", fix="ask somebody else"),
+    Throttled(3),
     Unknown("session"),
     Exhausted(asked=5, left=3, cap="partner"),
     Taken(asset="bank-a/accounts", rank=1, holder="lender", since="2026-01-01T00:00:00Z"),
@@ -95,7 +97,7 @@ def test_every_error_of_the_house_has_the_row_of_its_nearest_ancestor():
 def test_codes_and_statuses_are_distinct_and_sensible():
     codes = [problem.code for problem in problems.TABLE.values()]
     assert len(set(codes)) == len(codes)
-    assert {problem.status for problem in problems.TABLE.values()} <= {401, 403, 404, 409, 422, 500}
+    assert {problem.status for problem in problems.TABLE.values()} <= {401, 403, 404, 409, 422, 429, 500}
 
 
 def test_a_subclass_travels_as_its_row():
@@ -124,19 +126,24 @@ def test_anything_else_gives_a_plain_error(told):
     assert type(problems.error(told)) is PrivacyError
 
 
+def document_of(kind):
+    return problems.document(next(error for error in ERRORS if type(error) is kind))
+
+
 @pytest.mark.parametrize(
     "told",
     [
-        {**problems.document(ERRORS[8]), "left": 10**400},
-        {**problems.document(ERRORS[8]), "asked": "many"},
-        {**problems.document(ERRORS[10]), "violations": [{}]},
-        {**problems.document(ERRORS[10]), "violations": 5},
-        {**problems.document(ERRORS[10]), "nearest": {"rho": 1}},
+        {**document_of(Exhausted), "left": 10**400},
+        {**document_of(Exhausted), "asked": "many"},
+        {**document_of(Overreach), "violations": [{}]},
+        {**document_of(Overreach), "violations": 5},
+        {**document_of(Overreach), "nearest": {"rho": 1}},
+        {**document_of(Throttled), "seconds": "soon"},
         {"code": "TS-REQ-001"},
         {"code": ["TS-REQ-001"]},
         {"code": "TS-NEW-001", "detail": "x", "fix": "y"},
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_unreadable_documents_give_a_plain_error(told):
     assert type(problems.error(told)) is PrivacyError
@@ -156,7 +163,7 @@ def test_what_is_cut_short_is_answered_if_it_was_not_answered_yet(kind, said, st
     async def send(message):
         sent.append(message)
 
-    serving = _Stopping(cut_short)({"type": kind}, None, send)
+    serving = _Stopping(cut_short)({"type": kind, "state": {"request_id": "0" * 16}}, None, send)
     if statuses:
         asyncio.run(serving)
     else:

@@ -7,10 +7,10 @@ officers of those owners whose policy wants it approved a request does not exist
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from exchange.hub.rounds import judged
+from exchange.hub.rounds import check
 from exchange.hub.store import Event, Store, View
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Denied, Overreach, PeerFault, Unknown
+from exchange.protocol.errors import Forbidden, PeerFault, Unknown
 from exchange.protocol.messages import AccessRequest, Officers, Ruled, Ruling, expect, read
 from privacy.errors import Malformed, Refused
 from privacy.necessity import decide
@@ -37,12 +37,12 @@ def announce(store: Store, envelope: Envelope) -> int:
     """Take an institution's signed list of its officers, in place of any earlier one, and return how many it names.
 
     Raises:
-        Denied: if the signer is not an institution.
+        Forbidden: if the signer is not an institution.
     """
     view = store.view()
     told = expect(envelope, view.directory(), Officers)
     if view.role(envelope.signer) != "institution":
-        raise Denied("only institutions have officers", fix="enrol as an institution")
+        raise Forbidden("only institutions have officers", fix="enrol as an institution")
     if view.officers(envelope.signer) != frozenset(told.officers):
         store.write(lambda _: ([("officers", envelope.to_json())], None))
     return len(told.officers)
@@ -52,9 +52,9 @@ def request(store: Store, envelope: Envelope, *, now: int) -> str:
     """Take an asker's request for access and return its id; the same one again changes nothing. ``now`` in seconds.
 
     Raises:
-        Denied: if an officer asks.
+        Forbidden: if an officer asks.
         Unknown: if a party of the plan holds no such dataset.
-        Overreach: if the plan exceeds what its purpose needs: no approval lifts that.
+        Overreach: if the plan exceeds what its purpose needs: no approval lifts that; the refusal is journaled.
         Malformed: if plan or last day is not valid.
         Refused: if no owner's policy asks for an approval of it.
         PeerFault: if the asker has as many open requests as it may have.
@@ -63,16 +63,14 @@ def request(store: Store, envelope: Envelope, *, now: int) -> str:
     told = expect(envelope, view.directory(), AccessRequest)
     today = _day(now)
     if view.role(envelope.signer) == "officer":
-        raise Denied("officers approve what others ask", fix="ask with the key of an asker")
+        raise Forbidden("officers approve what others ask", fix="ask with the key of an asker")
     if not today <= date.fromisoformat(told.closes) <= today + timedelta(days=OPEN_DAYS):
         raise Malformed("the last day for rulings is out of range", fix=f"choose a day within {OPEN_DAYS} days")
     if len(envelope.body) > LONGEST:
         raise Malformed(f"the request is longer than {LONGEST} bytes", fix="ask for a simpler plan")
     plan = Plan.from_json(told.plan)
     # how long a result is kept is said with the question itself, and judged then
-    decision = judged(view, plan=plan, asker=envelope.signer, keeps=0, now=now)
-    if not decision.allowed:
-        raise Overreach.of(decision)
+    check(store, view, plan=plan, asker=envelope.signer, keeps=0, now=now)
     owners = _wanting(view, Request(plan, envelope.signer, view.role(envelope.signer), keeps=0, on=today))
     if not owners:
         raise Refused("no owner asks for an approval of this", fix="put the question")

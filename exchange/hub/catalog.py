@@ -6,7 +6,7 @@ from typing import Any
 from exchange.evolution import check_compatible
 from exchange.hub.store import HELD, STANDING, UNDER, Event, Store, View
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Denied, Encumbered, PeerFault, Unknown
+from exchange.protocol.errors import Encumbered, Forbidden, PeerFault, Unknown
 from exchange.protocol.messages import Deprecation, Publication, Registration, Withdrawal, expect
 from privacy.errors import Malformed, Mismatch, Refused
 from privacy.policy import Policy
@@ -68,7 +68,7 @@ def register(store: Store, envelope: Envelope) -> str:
     Registering it again makes a new version of the record; the earlier ones stay readable.
 
     Raises:
-        Denied: if the signer is not an institution.
+        Forbidden: if the signer is not an institution.
         Unknown: if the standard is not published.
         Mismatch: if the registration pins another content of the standard.
         Malformed: if it maps a column that the standard does not have, or its lineage names itself.
@@ -103,7 +103,7 @@ def _checked(view: View, envelope: Envelope) -> tuple[Registration, Standard]:
     """Check what does not depend on other datasets; published standards and enrolled keys never change."""
     told = expect(envelope, view.signer(envelope.signer), Registration)
     if view.role(envelope.signer) != "institution":
-        raise Denied("only institutions register datasets", fix="enrol as an institution")
+        raise Forbidden("only institutions register datasets", fix="enrol as an institution")
     standard = view.standard(told.standard)
     if standard is None:
         raise Unknown("standard")
@@ -228,14 +228,14 @@ def publish_policy(store: Store, envelope: Envelope) -> str:
     """Put a dataset's policy in force and return the asset's name.
 
     Raises:
-        Denied: if the signer does not own the dataset.
+        Forbidden: if the signer does not own the dataset.
         Unknown: if the dataset is not registered.
         PeerFault: if a newer version is in force.
     """
     told = expect(envelope, store.view().directory(), Publication)
     policy = Policy.from_json(told.policy)
     if policy.owner != envelope.signer:
-        raise Denied("a policy is signed by the owner of its dataset", fix="sign it with the owner's key")
+        raise Forbidden("a policy is signed by the owner of its dataset", fix="sign it with the owner's key")
     asset = f"{policy.owner}/{policy.dataset}"
 
     def decide(view: View) -> tuple[list[Event], str]:

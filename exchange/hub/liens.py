@@ -5,7 +5,7 @@ from typing import Any
 
 from exchange.hub.store import Event, Lien, Store, View
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Denied, PeerFault, Taken, Unknown
+from exchange.protocol.errors import Forbidden, PeerFault, Taken, Unknown
 from exchange.protocol.messages import Appraisal, Consent, Objection, Offer, expect, read
 from privacy.errors import Malformed
 
@@ -31,7 +31,7 @@ def offer(store: Store, envelope: Envelope) -> str:
     """Take a lender's offer to lend against an asset; it waits for the owner's consent. Returns its id.
 
     Raises:
-        Denied: if the caller is not a lender.
+        Forbidden: if the caller is not a lender.
         Unknown: if the asset or the appraisal it cites is not on record.
         Taken: if a lien of this rank is live.
         PeerFault: if a right in the asset, as its owner declared it, ends before the loan.
@@ -39,7 +39,7 @@ def offer(store: Store, envelope: Envelope) -> str:
     view = store.view()
     told = expect(envelope, view.directory(), Offer)
     if view.role(envelope.signer) != "lender":
-        raise Denied("only lenders offer loans", fix="enrol as a lender")
+        raise Forbidden("only lenders offer loans", fix="enrol as a lender")
 
     def decide(inner: View) -> tuple[list[Event], str]:
         if inner.offer(envelope.id) is not None:

@@ -44,7 +44,7 @@ def open_session(store: Store, envelope: Envelope, *, now: int) -> str:
         return envelope.id
     key = _key(view, envelope)
     layout_of(plan, modulus_bits=key.bits)
-    _judge(store, view, plan=plan, asker=envelope.signer, keeps=ask.keeps, now=now)
+    check(store, view, plan=plan, asker=envelope.signer, keeps=ask.keeps, now=now)
 
     def begin(inner: View) -> tuple[list[Event], str]:
         if inner.session(envelope.id) is not None:
@@ -216,7 +216,13 @@ def judged(view: View, *, plan: Plan, asker: str, keeps: int, now: int) -> Decis
     return decide(request, standard=standard, policies=policies, approvals=None)
 
 
-def _judge(store: Store, view: View, *, plan: Plan, asker: str, keeps: int, now: int) -> None:
+def check(store: Store, view: View, *, plan: Plan, asker: str, keeps: int, now: int) -> None:
+    """Judge a plan like :func:`judged`, and journal a refusal. ``now`` in seconds.
+
+    Raises:
+        Overreach: if minimum necessity refuses the plan.
+        Unknown: if a party of the plan holds no such dataset.
+    """
     decision = judged(view, plan=plan, asker=asker, keeps=keeps, now=now)
     if not decision.allowed:
         items = [violation.to_json() for violation in decision.violations]

@@ -656,6 +656,10 @@ class Store:
                 listener()
         return result
 
+    def check_ready(self) -> None:
+        """Return if a write would be taken now; raises what would meet it, see :meth:`exchange.book.Book.check_ready`."""
+        self.book.check_ready()
+
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call ``listener`` after every write that is news, from the thread that wrote; returns the way to stop."""
         self._listeners = (*self._listeners, listener)

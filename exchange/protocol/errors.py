@@ -5,7 +5,9 @@
     PrivacyError (privacy.errors)
      +-- PeerFault      a party broke the protocol; its message changed nothing
      +-- Unknown        there is no such thing, or it is not yours to see: the two read the same
-     +-- Denied         the caller did not prove who it is, or may not do this
+     +-- Denied         the caller did not prove who it is
+     +-- Forbidden      the caller is known, and may not do this
+     +-- Throttled      the caller asks too often; it may go on after some seconds
      +-- Taken          someone holds what was asked for: the holder and the time are public facts
      +-- Encumbered     a live lien forbids it: holder and time are public facts
      +-- Overreach      minimum necessity refused the plan, item by item
@@ -29,7 +31,19 @@ class Unknown(PrivacyError):
 
 
 class Denied(PrivacyError):
-    """The caller is not who it says it is, or may not do this."""
+    """The caller is not who it says it is."""
+
+
+class Forbidden(PrivacyError):
+    """The caller's role does not allow this, or the message is another party's to send."""
+
+
+class Throttled(PrivacyError):
+    """A party has made more requests than it may; ``seconds`` until it may make the next."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__("you ask more often than the exchange allows", fix=f"go on after {seconds} s")
+        self.seconds = seconds
 
 
 class Taken(Refused):

@@ -7,7 +7,7 @@ offending item; never a row value, a key or another tenant's name.
 from dataclasses import dataclass
 from typing import Any
 
-from exchange.protocol.errors import Denied, Encumbered, Overreach, PeerFault, Taken, Unknown
+from exchange.protocol.errors import Denied, Encumbered, Forbidden, Overreach, PeerFault, Taken, Throttled, Unknown
 from privacy.errors import Exhausted, Malformed, Mismatch, Overflow, PrivacyError, Refused
 from privacy.offences import Violation
 from privacy.plan import Plan
@@ -15,26 +15,107 @@ from privacy.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """How one error type is presented: stable code, HTTP status, title."""
+    """How one error type is presented: stable code, HTTP status, title, and what somebody who meets it should know."""
 
     code: str
     status: int
     title: str
+    help: str
 
 
 TABLE: dict[type[PrivacyError], Problem] = {
-    Malformed: Problem("TS-REQ-001", 422, "The request is not well formed"),
-    Mismatch: Problem("TS-REQ-002", 422, "Two things that must agree do not"),
-    Overflow: Problem("TS-REQ-003", 422, "The plan needs more room than a slot can prove"),
-    PeerFault: Problem("TS-SES-001", 409, "The protocol does not allow this now"),
-    Unknown: Problem("TS-REQ-004", 404, "There is no such thing"),
-    Denied: Problem("TS-AUTH-001", 401, "The caller is not known"),
-    Taken: Problem("TS-LIEN-001", 409, "The asset is already pledged"),
-    Encumbered: Problem("TS-LIEN-002", 409, "A live lien forbids it"),
-    Overreach: Problem("TS-POL-001", 403, "The request exceeds what its purpose needs"),
-    Exhausted: Problem("TS-BUD-001", 403, "The budget does not cover the request"),
-    Refused: Problem("TS-POL-002", 403, "The request is refused"),
-    PrivacyError: Problem("TS-BUG-001", 500, "Something went wrong on our side"),
+    Malformed: Problem(
+        "TS-REQ-001",
+        422,
+        "The request is not well formed",
+        "A parameter or the body is not what the address takes. Compare it with the description of the interface; a client "
+        "of this release never sends such a request.",
+    ),
+    Mismatch: Problem(
+        "TS-REQ-002",
+        422,
+        "Two things that must agree do not",
+        "A signature, a hash or a total does not belong to what it stands with. Fetch the newer of the two and sign again; if "
+        "it happens again, compare keys with the other party by phone.",
+    ),
+    Overflow: Problem(
+        "TS-REQ-003",
+        422,
+        "The plan needs more room than a slot can prove",
+        "The sums could grow beyond what the encryption carries without loss. Ask for narrower bounds or fewer rows a person.",
+    ),
+    PeerFault: Problem(
+        "TS-SES-001",
+        409,
+        "The protocol does not allow this now",
+        "What was sent does not fit what is on record: it came too late, twice with other words, or out of order. Look at the "
+        "record first, then send what it waits for.",
+    ),
+    Unknown: Problem(
+        "TS-REQ-004",
+        404,
+        "There is no such thing",
+        "Nothing of that name exists for this caller. What belongs to others reads the same as what does not exist.",
+    ),
+    Denied: Problem(
+        "TS-AUTH-001",
+        401,
+        "The caller is not known",
+        "The request does not prove who sends it: no token, a token of another request, a clock that is wrong by more than a "
+        "minute, or a key that is not registered. Set the clock by NTP and see that the exchange has your key.",
+    ),
+    Forbidden: Problem(
+        "TS-AUTH-002",
+        403,
+        "The caller may not do this",
+        "The caller is known, and its role is not one that calls this address. Use the key of a party with the right role.",
+    ),
+    Throttled: Problem(
+        "TS-LIM-001",
+        429,
+        "Too many requests",
+        "A party asked more often than the exchange allows. The document says after how many seconds it may go on; clients "
+        "of this release wait by themselves.",
+    ),
+    Taken: Problem(
+        "TS-LIEN-001",
+        409,
+        "The asset is already pledged",
+        "A lien of this rank is live; its holder and the time are told, since they are public facts of the register. Ask the "
+        "holder for a release, or take a later rank.",
+    ),
+    Encumbered: Problem(
+        "TS-LIEN-002",
+        409,
+        "A live lien forbids it",
+        "A pledged asset cannot be withdrawn or turned into something else. Have the holder release its lien first.",
+    ),
+    Overreach: Problem(
+        "TS-POL-001",
+        403,
+        "The request exceeds what its purpose needs",
+        "Every offending item is listed with the rule that decides, and the nearest request that passes is offered where "
+        "there is one. Send that, or declare the purpose that this question is for.",
+    ),
+    Exhausted: Problem(
+        "TS-BUD-001",
+        403,
+        "The budget does not cover the request",
+        "The privacy budget of the people asked about does not cover it: what was asked and what is left are told. Ask for "
+        "less precision, or read the answers that were paid for; they stay free.",
+    ),
+    Refused: Problem(
+        "TS-POL-002",
+        403,
+        "The request is refused",
+        "A rule that is known before any row is read refuses this; the reason and the way forward are told.",
+    ),
+    PrivacyError: Problem(
+        "TS-BUG-001",
+        500,
+        "Something went wrong on our side",
+        "Nothing was done. Send the request id to the operator of the exchange, who finds the cause in its log by it.",
+    ),
 }
 
 
@@ -61,6 +142,8 @@ def document(error: PrivacyError) -> dict[str, Any]:
             told["keeps"] = error.keeps
         case Exhausted():
             told |= {"asked": error.asked, "left": error.left, "cap": error.cap}
+        case Throttled():
+            told["seconds"] = error.seconds
         case Taken():
             told |= {"asset": error.asset, "rank": error.rank, "holder": error.holder, "since": error.since}
         case Encumbered():
@@ -87,10 +170,12 @@ def error(told: Any) -> PrivacyError:
             case "Encumbered":
                 named = ("asset", "rank", "holder", "since", "doing")
                 return Encumbered(**{name: told[name] for name in named})
+            case "Throttled":
+                return Throttled(int(told["seconds"]))
             case "Unknown":
                 return Unknown(told["detail"].removeprefix("no such "))
             case _:
                 cls = next(cls for cls, problem in TABLE.items() if problem.code == code)
                 return cls(told["detail"], fix=told["fix"])
-    except (KeyError, TypeError, AttributeError, OverflowError, StopIteration, Malformed):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, StopIteration, Malformed):
         return PrivacyError("the exchange answered with something unreadable", fix="check the address and the version")

@@ -1,0 +1,159 @@
+"""What the service says of itself: an OpenAPI 3.1 document that tells every answer, made from the routes and the tables.
+
+Bodies are signed envelopes, read as the very bytes that were sent, so the framework cannot know them: a route names the
+messages that it takes by :func:`takes`.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from api import rights
+from api.problems import MEDIA_TYPE, every
+from exchange.protocol.messages import KINDS, Message
+
+_SCHEMAS = "#/components/schemas/"
+
+_ALWAYS = {
+    "401": "The caller did not prove who it is.",
+    "403": "The caller's role does not allow it, or the request is refused by policy, budget or a lien.",
+    "429": "The caller asks too often; `seconds` tells when to go on.",
+    "500": "Something went wrong on the exchange's side; nothing was done.",
+    "503": "The exchange is stopping or mending itself; ask again.",
+}
+_LOOKED_UP = {"404": "There is no such thing, or it is not the caller's to see."}
+_READ = {"422": "A parameter or the body is not well formed, or two things in it do not agree."}
+_WRITTEN = {
+    "409": "What is asked does not fit what is on record.",
+    "507": "The exchange has no room left; nothing was done.",
+}
+
+
+def takes(*messages: type[Message]) -> dict[str, Any]:
+    """Say for a route that its body is an envelope with one of ``messages``, signed by the caller."""
+    contents = [{"$ref": _SCHEMAS + message.__name__} for message in messages]
+    told = {
+        "kind": {"enum": [message.kind for message in messages]},
+        "body": {"contentMediaType": "application/json", "contentSchema": {"oneOf": contents}},
+    }
+    return _body({"allOf": [{"$ref": _SCHEMAS + "Envelope"}, {"properties": told}]})
+
+
+def reads(schema: Mapping[str, Any] | type[BaseModel]) -> dict[str, Any]:
+    """Say for a route that its body is a plain JSON document of this schema, or of this model."""
+    return _body(dict(schema) if isinstance(schema, Mapping) else schema.model_json_schema())
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def install(app: FastAPI) -> None:
+    """Give the application its description, made at first use.
+
+    Raises:
+        RuntimeError: if a route has no line in the table of rights, or the other way round.
+    """
+    routes = {f"{method.upper()} {path}" for path, kinds in _plain(app)["paths"].items() for method in kinds}
+    signed = {route for route in routes if " /v1/" in route}
+    if signed != set(rights.TABLE):
+        raise RuntimeError(f"routes and rights differ: {sorted(signed ^ set(rights.TABLE))}")
+
+    app.openapi = cache(lambda: _described(app))  # type: ignore[method-assign]  # the framework's documented way
+
+
+def _plain(app: FastAPI) -> dict[str, Any]:
+    return get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    told = _plain(app)
+    for path, methods in told["paths"].items():
+        for method, operation in methods.items():
+            operation["responses"] = dict(_answers(operation, path, method))
+            roles = rights.TABLE.get(f"{method.upper()} {path}")
+            if roles is None:
+                continue
+            operation["security"] = [{"signed": []}]
+            named = "every registered party" if roles == rights.EVERY else ", ".join(sorted(roles))
+            operation["description"] = f"{operation.get('description', '')}\n\nMay be called by: {named}.".strip()
+    told["components"] = {
+        "securitySchemes": {
+            "signed": {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT",
+                "description": (
+                    "A token for this very request, signed with the caller's Ed25519 key: header alg Ed25519 and kid, claims "
+                    "sub (the caller), iat, exp (at most 60 s later), jti (16 to 64 characters, used once), htm (method), "
+                    "htu (path with query), bh (SHA-256 of the body, hexadecimal)."
+                ),
+            }
+        },
+        "schemas": _schemas(),
+    }
+    return told
+
+
+def _answers(operation: Mapping[str, Any], path: str, method: str) -> Iterable[tuple[str, dict[str, Any]]]:
+    """What a route may answer: its success as the framework knows it, then every problem."""
+    for status, answer in operation["responses"].items():
+        if status.startswith("2"):
+            yield status, answer
+    if not path.startswith("/v1/"):
+        if "{" in path:
+            yield "404", _problem(_LOOKED_UP["404"])
+        return
+    possible = dict(_ALWAYS)
+    if "{" in path or method == "post":
+        possible |= _LOOKED_UP
+    if operation.get("parameters") or method == "post":
+        possible |= _READ
+    if method == "post":
+        possible |= _WRITTEN
+    for status in sorted(possible):
+        yield status, _problem(possible[status])
+
+
+def _problem(text: str) -> dict[str, Any]:
+    return {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": _SCHEMAS + "Problem"}}}}
+
+
+def _schemas() -> dict[str, Any]:
+    kinds = sorted(KINDS.values(), key=lambda kind: kind.__name__)
+    _, told = models_json_schema([(kind, "validation") for kind in kinds], ref_template=_SCHEMAS + "{model}")
+    codes = [problem.code for problem in every()]
+    defined: dict[str, Any] = told["$defs"]
+    return defined | {
+        "Envelope": {
+            "type": "object",
+            "description": "One message, signed by the caller over its kind, its signer and the very bytes of its body.",
+            "required": ["kind", "signer", "body", "signature"],
+            "additionalProperties": False,
+            "properties": {
+                "kind": {"type": "string"},
+                "signer": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"},
+                "body": {"type": "string", "description": "Canonical JSON (RFC 8785, integers only)."},
+                "signature": {"type": "string", "description": "Ed25519 (RFC 8032), base64url without padding."},
+            },
+        },
+        "Problem": {
+            "type": "object",
+            "description": "A problem document (RFC 9457); its type is an address here that explains the code.",
+            "required": ["type", "code", "status", "title", "detail", "fix", "request_id"],
+            "properties": {
+                "type": {"type": "string", "format": "uri-reference"},
+                "code": {"type": "string", "examples": codes},
+                "status": {"type": "integer"},
+                "title": {"type": "string"},
+                "detail": {"type": "string", "description": "What happened; never what was sent."},
+                "fix": {"type": "string", "description": "What to do next."},
+                "request_id": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
+            },
+        },
+    }

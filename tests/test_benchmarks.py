@@ -1,0 +1,29 @@
+"""The benchmarks still run against the code of today, on small sizes, and end with one JSON object; nothing is timed here."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SMALL = {
+    "catalog": ["--datasets", "300", "--messages", "70", "--registrations", "256", "--repeats", "1"],
+    "policy": ["--grants", "3", "--seconds", "0.05"],
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_benchmark_ends_with_one_json_object(name, tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *SMALL[name]],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout.splitlines()[-1])
