@@ -10,15 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Literal
-
-import httpx2
+from typing import Literal
 
 from exchange import identity
 from exchange.journal import Held, Journal
-from exchange.line import Line
+from exchange.line import Line, Unreachable, greet
 from exchange.node.source import SourceFault, inspect
 from exchange.node.vault import Vault
 from privacy.errors import PrivacyError
@@ -173,17 +170,12 @@ def _mended(notes: tuple[str, ...]) -> Iterator[Finding]:
 
 def _exchange(home: Path, url: str) -> Iterator[Finding]:
     try:
-        answer = httpx2.get(f"{url}/healthz", timeout=LONGEST)
-    except (httpx2.RequestError, httpx2.InvalidURL) as error:
-        advice = "check the address, and that outbound traffic to it is allowed"
-        yield Finding("fault", f"{url} does not answer ({type(error).__name__})", advice)
-        return
-    if answer.status_code != 200 or _json(answer).get("status") != "serving":
-        yield Finding("fault", f"{url} answers, and is no exchange", "check the address, and any proxy in between")
+        _, now = greet(url, within=LONGEST)
+    except Unreachable as error:
+        yield Finding("fault", error.reason, error.fix)
         return
     yield Finding("fine", f"{url} serves")
-    told = answer.headers.get("date")
-    skew = 0 if told is None else round(abs(parsedate_to_datetime(told).timestamp() - time.time()))
+    skew = 0 if now is None else round(abs(now - time.time()))
     if skew > SKEW:
         yield Finding("fault", f"your clock and the exchange's differ by {skew} s", "set the clock (NTP)")
     yield from _membership(home, url)
@@ -198,11 +190,3 @@ def _membership(home: Path, url: str) -> Iterator[Finding]:
         yield Finding("fault", f"the exchange does not know this party: {error.reason}", error.fix)
         return
     yield Finding("fine", f"the exchange knows {party} by this key")
-
-
-def _json(answer: Any) -> dict[str, Any]:
-    try:
-        told = answer.json()
-    except ValueError:
-        return {}
-    return told if isinstance(told, dict) else {}

@@ -8,6 +8,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
 import httpx2
@@ -39,6 +40,30 @@ class Unreachable(PrivacyError):
     """The exchange could not be reached in time."""
 
     code = "TS-NET-001"
+
+
+def greet(url: str, *, within: float) -> tuple[Any, float | None]:
+    """Ask an exchange, unsigned and once, how it is: what it answers, and its time if it tells it (seconds since 1970).
+
+    ``within`` are seconds to wait.
+
+    Raises:
+        Unreachable: if nothing answers there, or what does is no exchange.
+    """
+    try:
+        answer = httpx2.get(f"{url.rstrip('/')}/healthz", timeout=within, follow_redirects=False)
+        told = answer.headers.get("date")
+        return _read(answer.status_code, answer.content), None if told is None else parsedate_to_datetime(
+            told
+        ).timestamp()
+    except (httpx2.RequestError, httpx2.InvalidURL, ValueError):
+        raise Unreachable(
+            f"{url} does not answer", fix="check the address, and that outbound traffic to it is allowed"
+        ) from None
+    except PrivacyError:
+        raise Unreachable(
+            f"{url} answers, and is no exchange", fix="check the address, and any proxy in between"
+        ) from None
 
 
 class Line:

@@ -18,7 +18,6 @@ MOST_LEVEL = 64
 """The break-even level of income is looked for up to this factor."""
 
 _ONE = Fraction(1)
-_BISECTIONS = 48
 
 
 class Model:
@@ -105,26 +104,34 @@ def scenarios(model: Model, judgement: Judgement) -> tuple[Traced, ...]:
 
 
 def break_even(model: Model) -> tuple[Traced, ...]:
-    """The least level of income at which the data is worth what it would cost; none if no level up to 64 times does it."""
-    if model.stated is None:
+    """The least level of income at which the data is worth what it would cost; none if no level up to 64 times does it.
+
+    The value of keeping the data up for n years is a line in the level, and the value of the income the highest of these
+    lines: it reaches the cost where the first of them does.
+    """
+    stated = model.stated
+    if stated is None:
         return ()
     target = model.indications["cost"].central
-    low, high = Fraction(0), Fraction(MOST_LEVEL)
-    if model.values(AS_STATED._replace(level=high))["income"] < target.fraction:
+    quality = quality_share(stated, min(model.alpha, _ONE))
+    bare, full = (
+        worth(stated, quality=quality, years=model.years, shift=AS_STATED._replace(level=level))
+        for level in (Fraction(0), _ONE)
+    )
+    levels = [
+        (target.fraction / full.benefit - start) / (whole - start)
+        for start, whole in zip(bare.values, full.values, strict=True)
+        if whole > start
+    ]
+    if not levels or min(levels) > MOST_LEVEL:
         return ()
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        if model.values(AS_STATED._replace(level=middle))["income"] < target.fraction:
-            low = middle
-        else:
-            high = middle
     return (
         derived(
             "break_even.level",
             "factor on the level of income from which the income approach reaches the cost approach",
-            high,
+            max(min(levels), Fraction(0)),
             unit="factor",
-            formula=f"bisected to {MOST_LEVEL} / 2^{_BISECTIONS}",
+            formula="least over years n of (value by cost - value of n years at level 0) / what level 1 adds to it",
             because=(target, model.indications["income"].central),
             source=SOURCE,
         ),

@@ -239,6 +239,8 @@ def least_excess(worths: Sequence[Fraction], players: int) -> Fraction:
     """
     whole = (1 << players) - 1
     kept = [1 << player for player in range(players)]  # singles with equal weights are a feasible start
+    scale = lcm(*(worth.denominator for worth in worths))
+    whole_worths = [worth.numerator * (scale // worth.denominator) for worth in worths]
     careful = False
     while True:
         inverse = _inverted([_column(coalition, players) for coalition in kept] + [_column(whole, players, 0)])
@@ -246,7 +248,7 @@ def least_excess(worths: Sequence[Fraction], players: int) -> Fraction:
             total(inverse[place][row] * worths[coalition] for place, coalition in enumerate((*kept, whole)))
             for row in range(players + 1)
         ]
-        entering = _entering(worths, prices, players, careful=careful)
+        entering = _entering(whole_worths, scale, prices, careful=careful)
         if entering is None:
             return prices[players]
         weights = [inverse[place][players] for place in range(players)]
@@ -262,15 +264,19 @@ def _column(coalition: int, players: int, subsidy: int = 1) -> list[Fraction]:
     return [Fraction(coalition >> player & 1) for player in range(players)] + [Fraction(subsidy)]
 
 
-def _entering(worths: Sequence[Fraction], prices: Sequence[Fraction], players: int, *, careful: bool) -> int | None:
-    """The coalition to enter: the one that lacks most or, if ``careful``, the first that lacks anything; none if none."""
-    shares, subsidy = prices[:players], prices[players]
-    found, most = None, Fraction(0)
-    paid = [Fraction(0)] * (1 << players)
-    for coalition in range(1, (1 << players) - 1):
+def _entering(worths: Sequence[int], scale: int, prices: Sequence[Fraction], *, careful: bool) -> int | None:
+    """The coalition to enter: the one that lacks most or, if ``careful``, the first that lacks anything; none if none.
+
+    ``worths`` in units of 1/``scale``. Everything is brought to one denominator, so that 2^n comparisons are of integers.
+    """
+    common = lcm(*(price.denominator for price in prices))
+    *shares, subsidy = (price.numerator * (common // price.denominator) * scale for price in prices)
+    found, most = None, 0
+    paid = [0] * len(worths)
+    for coalition in range(1, len(worths) - 1):
         lowest = coalition & -coalition
         paid[coalition] = paid[coalition ^ lowest] + shares[lowest.bit_length() - 1]
-        lack = worths[coalition] - paid[coalition] - subsidy
+        lack = worths[coalition] * common - paid[coalition] - subsidy
         if lack > most:
             found, most = coalition, lack
             if careful:
