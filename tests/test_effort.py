@@ -70,7 +70,7 @@ def test_the_largest_honest_appraisal_is_within_bounds():
 
 
 def test_work_is_counted_and_refused_before_any_of_it():
-    inputs = with_years(INPUTS, 30, copies=9)
+    inputs = with_years(INPUTS, 30, copies=10)
     judgement = inputs["method"]["judgement"] | {"draws": MOST_DRAWS}
     judgement["scenarios"] = [{"name": str(n), "reason": "r", "factors": {"level": "0.9"}} for n in range(50)]
     judgement["spreads"] = [spread(driver, "0.9", "1" if driver == "quality" else "1.1") for driver in DRIVERS]

@@ -251,10 +251,14 @@ def _parameters() -> dict[str, Any]:
     }
 
 
+APART, TOGETHER = "drivers are drawn independently", "drivers are drawn with the correlations stated"
+
+
 def _assumptions(appraisal: Appraisal) -> list[str]:
     if appraisal.judgement is None:
         return list(ASSUMPTIONS)
-    return [line for stated in ASSUMPTIONS for line in (RECONCILED if stated == ENVELOPE else (stated,))]
+    lines = [line for stated in ASSUMPTIONS for line in (RECONCILED if stated == ENVELOPE else (stated,))]
+    return [line.replace(APART, TOGETHER) for line in lines] if appraisal.judgement.correlations else lines
 
 
 def _conclusion(appraisal: Appraisal, quoted: Quote | None) -> dict[str, Any]:
