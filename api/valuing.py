@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from exchange import identity
 from exchange.protocol import envelope
 from privacy import canonical
 from privacy.errors import Malformed, Mismatch
+from privacy.release import Release
 from valuation import comparison, desk, exact, report
 from valuation import split as splits
 from valuation.desk import wire
@@ -140,6 +142,8 @@ def verify(path: Path, *, signer: bytes | None = None) -> None:
     is_split = isinstance(document, dict) and document.get("format") == splits.FORMAT
     found = splits.verify(text) if is_split else report.verify(text)
     sys.stdout.write(f"all {found.figures} figures follow from the inputs; digest {found.digest}\n")
+    for note in () if is_split else _noise_notes(document):
+        sys.stderr.write(f"note: {note}\n")
     (_show_parts if is_split else _conclude)(document)
 
 
@@ -179,6 +183,18 @@ def _report(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Malformed("the document is not a report", fix="give a file that `touchstone value appraise` wrote")
     return document
+
+
+def _noise_notes(made: dict[str, Any]) -> Iterator[str]:
+    """What the releases in a report say of their noise that their plans contradict: a smaller noise narrows a range for free."""
+    from exchange.analyst.desk import variances  # noqa: PLC0415
+
+    for place, item in enumerate(made["inputs"]["evidence"]["measured"]):
+        drawn = Release.from_json(item["release"])
+        owed = variances(drawn.plan)
+        wrong = [key for key, stated in drawn.variances.items() if stated != owed[key]]
+        if wrong:
+            yield f"release {place} states another noise of {', '.join(wrong)} than its plan is charged for; ask for its receipt"
 
 
 def _opened(document: dict[str, Any], signer: bytes | None) -> tuple[bytes, Any]:

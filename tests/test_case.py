@@ -6,6 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
+from api import valuing
 from privacy import canonical
 from tests.test_docs import DOCS, part
 from valuation import exact
@@ -82,6 +83,16 @@ def test_the_report_follows_from_the_facts_and_verifies():
     stale = held != canonical.encode(perform(inputs()))
     assert not stale, "docs/cases is stale; run python -m tests.test_case"
     assert verify(held).digest == json.loads(held)["digest"]
+
+
+def test_the_noise_of_the_release_is_what_its_plan_is_charged_for(tmp_path, capsys):
+    valuing.verify(REPORT)
+    assert capsys.readouterr().err == ""
+    quieter = inputs()
+    quieter["evidence"]["measured"][0]["release"]["variances"]["count(*)"] = ["1", "1"]
+    (tmp_path / "quieter.json").write_bytes(canonical.encode(perform(quieter)))
+    valuing.verify(tmp_path / "quieter.json")
+    assert "release 0 states another noise of count(*) than its plan is charged for" in capsys.readouterr().err
 
 
 def test_the_page_says_what_the_report_says():
