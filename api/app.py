@@ -14,14 +14,17 @@ from api import (
     description,
     formulas,
     liens,
+    log,
     observing,
     previews,
     problems,
     reference,
+    registry,
     reports,
     sessions,
 )
 from api.service import Service
+from exchange.hub import liens as pledges
 from exchange.hub import rounds
 from exchange.hub.store import Store
 
@@ -55,10 +58,12 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
         previews.router,
         access.router,
         liens.router,
+        registry.router,
         formulas.router,
         reports.router,
         observing.router(metrics),
         reference.router(app),
+        log.router,
     ):
         app.include_router(router)
 
@@ -85,8 +90,10 @@ def _call(loop: asyncio.AbstractEventLoop, service: Service) -> None:
 
 
 async def _tend(service: Service) -> None:
-    """Every second, journal the heads that nodes have shown and close sessions whose deadline has passed."""
+    """Every second, journal the heads that nodes have shown, keep what they cosigned, end sessions and pledges whose time has passed."""
     while True:
         await asyncio.sleep(1)
         await asyncio.to_thread(rounds.note_heads, service.store)
+        await asyncio.to_thread(service.store.log.keep)
         await asyncio.to_thread(rounds.expire, service.store, now=service.now())
+        await asyncio.to_thread(pledges.expire, service.store, now=service.now())

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from api import cataloguing, keeping
+from api import cataloguing, keeping, pledge_records, pledging
 from api.approving import app as access_app
+from api.auditing import audit_app
 from api.policy import policy_app
 from privacy.errors import PrivacyError, Refused
 
@@ -24,8 +25,10 @@ job_app = typer.Typer(no_args_is_help=True, help="Find questions again that were
 app.add_typer(desk_app, name="desk")
 app.add_typer(job_app, name="job")
 value_app = typer.Typer(no_args_is_help=True, help="Value data assets.")
+pledge_app = typer.Typer(no_args_is_help=True, help="Pledge data assets, from quote to release.")
 app.add_typer(access_app, name="access")
 app.add_typer(policy_app, name="policy")
+app.add_typer(audit_app, name="audit")
 app.add_typer(cataloguing.catalog_app, name="catalog")
 app.add_typer(cataloguing.standard_app, name="standard")
 app.add_typer(cataloguing.certificate_app, name="certificate")
@@ -36,6 +39,9 @@ backup_app.command("take")(keeping.backup)
 backup_app.command("verify")(keeping.verify)
 backup_app.command("restore")(keeping.restore)
 app.command("doctor")(keeping.doctor)
+app.add_typer(pledge_app, name="pledge")
+for name, command in {**pledging.COMMANDS, **pledge_records.COMMANDS}.items():
+    pledge_app.command(name)(command)
 node_app.command("draft")(cataloguing.draft)
 node_app.command("deprecate")(cataloguing.deprecate)
 node_app.command("withdraw")(cataloguing.withdraw)
@@ -78,6 +84,7 @@ def exchange_init(home: Home) -> None:
             catalog.publish_standard(store, standard)
             _note(f"published {standard.id}")
         _note(f"signs with {certificates.public_key(store)}")
+        _note(f"log {store.log.id}")
 
 
 @exchange_app.command("enrol")
@@ -94,7 +101,9 @@ def exchange_enrol(
 
     with _store(home) as store:
         catalog.enrol(store, party=party, name=name, role=role, key=_hex_key(key))
-    _note(f"enrolled {party} as {role}")
+        _note(f"enrolled {party} as {role}")
+        if role == "officer":
+            _note(f"the log holds a commitment to the name; keep its salt with the name: {store.log.salt(party)}")
 
 
 @exchange_app.command("reset-witness")
@@ -347,6 +356,15 @@ def job_receipt(home: Home, session: Session, *, exchange: Address) -> None:
 
     with connect(home, exchange) as client:
         typer.echo(json.dumps(client.job(session).receipt(), indent=2, ensure_ascii=False))
+
+
+@job_app.command("proof")
+def job_proof(home: Home, session: Session, *, exchange: Address) -> None:
+    """Prove that a question, its answers and charges are in the exchange's log; the proof is kept beside the receipt."""
+    from exchange import connect  # noqa: PLC0415
+
+    with connect(home, exchange) as client:
+        typer.echo(json.dumps(client.job(session).proof(), indent=2))
 
 
 @value_app.command("formula")

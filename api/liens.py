@@ -5,8 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 
+from api import service
 from api.description import takes
-from api.service import Authenticated, Bell
+from api.service import Authenticated
 from api.sessions import LONGEST_WAIT
 from exchange.hub import liens
 from exchange.protocol.errors import Unknown
@@ -29,30 +30,30 @@ async def offer(call: Authenticated) -> dict[str, Any]:
 
 @router.get("/offers/{offer_id}")
 async def follow(
-    offer_id: str, call: Authenticated, wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT)] = 0
+    offer_id: str,
+    call: Authenticated,
+    wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT)] = 0,
+    seen: Annotated[int, Query(ge=-1)] = -1,
 ) -> dict[str, Any]:
-    """Return an offer's state to its lender or owner; with ``wait``, once it was answered."""
-    deadline = call.service.seconds() + wait
-    while True:
-        news = call.service.bell.now()
-        told = await run_in_threadpool(lambda: liens.describe(call.store.view(), offer_id, caller=call.party))
-        left = deadline - call.service.seconds()
-        if told["state"] != "open" or left <= 0:
-            return told
-        await Bell.wait(news, left)
+    """Return where a pledge stands; with ``wait``, once more than ``seen`` steps were taken or it does not wait for its owner."""
+    return await service.follow(
+        call, lambda: liens.describe(call.store.view(), offer_id, caller=call.party), wait=wait, seen=seen
+    )
 
 
 @router.post("/offers/{offer_id}/answer", openapi_extra=takes(Consent, Objection))
 async def answer(offer_id: str, call: Authenticated) -> dict[str, Any]:
-    """Take the owner's signed consent, which registers the lien, or objection."""
+    """Take the owner's signed consent, which is its signature under the agreement, or objection."""
     return await run_in_threadpool(liens.answer, call.store, offer_id, call.envelope())
 
 
 @router.get("/liens/{owner}/{dataset}")
 async def register(owner: str, dataset: str, call: Authenticated) -> dict[str, Any]:
-    """Return the live liens on an asset: what the register tells everybody."""
+    """Return the live liens on an asset, and who operates it in its owner's place: what the register tells everybody."""
     asset = f"{owner}/{dataset}"
     view = call.store.view()
     if await run_in_threadpool(view.dataset, asset) is None:
         raise Unknown("asset")
-    return {"liens": [liens.public(lien) for lien in await run_in_threadpool(view.liens, asset)]}
+    told = [liens.public(lien) for lien in await run_in_threadpool(view.liens, asset)]
+    operator = await run_in_threadpool(view.operator, asset)
+    return {"liens": told, "operator": None if operator is None else {"party": operator[0], "since": operator[1]}}

@@ -112,11 +112,18 @@ class _Node(threading.Thread):
         from exchange.node.agent import Agent  # noqa: PLC0415
         from exchange.node.declared import deliver  # noqa: PLC0415
         from exchange.node.vault import Vault  # noqa: PLC0415
+        from exchange.witness import Witness  # noqa: PLC0415
 
         vault = self._vault = Vault.open(self._home, clock=microseconds)
         vault.prepare()
         with Line(self._exchange, party=vault.party, key=vault.signing) as line:
-            agent = Agent(vault, line, seconds=time.time, deliver=lambda: deliver(self._home, vault, line))
+            agent = Agent(
+                vault,
+                line,
+                seconds=time.time,
+                deliver=lambda: deliver(self._home, vault, line),
+                witness=Witness(self._home),
+            )
             agent.announce()
             _say({"ready": vault.party})
             agent.run(self._ending, working=self._working)

@@ -12,6 +12,7 @@ EVERY = frozenset(ROLES)
 ASKERS = frozenset({"institution", "lender", "regulator"})
 INSTITUTION = frozenset({"institution"})
 LENDER = frozenset({"lender"})
+REGULATOR = frozenset({"regulator"})
 LENDING = INSTITUTION | LENDER
 
 TABLE: Mapping[str, frozenset[str]] = {
@@ -37,14 +38,22 @@ TABLE: Mapping[str, frozenset[str]] = {
     "POST /v1/poll": INSTITUTION,
     "POST /v1/access": ASKERS,
     "GET /v1/access": EVERY,
-    "POST /v1/access/officers": INSTITUTION,
+    "POST /v1/access/officers": LENDING,
     "GET /v1/access/{request_id}": EVERY,
     "POST /v1/access/{request_id}/rulings": INSTITUTION | {"officer"},
     "POST /v1/appraisals": LENDING,
     "POST /v1/offers": LENDER,
-    "GET /v1/offers/{offer_id}": LENDING,
+    "GET /v1/offers/{offer_id}": EVERY,
     "POST /v1/offers/{offer_id}/answer": INSTITUTION,
     "GET /v1/liens/{owner}/{dataset}": EVERY,
+    "GET /v1/log/head": EVERY,
+    "GET /v1/log/inclusion": EVERY,
+    "GET /v1/log/consistency": EVERY,
+    "GET /v1/log/entries": REGULATOR,
+    "GET /v1/pledges": EVERY,
+    "POST /v1/pledges/{offer_id}/steps": LENDING | {"officer"},
+    "GET /v1/pledges/{offer_id}/certificate": EVERY,
+    "GET /v1/pledges/{offer_id}/form": EVERY,
     "GET /v1/formulas": EVERY,
     "GET /v1/formulas/{name}": EVERY,
     "POST /v1/formulas/{name}": EVERY,

@@ -6,11 +6,15 @@ from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api import service
+from api import log, service
 from api.description import reads, takes
-from api.service import Authenticated, Bell
+from api.service import Authenticated, Bell, Call
 from exchange.hub import access, keys, rounds
-from exchange.protocol.messages import Abort, Accept, Ask, Commit, Decline, Key, Share
+from exchange.hub.store import Store
+from exchange.protocol.envelope import Envelope
+from exchange.protocol.errors import Forbidden
+from exchange.protocol.messages import Abort, Accept, Ask, Commit, Cosigned, Decline, Key, Share, expect
+from exchange.protocol.session import Stage
 from privacy.errors import Malformed
 
 router = APIRouter(prefix="/v1")
@@ -40,9 +44,18 @@ async def follow(
     seen: Annotated[int, Query(ge=-1)] = -1,
 ) -> dict[str, Any]:
     """Return a session's record; with ``wait``, once more than ``seen`` messages were heard or it is over."""
-    return await service.follow(
-        call, lambda: rounds.describe(call.store.view(), session, caller=call.party), wait=wait, seen=seen
-    )
+    return await service.follow(call, lambda: _described(call.store, session, caller=call.party), wait=wait, seen=seen)
+
+
+def _described(store: Store, session: str, *, caller: str) -> dict[str, Any]:
+    """Describe a session; one that was answered with the promise that it stands in the log."""
+    view = store.view()
+    record = rounds.describe(view, session, caller=caller)
+    if record["stage"] != Stage.ANSWERED:
+        return record
+    places = view.promised(session)
+    promise = store.log.promise(session, [place["seq"] for place in places])
+    return record | {"logged": {"promise": promise.to_json(), "places": places}}
 
 
 @router.post("/sessions/{session}/messages", openapi_extra=takes(Accept, Decline, Commit, Share, Abort))
@@ -54,19 +67,24 @@ async def tell(session: str, call: Authenticated) -> dict[str, Any]:
 
 
 class Poll(BaseModel):
-    """What a node says when it polls: how long to hold the call open, and the head of its journal."""
+    """What a node says when it polls: how long to hold the call open, and the head of its journal.
+
+    ``log`` is the number of entries up to which it has followed the exchange's log, ``cosigned`` its cosignature of that head.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid")
     wait: Annotated[int, Field(ge=0, le=LONGEST_WAIT)]
     seq: Annotated[int, Field(ge=0, lt=1 << 62)]
     head: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    log: Annotated[int, Field(ge=0, lt=1 << 62)] | None = None
+    cosigned: dict[str, Any] | None = None
 
 
 @router.post("/poll", openapi_extra=reads(Poll))
 async def poll(call: Authenticated) -> dict[str, Any]:
     """Return what the calling node has to do next, held open while there is nothing, and the head it has shown last.
 
-    A node whose journal is behind that head gets no tasks: it has forgotten charges.
+    To a node that follows the log, its newest head comes with the proof that it goes on from where the node was. A node whose journal is behind that head gets no tasks: it has forgotten charges.
     """
     try:
         asked = Poll.model_validate(call.value)
@@ -75,6 +93,8 @@ async def poll(call: Authenticated) -> dict[str, Any]:
     deadline = call.service.seconds() + asked.wait
     seq, head = await run_in_threadpool(rounds.witness, call.store, call.party, seq=asked.seq, head=asked.head)
     behind = (asked.seq, asked.head) != (seq, head)
+    if asked.cosigned is not None:
+        await run_in_threadpool(_cosign, call, Envelope.from_json(asked.cosigned))
 
     def tasks_now() -> list[dict[str, Any]]:
         waiting = call.service.previews.tasks(call.party, now=call.service.now())
@@ -86,5 +106,20 @@ async def poll(call: Authenticated) -> dict[str, Any]:
         tasks = [] if behind else await run_in_threadpool(tasks_now)
         left = deadline - call.service.seconds()
         if tasks or behind or left <= 0:
-            return {"tasks": tasks, "witnessed": {"seq": seq, "head": head}}
+            told = {"tasks": tasks, "witnessed": {"seq": seq, "head": head}}
+            if asked.log is None:
+                return told
+            return told | {"log": await run_in_threadpool(_followed, call, asked.log)}
         await Bell.wait(news, left)
+
+
+def _followed(call: Call, size: int) -> dict[str, Any]:
+    """Show a node the log's newest head, going on from where it was."""
+    return log.shown(call.store.log, since=size, now=call.service.now())
+
+
+def _cosign(call: Call, envelope: Envelope) -> None:
+    """Take a node's cosignature of a head."""
+    if envelope.signer != call.party:
+        raise Forbidden("the cosignature is another party's", fix="send your own")
+    call.store.log.take(expect(envelope, call.store.view().signer(call.party), Cosigned), envelope)

@@ -24,7 +24,7 @@ from typing import Any, Self, TypeVar
 
 import duckdb
 
-from exchange.journal import Entry, Event, Head, Held, Journal, NoSpace, RolledBack
+from exchange.journal import Entry, Event, Head, Held, Journal, NoSpace, Onlooker, RolledBack
 from exchange.projection import Draft, Foreseen, Projection, Stuck, parsed
 from exchange.recall import Recall
 from privacy.errors import Malformed, PrivacyError
@@ -118,17 +118,19 @@ class Book:
         clock: Callable[[], int],
         witnessed: Head | None = None,
         memory: str = MEMORY,
+        onlooker: Onlooker | None = None,
     ) -> Self:
         """Open the journal and the catalogue under ``directory`` (created if absent) and bring them together.
 
-        ``clock`` returns integer microseconds since 1970 in UTC; ``witnessed`` is a head that the journal must contain.
+        ``clock`` returns integer microseconds since 1970 in UTC; ``witnessed`` is a head that the journal must contain;
+        ``onlooker`` is shown every entry of the journal, as :meth:`Journal.open` says.
 
         Raises:
             Damaged: if the journal is not what was written, or lacks the end of what was acknowledged.
             Held: while another process has the book.
             Unknown: if the journal was written by a version with other events.
         """
-        journal = Journal.open(directory / "journal", owner=owner, witnessed=witnessed, mend=False)
+        journal = Journal.open(directory / "journal", owner=owner, witnessed=witnessed, mend=False, onlooker=onlooker)
         try:
             directory.chmod(0o700)
             book = cls(directory, journal=journal, projection=projection, clock=clock, memory=memory)

@@ -34,7 +34,7 @@ import struct
 import threading
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -53,6 +53,7 @@ LEAST_FREE = 64 << 20
 
 Event = tuple[str, Any]  # kind and body
 Head = tuple[int, str]  # seq and hash of an entry
+Onlooker = Callable[[Sequence[bytes]], None]  # takes the texts of the entries of one write
 
 _LABEL = b"touchstone journal entry 1\x00"
 _FRAME = struct.Struct(">II")
@@ -141,10 +142,11 @@ class _Span:
 class Journal:
     """One open journal; one process at a time, any number of threads."""
 
-    def __init__(self, path: Path, *, owner: str, segment_bytes: int) -> None:
+    def __init__(self, path: Path, *, owner: str, segment_bytes: int, onlooker: Onlooker | None = None) -> None:
         self._path = path
         self._owner = owner
         self._segment_bytes = segment_bytes
+        self._onlooker = onlooker
         self._lock = threading.Lock()
         self._hold = _hold(path)
         self._file = -1  # descriptor of the last segment
@@ -153,7 +155,7 @@ class Journal:
         self._end = 0  # bytes of the last segment that are known to be good
         self._torn = False
         self._refusal = ""  # why nothing more is written
-        self._tip = _Tip(0, 0, sha256(_LABEL + canonical.encode({"format": FORMAT, "owner": owner})).digest())
+        self._tip = _Tip(0, 0, origin(owner))
         self._origin = self._tip.hash.hex()
         self.recovered = 0
         """Bytes of an unfinished, never acknowledged write found at the end when the journal was opened."""
@@ -167,11 +169,13 @@ class Journal:
         witnessed: Head | None = None,
         mend: bool = True,
         segment_bytes: int = SEGMENT_BYTES,
+        onlooker: Onlooker | None = None,
     ) -> Self:
         """Verify the whole chain under ``path`` (created if absent) and open it for appending.
 
         ``owner`` names whose journal it is; ``witnessed`` is a head seen earlier that the journal must contain. An
-        unfinished write at the very end is cut off, at once or with ``mend=False`` before the next write.
+        unfinished write at the very end is cut off, at once or with ``mend=False`` before the next write. ``onlooker`` is
+        shown the texts of every write once, in order: of those that are there, and of others as soon as they are durable.
 
         Raises:
             Damaged: for any other fault of the files, and for the journal of another owner.
@@ -182,7 +186,7 @@ class Journal:
             path.mkdir(mode=0o700, parents=True)
             _sync_directory(path.parent)
         path.chmod(0o700)
-        journal = cls(path, owner=owner, segment_bytes=segment_bytes)
+        journal = cls(path, owner=owner, segment_bytes=segment_bytes, onlooker=onlooker)
         try:
             journal._start()
             if witnessed is not None:
@@ -278,6 +282,8 @@ class Journal:
             self._torn = True  # until the new tip stands, whatever interrupts us: the next write cuts the rest off
             self._write(frame)
             self._extend(len(frame))
+            if self._onlooker is not None:  # before the tip moves: whoever reads the head finds all of it looked at
+                self._onlooker([entry.text for entry in entries])
             last = entries[-1]
             self._tip = _Tip(last.seq, last.at, bytes.fromhex(last.hash))
             self._torn = False
@@ -391,8 +397,11 @@ class Journal:
                 self.recovered, self._torn = len(data) - self._end, True
                 return
             tip, place = self._tip, (name, self._end)
-            for line in payload.split(b"\n"):
+            lines = payload.split(b"\n")
+            for line in lines:
                 tip = _follow(tip, line, place)
+            if self._onlooker is not None:
+                self._onlooker([line[65:] for line in lines])
             self._extend(_FRAME.size + len(payload))
             self._tip = tip
 
@@ -486,6 +495,16 @@ class Journal:
     def _break(self, error: OSError) -> Broken:
         self._refusal = f"the disk failed to keep a write ({errno.errorcode.get(error.errno or 0, 'unknown error')})"
         return Broken(self._refusal)
+
+
+def origin(owner: str) -> bytes:
+    """Return the digest from which the chain of an owner's journal starts."""
+    return sha256(_LABEL + canonical.encode({"format": FORMAT, "owner": owner})).digest()
+
+
+def chained(previous: bytes, text: bytes) -> bytes:
+    """Return the hash of an entry by the hash before it and its canonical JSON."""
+    return sha256(_LABEL + previous + text).digest()
 
 
 def _name(number: int) -> str:

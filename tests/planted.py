@@ -608,9 +608,33 @@ BUGS = (
     ),
     bug(
         "two liens of one rank",
-        "exchange/hub/liens.py",
-        ('        _check_free(view, asset=held["asset"], rank=held["rank"])\n', ""),
+        "exchange/hub/register.py",
+        ("    check_free(view, asset=held.asset, rank=held.rank)\n", ""),
         tests="test_caught.py::test_one_lien_is_live_for_an_asset_and_rank",
+    ),
+    bug(
+        "pledges: one officer is enough",
+        "exchange/protocol/pledge.py",
+        ("OFFICERS = 2", "OFFICERS = 1"),
+        tests="test_pledges.py::test_two_officers_approve_both_parties_sign_and_only_then_a_lien_is_filed",
+    ),
+    bug(
+        "pledges: a later rank although the first forbids it",
+        "exchange/hub/register.py",
+        ("if lien.rank > held.rank or other.forbids_juniors:", "if lien.rank > held.rank:"),
+        tests="test_pledges.py::test_a_later_rank_needs_leave_where_the_first_agreement_forbids_it",
+    ),
+    bug(
+        "pledges: cents lost in a realisation",
+        "exchange/protocol/waterfall.py",
+        ("        paid[i] += 1\n", "        paid[i] += 0\n"),
+        tests="test_pledges.py::test_what_is_paid_out_is_what_came_in_and_nobody_is_paid_before_his_rank",
+    ),
+    bug(
+        "pledges: an owner releases what the claim needs",
+        "exchange/protocol/pledge.py",
+        ("if by_owner and left < self.claim:", "if by_owner and left < 0:"),
+        tests="test_pledges.py::test_an_owner_releases_what_the_claim_does_not_need_and_the_lender_whatever_it_wants",
     ),
     bug(
         "a token taken twice",

@@ -627,8 +627,8 @@ def test_a_request_is_checked_before_any_officer_sees_it(store):
     assert (refusal.kind, refusal.body["asker"]) == ("refusal", "lender-x")
     assert refusal.body["plan_hash"] == a_plan(measures=(CountKnown("region"),)).hash
     assert refusal.body["items"]
-    with pytest.raises(Forbidden, match="only institutions have officers"):
-        name(store, "lender-x", "lender-y")
+    with pytest.raises(Forbidden, match="only institutions and lenders have officers"):
+        name(store, "li", "lender-y")
     for n in range(access.MOST_OPEN):
         access.request(store, a_request(a_plan(), closes=TODAY, n=n), now=NOW)
     with pytest.raises(PeerFault, match="too many of your requests"):

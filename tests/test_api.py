@@ -108,6 +108,10 @@ ROUTES = [
     ("GET", "/v1/offers/abc"),
     ("POST", "/v1/offers/abc/answer"),
     ("GET", "/v1/liens/bank-a/accounts"),
+    ("GET", "/v1/pledges"),
+    ("POST", "/v1/pledges/abc/steps"),
+    ("GET", "/v1/pledges/abc/certificate"),
+    ("GET", "/v1/pledges/abc/form"),
     ("GET", "/v1/formulas"),
     ("GET", "/v1/formulas/cost_cas2023"),
     ("POST", "/v1/formulas/cost_cas2023"),
@@ -118,6 +122,10 @@ ROUTES = [
     ("POST", "/v1/access/officers"),
     ("GET", "/v1/access/abc"),
     ("POST", "/v1/access/abc/rulings"),
+    ("GET", "/v1/log/head"),
+    ("GET", "/v1/log/inclusion"),
+    ("GET", "/v1/log/consistency"),
+    ("GET", "/v1/log/entries"),
 ]
 
 
@@ -227,7 +235,15 @@ def test_nobody_sends_anothers_message(exchange, line):
 
 
 def test_institutions_lend_nothing_and_lenders_register_nothing(exchange):
-    offer = Offer(asset="bank-a/accounts", rank=1, amount=1, matures="2027-01-01", appraisal="0" * 64, nonce="0" * 64)
+    offer = Offer(
+        asset="bank-a/accounts",
+        rank=1,
+        amount=1,
+        matures="2027-01-01",
+        appraisal="0" * 64,
+        nonce="0" * 64,
+        forbids_juniors=False,
+    )
     with Line(exchange.url, party="bank-a", key=key_of(exchange, "bank-a")) as line, pytest.raises(Forbidden):
         line.post("/v1/offers", offer.sealed_by("bank-a", key_of(exchange, "bank-a")))
     with Line(exchange.url, party="lender-x", key=key_of(exchange, "lender-x")) as line:
@@ -244,6 +260,7 @@ def test_what_is_not_yours_reads_like_what_does_not_exist(exchange, line):
         "/v1/sessions/" + "0" * 64,
         "/v1/previews/" + "0" * 64,
         "/v1/offers/" + "0" * 64,
+        "/v1/pledges/" + "0" * 64 + "/certificate",
         "/v1/liens/bank-z/accounts",
     ):
         with pytest.raises(Unknown):

@@ -46,7 +46,12 @@ BANNED_ARGUMENTS = {
     ("shell", True): "passes text to a shell: start a process with a list",
     ("verify", False): "trusts whoever answers: leave certificate checks on",
 }
-PRINTERS = {"exchange/protocol/access.py", "exchange/protocol/session.py", "valuation/desk/__main__.py"}
+PRINTERS = {
+    "exchange/protocol/access.py",
+    "exchange/protocol/pledge.py",
+    "exchange/protocol/session.py",
+    "valuation/desk/__main__.py",
+}
 """``python -m`` of any of them prints a part of docs/."""
 
 LIBRARIES = {
@@ -57,7 +62,7 @@ LIBRARIES = {
         "exchange/analyst/result.py",
         "exchange/book.py",
         "exchange/projection.py",
-        "exchange/hub/store.py",
+        "exchange/hub/tables.py",
         "exchange/node/prepared.py",
         "exchange/node/source.py",
         "exchange/node/vault.py",

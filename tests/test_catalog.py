@@ -26,10 +26,11 @@ from exchange.protocol.declaration import (
 )
 from exchange.protocol.envelope import sign
 from exchange.protocol.errors import Encumbered, Forbidden, PeerFault, Unknown
-from exchange.protocol.messages import Appraisal, Consent, Deprecation, Offer, Registration, Withdrawal
+from exchange.protocol.messages import Consent, Deprecation, Registration, Withdrawal
 from exchange.standards import shipped
 from privacy.errors import Malformed, Refused
 from privacy.terms import Standard
+from tests import pledging
 
 CREDIT = shipped("consumer_credit/1")
 OTHER = Standard.from_json(CREDIT.to_json() | {"name": "card_accounts"})
@@ -87,14 +88,18 @@ def deprecate(store, dataset="accounts", party="bank-a", because="stale", succes
     return catalog.deprecate(store, told.sealed_by(party, key_of(party)))
 
 
-def pledge(store, asset="bank-a/accounts", *, consent=True, nonce="0" * 64):
+LENDERS_OFFICERS = {officer: key_of(officer) for officer in ("ann", "ben")}
+
+
+def pledge(store, asset="bank-a/accounts", *, consent=True, file=True, nonce="0" * 64):
     lender, owner = key_of("lender-x"), asset.partition("/")[0]
-    appraisal = Appraisal(asset=asset, report="0" * 64, releases=()).sealed_by("lender-x", lender)
-    liens.record_appraisal(store, appraisal)
-    told = Offer(asset=asset, rank=1, amount=10, matures="2027-12-31", appraisal=appraisal.id, nonce=nonce)
-    offer = liens.offer(store, told.sealed_by("lender-x", lender))
+    offer = pledging.quote(store, "lender-x", key=lender, asset=asset, nonce=nonce)
+    pledging.name_officers(store, "lender-x", key=lender, officers=LENDERS_OFFICERS)
+    pledging.offered(store, offer, "lender-x", key=lender, officers=LENDERS_OFFICERS)
     if consent:
         liens.answer(store, offer, Consent(offer=offer).sealed_by(owner, key_of(owner)))
+    if consent and file:
+        pledging.file(store, offer, "lender-x", key=lender)
     return offer
 
 
@@ -271,12 +276,9 @@ def test_a_live_lien_forbids_the_end_and_names_its_holder(store):
 def test_a_pledge_and_a_withdrawal_at_once_never_both_succeed(store):
     """The single writer decides: whichever comes second is refused."""
     register(store)
-    offers = [pledge(store, consent=False, nonce=f"{number:064x}") for number in range(8)]
-    key = key_of("bank-a")
-    acts = [
-        lambda offer=offer: liens.answer(store, offer, Consent(offer=offer).sealed_by("bank-a", key))
-        for offer in offers
-    ]
+    offers = [pledge(store, file=False, nonce=f"{number:064x}") for number in range(8)]
+    key = key_of("lender-x")
+    acts = [lambda offer=offer: pledging.file(store, offer, "lender-x", key=key) for offer in offers]
     acts.insert(4, lambda: withdraw(store))
 
     def attempt(act):

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from api.service import Service
 from exchange.analyst.desk import Desk
 from exchange.analyst.desk import create as create_desk
-from exchange.hub import catalog, keys, liens, rounds
+from exchange.hub import catalog, keys, rounds
 from exchange.hub.store import Store
 from exchange.journal import RolledBack
 from exchange.node import agent as agent_room
@@ -26,12 +26,9 @@ from exchange.node.vault import Vault, create
 from exchange.protocol.envelope import Envelope, sign
 from exchange.protocol.errors import Denied, Overreach, PeerFault, Taken
 from exchange.protocol.messages import (
-    Appraisal,
     Ask,
     Commit,
-    Consent,
     Key,
-    Offer,
     Publication,
     Registration,
     Withdrawal,
@@ -48,6 +45,7 @@ from privacy.policy import Grant, Policy
 from privacy.sensitivity import calibrate
 from privacy.terms import NANO, Bounds, Column, Kind, Standard
 from privacy.unseal import SecretKey
+from tests import pledging
 
 PARTIES = ("bank-a", "bank-b", "bank-c")
 LENDERS = ("lender-x", "lender-y")
@@ -570,31 +568,38 @@ def test_a_signature_is_its_signers_alone():
 # -- pledges and tokens ------------------------------------------------------------------------------------------------
 
 
-def offered(town, lender, *, rank=1, nonce="bb"):
-    asset = "bank-a/accounts"
-    appraisal = Appraisal(asset=asset, report="aa" * 32, releases=()).sealed_by(lender, town.signing[lender])
-    offer = Offer(
-        asset=asset, rank=rank, amount=100, matures="2030-01-01",
-        appraisal=liens.record_appraisal(town.store, appraisal), nonce=nonce * 32,
-    )  # fmt: skip
-    return liens.offer(town.store, offer.sealed_by(lender, town.signing[lender]))
+OFFICERS = {officer: Ed25519PrivateKey.generate() for officer in ("ann", "ben")}
 
 
-def consent(town, offer):
-    signed = Consent(offer=offer).sealed_by("bank-a", town.signing["bank-a"])
-    return liens.answer(town.store, offer, signed)
+def quoted(town, lender, *, rank=1, nonce="bb"):
+    return pledging.quote(
+        town.store, lender, key=town.signing[lender], rank=rank, matures="2030-01-01", nonce=nonce * 32
+    )
+
+
+def signed(town, lender, **told):
+    offer = quoted(town, lender, **told)
+    pledging.name_officers(town.store, lender, key=town.signing[lender], officers=OFFICERS)
+    pledging.agree(
+        town.store, offer, lender, key=town.signing[lender], officers=OFFICERS, owner_key=town.signing["bank-a"]
+    )
+    return offer
+
+
+def file(town, lender, offer):
+    return pledging.file(town.store, offer, lender, key=town.signing[lender], expires="2030-01-01")
 
 
 def test_one_lien_is_live_for_an_asset_and_rank(town):
-    first, second = (offered(town, lender) for lender in LENDERS)
-    consent(town, first)
+    first, second = (signed(town, lender) for lender in LENDERS)
+    file(town, "lender-x", first)
     with pytest.raises(Taken):
-        consent(town, second)
+        file(town, "lender-y", second)
     with pytest.raises(Taken):
-        offered(town, "lender-y", nonce="cc")
+        quoted(town, "lender-y", nonce="cc")
     (lien,) = town.store.view().liens("bank-a/accounts")
     assert (lien.holder, lien.offer) == ("lender-x", first)
-    consent(town, offered(town, "lender-y", rank=2))
+    file(town, "lender-y", signed(town, "lender-y", rank=2))
     assert [lien.holder for lien in town.store.view().liens("bank-a/accounts")] == ["lender-x", "lender-y"]
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from api import cli
 from api.demo import people, town
 from exchange.node import registration, vault
-from exchange.protocol import access, session
+from exchange.protocol import access, pledge, session
 from privacy.atoms import USES
 from privacy.floor import FLOORS
 from privacy.purposes import PURPOSES, REFUSED
@@ -53,6 +53,7 @@ def dictated(directory: Path) -> dict[tuple[str, str], str]:
     return {
         ("architecture.md", "session tables"): session.print_tables(),
         ("access.md", "access table"): access.print_table(),
+        ("register.md", "pledge table"): pledge.print_table(),
         ("node.md", "dataset example"): f"```json\n{spell(dataset)}\n```",
         ("node.md", "policy example"): f"```json\n{spell(policy)}\n```",
         ("policy.md", "purposes"): purposes_table(),
@@ -155,7 +156,11 @@ def test_types_on_the_way_of_a_number_exist():
 def test_commands_that_a_page_shows_exist(page):
     text = page.read_text("utf-8")
     shown = set(
-        re.findall(r"(?:^|[`/])touchstone ((?:(?:exchange|node|desk|access|policy) )?[a-z-]+)\b", text, re.MULTILINE)
+        re.findall(
+            r"(?:^|[`/])touchstone ((?:(?:exchange|node|desk|access|policy|pledge|audit|job) )?[a-z-]+)\b",
+            text,
+            re.MULTILINE,
+        )
     )
     runner = CliRunner()
     for command in sorted(shown):

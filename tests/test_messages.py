@@ -53,7 +53,7 @@ RULED = Ruled(
     request=HEX, ruling=HEX, counted=True, standing=Standing.APPROVED, step=1, until="2027-12-31", reason=""
 )  # fmt: skip
 ACCESS = [WANTED, OFFICERS, APPROVAL, REFUSAL, RULED]
-OFFER = Offer(asset="x", rank=1, amount=1, matures="2027-12-31", appraisal=HEX, nonce=HEX)
+OFFER = Offer(asset="x", rank=1, amount=1, matures="2027-12-31", appraisal=HEX, nonce=HEX, forbids_juniors=False)
 
 
 def signed(kind, body):

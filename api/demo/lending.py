@@ -15,9 +15,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from api.demo.town import DATASET, REFRESHED, STANDARD, VALUATION
+from api.demo.town import DATASET, OFFICERS, REFRESHED, STANDARD, VALUATION
+from exchange import identity
 from exchange.analyst.desk import Answer, Desk, Progress
+from exchange.analyst.pledging import Pledges
 from exchange.analyst.reading import quality_plan
+from exchange.line import Line
 from exchange.protocol import messages
 from privacy.proof import closed
 from privacy.terms import NANO
@@ -83,26 +86,36 @@ def value(desk: Desk, *, owner: str, documents: Path, mapped: tuple[str, ...], p
     return Valued(measured, appraisal, quoted, report, str(report["digest"]))
 
 
-def pledge(desk: Desk, valued: Valued, *, owner: str) -> Mapping[str, Any]:
-    """Put the report on record, offer the quoted loan, and return the offer once the owner has answered it.
+def pledge(desk: Desk, valued: Valued, *, owner: str, home: Path) -> Mapping[str, Any]:
+    """Quote the loan, have two officers approve it, sign, and file it once the owner has signed; return how it stands.
+
+    ``home`` is where the homes of the lender's officers are.
 
     Raises:
         Taken: if the asset is pledged at this rank, with holder and time.
     """
     asset = f"{owner}/{DATASET}"
+    pledges = Pledges(desk.line, desk.sign)
     recorded = messages.Appraisal(asset=asset, report=valued.digest, releases=(valued.measured.release.digest,))
-    appraisal = desk.line.post("/v1/appraisals", desk.sign(recorded))["id"]
-    offer = messages.Offer(
-        asset=asset,
-        rank=1,
-        amount=int(valued.quoted.limit.money.amount),
-        matures=MATURES.isoformat(),
-        appraisal=appraisal,
-        nonce=secrets.token_hex(32),
+    known = pledges.quote(
+        messages.Offer(
+            asset=asset,
+            rank=1,
+            amount=int(valued.quoted.limit.money.amount),
+            matures=MATURES.isoformat(),
+            appraisal=pledges.record(recorded),
+            nonce=secrets.token_hex(32),
+            forbids_juniors=True,
+        )
     )
-    known = desk.line.post("/v1/offers", desk.sign(offer))["id"]
-    told: Mapping[str, Any] = desk.line.get(f"/v1/offers/{known}?wait=20")
-    return told
+    pledges.name_officers(*OFFICERS[desk.party])
+    for officer in OFFICERS[desk.party]:
+        party, key = identity.load(home / officer, what="officer")
+        with Line(desk.line.url, party=party, key=key) as line:
+            Pledges.under(line, key).approve(known)
+    pledges.sign(known)
+    pledges.show(known, wait=20)
+    return pledges.file(known)
 
 
 def _facts(documents: Path, *, owner: str) -> dict[str, Any]:

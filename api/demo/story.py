@@ -127,7 +127,7 @@ def _perform(telling: Telling, running: town.Town, institutions: list[Institutio
         _joint(telling, client, truth, group)
         _refused(telling, client, truth, group)
         valued = _valued(telling, client.desk, truth, institutions[0], home)
-        _pledged(telling, client.desk, rival.desk, valued, institutions[0].party)
+        _pledged(telling, client.desk, rival.desk, valued, institutions[0].party, home)
     truth.close()
 
 
@@ -245,13 +245,17 @@ def _valued(telling: Telling, desk: Desk, truth: Truth, one: Institution, home: 
     return valued
 
 
-def _pledged(telling: Telling, desk: Desk, rival: Desk, valued: Valued, owner: str) -> None:
+def _pledged(telling: Telling, desk: Desk, rival: Desk, valued: Valued, owner: str, home: Path) -> None:
     telling.step("6. One asset, one live lien")
-    told = pledge(desk, valued, owner=owner)
-    telling.say(f"{owner} consents; {told['asset']} is pledged to {told['lender']} at rank 1 since {told['since']}")
-    telling.expect("the lien is live for lender-x", holds=told["state"] == "live" and told["lender"] == "lender-x")
+    told = pledge(desk, valued, owner=owner, home=home)
+    telling.say(
+        f"{' and '.join(told['approved_by'])} approve the quote for {told['lender']}, which signs; {owner} signs"
+    )
+    telling.say(f"filed: {told['asset']} is pledged to {told['lender']} at rank 1 since {told['since']}")
+    live = told["state"] == "registered" and told["lender"] == "lender-x" and len(told["approved_by"]) == 2
+    telling.expect("the lien is live for lender-x, approved by two and signed by both", holds=live)
     try:
-        pledge(rival, valued, owner=owner)
+        pledge(rival, valued, owner=owner, home=home)
         refused = None
     except Taken as taken:
         refused = taken

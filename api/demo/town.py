@@ -11,18 +11,23 @@ from types import TracebackType
 from typing import Any, Self
 
 from api.demo.people import Institution
+from exchange import identity
 from exchange.analyst import desk
 from exchange.hub import catalog
 from exchange.hub.store import Store
 from exchange.line import Unreachable
 from exchange.node import registration, vault
 from exchange.standards import every, shipped
+from exchange.witness import Witness
 from privacy.terms import NANO, Kind
 
 STANDARD = "consumer_credit/1"
 DATASET = "accounts"
 REFRESHED = "2026-11-15"
 LENDERS = (("lender-x", "Lender X"), ("lender-y", "Lender Y"))
+OFFICERS = {"lender-x": ("x-credit", "x-risk"), "lender-y": ("y-credit", "y-risk")}
+"""The two people of each lender who approve what it quotes, each with a key of its own."""
+
 PURPOSE = "credit-risk-statistics"
 VALUATION = "pledge-valuation"
 BUDGETS = {"everyone": 1 * NANO, "partner": NANO // 2, PURPOSE: 4 * NANO // 10, VALUATION: NANO // 10}
@@ -60,14 +65,24 @@ class Town:
         for party, _ in LENDERS:
             made = desk.create(self._home_of(party), party=party, pinned=keys)
             lenders[party] = made.public_key().public_bytes_raw()
+        officers = {
+            officer: identity.make(self._home_of(officer), party=officer, what="officer")
+            for named in OFFICERS.values()
+            for officer in named
+        }
         store = Store.open(self._home_of("exchange"), clock=self.clock)
         try:
             for standard in every():
                 catalog.publish_standard(store, standard)
             for one in self.institutions:
                 catalog.enrol(store, party=one.party, name=one.name, role="institution", key=keys[one.party])
+            for party in (*nodes, *lenders):
+                Witness(self._home_of(party)).pin(store.log.id)
             for party, name in LENDERS:
                 catalog.enrol(store, party=party, name=name, role="lender", key=lenders[party])
+            for officer, signing in officers.items():
+                raw = signing.public_key().public_bytes_raw()
+                catalog.enrol(store, party=officer, name=officer, role="officer", key=raw)
         finally:
             store.close()
         for one in self.institutions:

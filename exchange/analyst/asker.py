@@ -9,6 +9,7 @@ from typing import Any
 
 from exchange import identity
 from exchange.analyst.desk import Desk, Progress, unwatched
+from exchange.analyst.logged import Proofs
 from exchange.analyst.question import Question
 from exchange.analyst.reading import parse
 from exchange.analyst.result import Result
@@ -61,6 +62,7 @@ class Asker:
     def __init__(self, home: Path, exchange: str, *, seconds: Callable[[], float]) -> None:
         self.desk = Desk(home, lambda party, key: Line(exchange, party=party, key=key, seconds=seconds))
         self.shelf = Shelf(home / "answers")
+        self.proofs = Proofs(home, self.desk.line, directory=self.desk.pinned)
         self._asked = home / "asked"
         self._seconds = seconds
 
@@ -160,7 +162,8 @@ class Job:
 
         Raises:
             Overreach, Refused: if it ended without an answer, with the reason.
-            Mismatch: if anything in its record does not fit together; nothing is shown then.
+            Mismatch: if anything in its record does not fit together, or its place in the log is not promised; nothing is
+                shown then.
         """
         question = self._question
         stored = self._asker.shelf.get(self.id)
@@ -168,6 +171,7 @@ class Job:
             record = self._asker.desk.wait(self.id, progress)
             answer = self._asker.desk.open(record, question.plan)
             ended = self._asker.moment()
+            self._asker.proofs.keep_promise(self.id, record, question.plan, now=ended)
             stored = Stored(
                 release=answer.release,
                 receipt=answer.receipt,
@@ -192,6 +196,15 @@ class Job:
         if stored is None:
             raise Unknown("opened answer of this question")
         return stored.receipt
+
+    def proof(self) -> Mapping[str, Any]:
+        """Fetch, check and keep the proof that this question, its answers and charges are in the exchange's log.
+
+        Raises:
+            Unknown: if it was not opened at this desk.
+            Forked, Mismatch: if the exchange does not keep its promise, or shows another log than before.
+        """
+        return self._asker.proofs.prove(self.id, now=self._asker.moment())
 
     @cached_property
     def _question(self) -> Question:

@@ -34,15 +34,15 @@ AT_ONCE = 16
 
 
 def announce(store: Store, envelope: Envelope) -> int:
-    """Take an institution's signed list of its officers, in place of any earlier one, and return how many it names.
+    """Take an institution's or lender's signed list of its officers, in place of any earlier one; return how many it names.
 
     Raises:
-        Forbidden: if the signer is not an institution.
+        Forbidden: if the signer is neither.
     """
     view = store.view()
     told = expect(envelope, view.directory(), Officers)
-    if view.role(envelope.signer) != "institution":
-        raise Forbidden("only institutions have officers", fix="enrol as an institution")
+    if view.role(envelope.signer) not in ("institution", "lender"):
+        raise Forbidden("only institutions and lenders have officers", fix="enrol as one of them")
     if view.officers(envelope.signer) != frozenset(told.officers):
         store.write(lambda _: ([("officers", envelope.to_json())], None))
     return len(told.officers)

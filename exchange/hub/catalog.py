@@ -18,6 +18,8 @@ ROLES = ("institution", "lender", "regulator", "officer")
 def enrol(store: Store, *, party: str, name: str, role: str, key: bytes) -> None:
     """Register a party with its Ed25519 key (32 bytes). Enrolling the same facts again changes nothing.
 
+    An officer is a person: a salted commitment stands for the name.
+
     Raises:
         Malformed: if the role or key is not valid.
         PeerFault: if the name is taken by another key.
@@ -25,6 +27,8 @@ def enrol(store: Store, *, party: str, name: str, role: str, key: bytes) -> None
     check_party(party)
     if role not in ROLES or len(key) != 32 or not 0 < len(name) <= 200:
         raise Malformed("the party's role, name or key is not valid", fix=f"roles: {', '.join(ROLES)}; key: 32 bytes")
+    if role == "officer":
+        name = store.log.commitment(party, name)
     store.write(lambda view: (_enrolment(view.parties(), party=party, name=name, role=role, key=key), None))
 
 

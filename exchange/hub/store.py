@@ -1,29 +1,31 @@
-"""All SQL of the exchange over its catalogue: the projection of its journal into DuckDB, and typed reading of it.
+"""Typed reading of the exchange's catalogue, whose tables ``tables.py`` makes from its journal, and the one way to write.
 
-The journal is the truth; every table here can be deleted and is rebuilt. Writing happens only in :meth:`Store.write`, in
-the book's single writer, where a decision sees everything that was decided before it.
+Writing happens only in :meth:`Store.write`, in the book's single writer, where a decision sees everything that was decided
+before it.
 """
 
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import duckdb
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from exchange import identity
 from exchange.book import Book
+from exchange.hub import traces
+from exchange.hub.log import Log
 from exchange.hub.search import FACETS, UNDECLARED_LEVEL, Search
-from exchange.journal import Entry
-from exchange.projection import Find, Foreseen, Projection, Rows
+from exchange.hub.tables import PROJECTION
+from exchange.projection import Find, Foreseen
+from exchange.protocol import pledge
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Unknown
 from exchange.protocol.session import OVER, Session, Stage
+from exchange.protocol.tree import Tree
 from privacy.policy import Policy
 from privacy.terms import Standard
 
@@ -31,226 +33,6 @@ T = TypeVar("T")
 Event = tuple[str, Any]
 Asked = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 """Runs one SELECT with its parameters and returns its rows."""
-
-_HEARD_IN = {"accept": Stage.JUDGING, "commit": Stage.COMMITTING, "share": Stage.ANSWERING}
-"""The stage in which each message is heard; until the last of its kind, the session stays there."""
-
-_TABLES = [
-    "CREATE TABLE party (id VARCHAR PRIMARY KEY, name VARCHAR, role VARCHAR, key VARCHAR)",
-    "CREATE TABLE standard (id VARCHAR PRIMARY KEY, digest VARCHAR, document VARCHAR)",
-    "CREATE TABLE dataset (asset VARCHAR PRIMARY KEY, id VARCHAR, owner VARCHAR, standard VARCHAR, title VARCHAR, "
-    "population VARCHAR, columns VARCHAR, refreshed VARCHAR, level INTEGER, declared VARCHAR, seq BIGINT, since VARCHAR)",
-    "CREATE TABLE version (asset VARCHAR, seq BIGINT PRIMARY KEY, since VARCHAR, id VARCHAR, envelope VARCHAR)",
-    "CREATE TABLE standing (asset VARCHAR PRIMARY KEY, state VARCHAR, because VARCHAR, successor VARCHAR, id VARCHAR, "
-    "envelope VARCHAR, seq BIGINT, since VARCHAR)",
-    "CREATE TABLE policy (asset VARCHAR PRIMARY KEY, version INTEGER, document VARCHAR, envelope VARCHAR)",
-    "CREATE TABLE paillier (fingerprint VARCHAR PRIMARY KEY, owner VARCHAR, envelope VARCHAR)",
-    "CREATE TABLE witness (party VARCHAR PRIMARY KEY, seq BIGINT, hash VARCHAR)",
-    "CREATE TABLE session (id VARCHAR PRIMARY KEY, asker VARCHAR, stage VARCHAR, plan_hash VARCHAR, "
-    "key_fingerprint VARCHAR, parties VARCHAR[], expires BIGINT, ask VARCHAR)",
-    "CREATE TABLE message (session VARCHAR, kind VARCHAR, party VARCHAR, envelope VARCHAR, "
-    "PRIMARY KEY (session, kind, party))",
-    "CREATE TABLE product (session VARCHAR PRIMARY KEY, ciphertexts VARCHAR)",
-    "CREATE TABLE refusal (seq BIGINT PRIMARY KEY, asker VARCHAR, plan_hash VARCHAR, items VARCHAR)",
-    "CREATE TABLE appraisal (id VARCHAR PRIMARY KEY, asset VARCHAR, report VARCHAR, valuer VARCHAR, envelope VARCHAR)",
-    "CREATE TABLE offer (id VARCHAR PRIMARY KEY, asset VARCHAR, owner VARCHAR, lender VARCHAR, rank INTEGER, "
-    "amount BIGINT, matures VARCHAR, state VARCHAR, envelope VARCHAR, answer VARCHAR)",
-    "CREATE TABLE lien (asset VARCHAR, rank INTEGER, holder VARCHAR, offer VARCHAR, since VARCHAR, seq BIGINT, "
-    "PRIMARY KEY (asset, rank))",
-    "CREATE TABLE officer (owner VARCHAR, party VARCHAR, PRIMARY KEY (owner, party))",
-    "CREATE TABLE access (id VARCHAR PRIMARY KEY, seq BIGINT, since VARCHAR, asker VARCHAR, owners VARCHAR[], "
-    "closes VARCHAR, envelope VARCHAR)",
-    "CREATE TABLE ruling (id VARCHAR PRIMARY KEY, request VARCHAR, owner VARCHAR, seq BIGINT, envelope VARCHAR, "
-    "word VARCHAR)",
-]
-
-
-def _party(entry: Entry) -> list[Any]:
-    return [entry.body[name] for name in ("id", "name", "role", "key")]
-
-
-def _standard(entry: Entry) -> list[Any]:
-    standard = Standard.from_json(entry.body)
-    return [standard.id, standard.digest, json.dumps(entry.body)]
-
-
-def _signed(entry: Entry) -> tuple[str, dict[str, Any]]:
-    """Return id and message of an entry's envelope, which was checked before it was written."""
-    body = entry.body
-    return Envelope(body["kind"], body["signer"], body["body"].encode(), b"").id, json.loads(body["body"])
-
-
-def _dataset(entry: Entry) -> list[Any]:
-    id_, told = _signed(entry)
-    owner = entry.body["signer"]
-    declared = told.get("declared") or {}  # releases before the declaration did not write one
-    return [
-        f"{owner}/{told['dataset']}", id_, owner, told["standard"], told["title"],
-        told["population"], json.dumps(told["columns"]), told["refreshed"], declared.get("level"), json.dumps(declared),
-        entry.seq, stamp(entry.at),
-    ]  # fmt: skip
-
-
-def _version(entry: Entry) -> list[Any]:
-    id_, told = _signed(entry)
-    asset = f"{entry.body['signer']}/{told['dataset']}"
-    return [asset, entry.seq, stamp(entry.at), id_, json.dumps(entry.body)]
-
-
-def _standing(entry: Entry) -> list[Any]:
-    id_, told = _signed(entry)
-    return [
-        f"{entry.body['signer']}/{told['dataset']}", entry.kind, told["because"], told.get("successor"), id_,
-        json.dumps(entry.body), entry.seq, stamp(entry.at),
-    ]  # fmt: skip
-
-
-def _policy(entry: Entry) -> list[Any]:
-    document = json.loads(entry.body["body"])["policy"]
-    asset = f"{document['owner']}/{document['dataset']}"
-    return [asset, document["version"], json.dumps(document), json.dumps(entry.body)]
-
-
-def _key(entry: Entry) -> list[Any]:
-    body = entry.body
-    return [body["fingerprint"], body["envelope"]["signer"], json.dumps(body["envelope"])]
-
-
-def _witness(entry: Entry) -> list[Any]:
-    return [entry.body[name] for name in ("party", "seq", "hash")]
-
-
-def _session(entry: Entry) -> list[Any]:
-    body = entry.body
-    return [
-        body["id"], body["asker"], Stage.JUDGING.value, body["plan_hash"], body["key_fingerprint"], body["parties"],
-        body["expires"], json.dumps(body["ask"]),
-    ]  # fmt: skip
-
-
-def _message(entry: Entry) -> list[Any]:
-    envelope = entry.body["envelope"]
-    return [entry.body["session"], envelope["kind"], envelope["signer"], json.dumps(envelope)]
-
-
-def _moved(cursor: duckdb.DuckDBPyConnection, entries: Sequence[Entry]) -> None:
-    """The last message of its kind moves its session on; of many, the last one tells the stage."""
-    stages = {
-        entry.body["session"]: entry.body["stage"]
-        for entry in entries
-        if Stage(entry.body["stage"]) is not _HEARD_IN.get(entry.body["envelope"]["kind"])
-    }
-    if not stages:
-        return
-    if len(stages) == 1:
-        cursor.execute("UPDATE session SET stage = ? WHERE id = ?", [*stages.values(), *stages])
-        return
-    cursor.execute(
-        "UPDATE session SET stage = told.stage FROM (SELECT unnest(?::VARCHAR[]) AS id, unnest(?::VARCHAR[]) AS stage) "
-        "told WHERE session.id = told.id",
-        [list(stages), list(stages.values())],
-    )
-
-
-def _expired(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    cursor.execute("UPDATE session SET stage = ? WHERE id = ?", [Stage.EXPIRED.value, entry.body["session"]])
-
-
-def _folded(entry: Entry) -> list[Any]:
-    return [entry.body["session"], json.dumps(entry.body["product"])]
-
-
-def _refusal(entry: Entry) -> list[Any]:
-    return [entry.seq, entry.body["asker"], entry.body["plan_hash"], json.dumps(entry.body["items"])]
-
-
-def _appraisal(entry: Entry) -> list[Any]:
-    envelope = Envelope.from_json(entry.body)
-    told = json.loads(envelope.body)
-    return [envelope.id, told["asset"], told["report"], envelope.signer, json.dumps(entry.body)]
-
-
-def _offer(entry: Entry) -> list[Any]:
-    envelope = Envelope.from_json(entry.body)
-    told = json.loads(envelope.body)
-    return [
-        envelope.id, told["asset"], told["asset"].partition("/")[0], envelope.signer, told["rank"], told["amount"],
-        told["matures"], "open", json.dumps(entry.body), None,
-    ]  # fmt: skip
-
-
-def _lien(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    """A consent makes the offer a live lien: one primary key per asset and rank says that there is one."""
-    consent = entry.body
-    offer = json.loads(consent["body"])["offer"]
-    cursor.execute("UPDATE offer SET state = 'live', answer = ? WHERE id = ?", [json.dumps(consent), offer])
-    cursor.execute(
-        "INSERT INTO lien SELECT asset, rank, lender, id, ?, ? FROM offer WHERE id = ?",
-        [stamp(entry.at), entry.seq, offer],
-    )
-
-
-def _objected(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    objection = entry.body
-    offer = json.loads(objection["body"])["offer"]
-    cursor.execute("UPDATE offer SET state = 'refused', answer = ? WHERE id = ?", [json.dumps(objection), offer])
-
-
-def _officers(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    owner = entry.body["signer"]
-    cursor.execute("DELETE FROM officer WHERE owner = ?", [owner])
-    for officer in sorted(set(json.loads(entry.body["body"])["officers"])):
-        cursor.execute("INSERT INTO officer VALUES (?, ?)", [owner, officer])
-
-
-def _access(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    body = entry.body
-    envelope = Envelope.from_json(body["envelope"])
-    row = [
-        envelope.id, entry.seq, stamp(entry.at), envelope.signer, body["owners"], body["closes"],
-        json.dumps(body["envelope"]),
-    ]  # fmt: skip
-    cursor.execute("INSERT INTO access VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-
-
-def _ruling(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    """An officer's ruling, or the word of its institution's node on it."""
-    body = entry.body
-    envelope = Envelope.from_json(body["envelope"])
-    text = json.dumps(body["envelope"])
-    if envelope.kind == "ruling":
-        row = [envelope.id, body["request"], body["owner"], entry.seq, text, None]
-        cursor.execute("INSERT INTO ruling VALUES (?, ?, ?, ?, ?, ?)", row)
-    else:
-        cursor.execute("UPDATE ruling SET word = ? WHERE id = ?", [text, json.loads(envelope.body)["ruling"]])
-
-
-PROJECTION = Projection(
-    version=2,
-    tables=_TABLES,
-    apply={
-        "party": Rows("party", _party),
-        "standard": Rows("standard", _standard),
-        "dataset": Rows("dataset", _dataset, beside=(Rows("version", _version, replace=False),)),
-        "deprecated": Rows("standing", _standing),
-        "withdrawn": Rows("standing", _standing),
-        "policy": Rows("policy", _policy),
-        "key": Rows("paillier", _key, replace=False),
-        "witness": Rows("witness", _witness),
-        "session": Rows("session", _session, replace=False),
-        "message": Rows("message", _message, replace=False, then=_moved),
-        "expired": _expired,
-        "folded": Rows("product", _folded, replace=False),
-        "refusal": Rows("refusal", _refusal, replace=False),
-        "appraisal": Rows("appraisal", _appraisal, replace=False),
-        "offer": Rows("offer", _offer, replace=False),
-        "lien": _lien,
-        "objected": _objected,
-        "officers": _officers,
-        "access": _access,
-        "ruling": _ruling,
-    },
-)
 
 HELD = Find("dataset", ("asset", "id", "standard", "population", "level"), ("asset",))
 UNDER = Find("dataset", ("asset",), ("owner", "standard"))
@@ -271,20 +53,17 @@ _METADATA = (
 )
 
 
-def stamp(at: int) -> str:
-    """Write journal time (microseconds since 1970) as ISO 8601 in UTC, to the second."""
-    return datetime.fromtimestamp(at // 1_000_000, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 @dataclass(frozen=True, slots=True)
 class Lien:
-    """A live pledge: one per asset and rank."""
+    """A live pledge: one per asset and rank; ``seq`` is the entry of the journal that registered it."""
 
     asset: str
     rank: int
     holder: str
     offer: str
     since: str
+    seq: int
+    expires: str
 
 
 class View:
@@ -464,6 +243,10 @@ class View:
         """Return the ids of sessions that are not over although their deadline has passed (``now`` in seconds)."""
         return self._unfinished("expires < ?", now)
 
+    def promised(self, session_id: str) -> list[Mapping[str, Any]]:
+        """Return the entries of the log that an answered session is promised."""
+        return traces.promised(self.rows(traces.PROMISED, [session_id]))
+
     def product(self, session_id: str) -> list[str] | None:
         """Return the folded ciphertexts of an answered session (wire form)."""
         found = self.rows("SELECT ciphertexts FROM product WHERE session = ?", [session_id])
@@ -479,18 +262,45 @@ class View:
 
     def liens(self, asset: str) -> list[Lien]:
         """Return the live liens on an asset, by rank."""
-        found = self.rows("SELECT asset, rank, holder, offer, since FROM lien WHERE asset = ? ORDER BY rank", [asset])
+        names = "asset, rank, holder, offer, since, seq, expires"
+        found = self.rows(f"SELECT {names} FROM lien WHERE asset = ? ORDER BY rank", [asset])  # noqa: S608  constant names
         return [Lien(*row) for row in found]
 
+    def operator(self, asset: str) -> tuple[str, str] | None:
+        """Return who has the fees and grants of an asset in its owner's place, and since when."""
+        found = self.rows("SELECT operator, since FROM entitlement WHERE asset = ?", [asset])
+        return (found[0][0], found[0][1]) if found else None
+
     def offer(self, offer: str) -> dict[str, Any] | None:
-        """Return an offer with its state and envelopes."""
-        names = ("id", "asset", "owner", "lender", "rank", "amount", "matures", "state", "envelope", "answer")
-        found = self.rows(f"SELECT {', '.join(names)} FROM offer WHERE id = ?", [offer])  # noqa: S608  constant names
-        return dict(zip(names, found[0], strict=True)) if found else None
+        """Return a quote with its state and envelope; ``lender`` is who holds the pledge now."""
+        return next(iter(self._offers("id = ?", [offer], limit=1)), None)
+
+    def offers_of(self, caller: str, *, lenders: Sequence[str], before: int, limit: int) -> list[dict[str, Any]]:
+        """Return the quotes of a lender, to an owner, or of some lenders, newest first; ``before`` is an entry's seq."""
+        condition = "(lender = ? OR owner = ? OR list_contains(?::VARCHAR[], lender)) AND seq < ?"
+        return self._offers(condition, [caller, caller, list(lenders), before], limit=limit)
+
+    def steps(self, offer: str) -> list[tuple[Envelope | None, int, str, Any]]:
+        """Return the steps of a pledge since its quote: envelope (none when it lapsed), entry, time, and what was paid out."""
+        found = self.rows("SELECT envelope, seq, since, paid FROM step WHERE offer = ? ORDER BY seq", [offer])
+        return [
+            (None if text is None else _opened(text), seq, since, None if paid is None else json.loads(paid))
+            for text, seq, since, paid in found
+        ]
+
+    def stepped(self, offer: str, step: str) -> bool:
+        """Whether a pledge has taken a step, by the id of its envelope."""
+        return bool(self.rows("SELECT 1 FROM step WHERE offer = ? AND id = ?", [offer, step]))
+
+    def overdue(self, day: str) -> list[str]:
+        """Return the pledges that are not over although their last day is before a day (ISO)."""
+        over = ", ".join(f"'{state.value}'" for state in sorted(pledge.OVER))
+        sql = f"SELECT id FROM offer WHERE state NOT IN ({over}) AND until < ? ORDER BY seq"  # noqa: S608  constant text
+        return [row[0] for row in self.rows(sql, [day])]
 
     def open_offers(self, owner: str) -> list[Envelope]:
         """Return the offers that wait for an owner's consent."""
-        found = self.rows("SELECT envelope FROM offer WHERE owner = ? AND state = 'open'", [owner])
+        found = self.rows("SELECT envelope FROM offer WHERE owner = ? AND awaits = 'owner' ORDER BY seq", [owner])
         return [_opened(row[0]) for row in found]
 
     def publications(self, owner: str, standard: str) -> list[Envelope]:
@@ -546,6 +356,12 @@ class View:
         sql = f"SELECT {', '.join(names)} FROM access WHERE {condition} ORDER BY seq DESC LIMIT ?"  # noqa: S608  constant
         found = [dict(zip(names, row, strict=True)) for row in self.rows(sql, [*values, limit])]
         return [row | {"envelope": json.loads(row["envelope"])} for row in found]
+
+    def _offers(self, condition: str, values: list[Any], *, limit: int) -> list[dict[str, Any]]:
+        names = ("id", "asset", "owner", "lender", "rank", "amount", "matures", "state", "envelope", "seq")
+        sql = f"SELECT {', '.join(names)} FROM offer WHERE {condition} ORDER BY seq DESC LIMIT ?"  # noqa: S608  constant
+        found = [dict(zip(names, row, strict=True)) for row in self.rows(sql, [*values, limit])]
+        return [row | {"envelope": _opened(row["envelope"])} for row in found]
 
     def _datasets(self, condition: str, values: list[Any], *, limit: int = 1) -> list[dict[str, Any]]:
         sql = f"{_METADATA} WHERE {condition} ORDER BY changed LIMIT {limit}"
@@ -614,8 +430,16 @@ def _parsed(document: str) -> Standard:
 class Store:
     """The exchange's memory: its journal and catalogue, where it lies on disk, its own key, and in ``heads`` what nodes have shown."""
 
-    def __init__(self, book: Book, *, home: Path | None = None, signing: Ed25519PrivateKey | None = None) -> None:
+    def __init__(
+        self,
+        book: Book,
+        *,
+        home: Path | None = None,
+        signing: Ed25519PrivateKey | None = None,
+        log: Log | None = None,
+    ) -> None:
         self.book = book
+        self._log = log
         self.heads = Heads()
         self._listeners: tuple[Callable[[], None], ...] = ()
         self.home = home
@@ -626,15 +450,17 @@ class Store:
     @classmethod
     def open(cls, home: Path, *, clock: Callable[[], int]) -> "Store":
         """Open or create the exchange's journal, projection and key under ``home``; ``clock`` gives microseconds since 1970."""
-        book = Book.open(home, owner="exchange", projection=PROJECTION, clock=clock)
+        tree = Tree()
+        book = Book.open(home, owner="exchange", projection=PROJECTION, clock=clock, onlooker=tree.extend)
         try:
             if not (home / "party").exists():
                 identity.make(home, party="exchange", what="exchange")
             _, signing = identity.load(home, what="exchange")
+            log = Log.open(home, tree, signing=signing, head=lambda: book.head)
         except BaseException:
             book.close()
             raise
-        return cls(book, home=home, signing=signing)
+        return cls(book, home=home, signing=signing, log=log)
 
     def write(
         self,
@@ -674,6 +500,13 @@ class Store:
         return View(lambda sql, values: [tuple(row.values()) for row in self.book.read(sql, values)])
 
     @property
+    def log(self) -> Log:
+        """The log over the journal, as outsiders see it."""
+        if self._log is None:
+            raise Unknown("log of a store in memory")
+        return self._log
+
+    @property
     def search(self) -> Search:
         """The search file beside the projection, opened and brought up to date at first use."""
         with self._opening:
@@ -688,4 +521,6 @@ class Store:
         """Finish what is queued and close the files."""
         if self._search is not None:
             self._search.close()
+        if self._log is not None:
+            self._log.keep()
         self.book.close()

@@ -21,6 +21,7 @@ from exchange.node.vault import Standing, Vault
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Overreach, PeerFault, Unknown
 from exchange.protocol.keys import read_key, stored_key
+from exchange.protocol.log import Forked
 from exchange.protocol.messages import (
     LONGEST_TEXT,
     Abort,
@@ -44,6 +45,7 @@ from exchange.protocol.messages import (
     expect,
 )
 from exchange.protocol.session import Move, Part, check_commits, roster_hash
+from exchange.witness import Witness
 from privacy import seal
 from privacy.errors import Exhausted, Mismatch, Overflow, PrivacyError, Refused
 from privacy.masks import Context, Peer, mask, pair_secret
@@ -68,9 +70,19 @@ class Agent:
     """One institution's node on its line to the exchange; ``seconds`` tells the time since 1970."""
 
     def __init__(
-        self, vault: Vault, line: Line, *, seconds: Callable[[], float], deliver: Callable[[], None] | None = None
+        self,
+        vault: Vault,
+        line: Line,
+        *,
+        seconds: Callable[[], float],
+        deliver: Callable[[], None] | None = None,
+        witness: Witness | None = None,
     ) -> None:
-        """``deliver`` takes to the exchange what the owner has declared meanwhile; it is called between two polls."""
+        """``deliver`` takes to the exchange what the owner has declared meanwhile; it is called between two polls.
+
+        With a ``witness`` the node follows the exchange's log: no task is taken from one that shows none, or another.
+        """
+        self._witness = witness
         self._deliver = deliver or _nothing
         self._seconds = seconds
         self._vault = vault
@@ -106,12 +118,13 @@ class Agent:
 
         Raises:
             RolledBack: if this node's ledger lacks what the exchange has witnessed.
+            Forked: if the exchange's log is not the one that it has shown before.
         """
         while not ending.is_set():
             self._deliver()
             try:
                 tasks = self._poll()
-            except RolledBack:
+            except (RolledBack, Forked):
                 raise
             except PrivacyError as error:  # out of reach, stopping, mending: whatever it is, it may pass
                 log.warning("the exchange gave no tasks: %s; %s", error.reason, error.fix)
@@ -127,12 +140,23 @@ class Agent:
 
         Raises:
             RolledBack: if the ledger lacks what was shown before.
+            Forked, Mismatch: if the exchange's log is another one than before, or is not shown as it must be.
             PeerFault: if the exchange answers with something else.
         """
         seq, head = self._vault.head
-        match self._line.post("/v1/poll", {"wait": 10, "seq": seq, "head": head}):
+        asked: dict[str, Any] = {"wait": 10, "seq": seq, "head": head}
+        followed, cosigned = self._witness, None
+        if followed is not None:
+            cosigned = followed.cosign(self._vault.party, self._vault.signing)
+            asked |= {"log": followed.size, "cosigned": None if cosigned is None else cosigned.to_json()}
+        told = self._line.post("/v1/poll", asked)
+        match told:
             case {"tasks": list(tasks), "witnessed": {"seq": int(shown), "head": str(digest)}} if shown >= 0:
                 self._vault.check_witness(shown, digest)
+                if followed is not None:
+                    if cosigned is not None:
+                        followed.told(followed.size)
+                    followed.take(told.get("log"), now=int(self._seconds()))
                 return tasks
         raise PeerFault("the exchange answered a poll with something else", fix="check the address and the version")
 

@@ -78,7 +78,7 @@ def verify(document: Any, *, exchange_key: bytes) -> tuple[Certificate, Registra
     registration = expect(signed, directory, Registration)
     if told.asset != f"{told.owner}/{registration.dataset}" or signed.signer != told.owner:
         raise Mismatch("the certificate is for another dataset than the owner registered", fix="report the exchange")
-    if _hash(told.place, "dataset", told.registration) != told.place.hash or told.place.seq > told.head.seq:
+    if entry_hash(told.place, "dataset", told.registration) != told.place.hash or told.place.seq > told.head.seq:
         raise Mismatch("the registration is not the entry that the certificate names", fix="report the exchange")
     standing = None if told.standing is None else read(Envelope.from_json(told.standing), directory)
     if standing is not None and (
@@ -88,6 +88,7 @@ def verify(document: Any, *, exchange_key: bytes) -> tuple[Certificate, Registra
     return told, registration, standing
 
 
-def _hash(place: Place, kind: str, body: Any) -> str:
+def entry_hash(place: Place, kind: str, body: Any) -> str:
+    """Return the hash that an entry of the journal at ``place`` has if it holds ``body``."""
     text = canonical.encode({"at": place.at, "body": body, "kind": kind, "seq": place.seq})
     return hashlib.sha256(_LABEL + bytes.fromhex(place.previous) + text).hexdigest()

@@ -240,7 +240,10 @@ class Appraisal(Message):
 
 
 class Offer(Message):
-    """A lender offers a loan against a dataset: amount in whole yuan, rank of the lien, maturity."""
+    """A lender offers a loan against a dataset, which quotes the pledge: amount in whole yuan, rank of the lien, maturity.
+
+    With ``forbids_juniors`` no lien of a later rank is registered beside it without the lender's leave.
+    """
 
     kind = "offer"
     asset: Text
@@ -249,6 +252,7 @@ class Offer(Message):
     matures: Date
     appraisal: Hex32
     nonce: Hex32
+    forbids_juniors: bool
 
 
 class Consent(Message):
@@ -281,7 +285,7 @@ class AccessRequest(Message):
 
 
 class Officers(Message):
-    """An institution names its officers, to whom the exchange shows what waits for them; its node goes by its own pins."""
+    """An institution or lender names its officers, to whom the exchange shows what waits; a node goes by its own pins."""
 
     kind = "officers"
     officers: Annotated[tuple[Party, ...], Field(max_length=100)]
@@ -326,11 +330,23 @@ class Ruled(Message):
     reason: Annotated[str, Field(max_length=LONGEST_TEXT)]
 
 
+class Cosigned(Message):
+    """A party has seen the exchange's log at ``size`` entries under ``root``, going on from all that it saw before.
+
+    ``log`` is the log's id.
+    """
+
+    kind = "cosigned"
+    log: Hex32
+    size: Amount
+    root: Hex32
+
+
 KINDS: Mapping[str, type[Message]] = {
     cls.kind: cls
     for cls in (
         Registration, Deprecation, Withdrawal, Publication, Key, Ask, Accept, Decline, Commit, Share, Abort, Preview, Verdict, Appraisal, Offer,
-        Consent, Objection, AccessRequest, Officers, Ruling, Ruled,
+        Consent, Objection, AccessRequest, Officers, Ruling, Ruled, Cosigned,
     )
 }  # fmt: skip
 
@@ -380,7 +396,5 @@ def expect(envelope: Envelope, directory: Mapping[str, bytes], cls: type[M]) -> 
     Raises:
         Malformed: if it is another message.
     """
-    message = read(envelope, directory)
-    if not isinstance(message, cls):
-        raise Malformed(f"a message of kind {cls.kind} was expected", fix="use a client of this release")
-    return message
+    envelope.verify(directory)
+    return unverified(envelope, cls)

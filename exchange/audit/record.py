@@ -1,0 +1,131 @@
+"""What the log's entries add up to, one after the other: who takes part, what was asked, spent, valued and pledged.
+
+Every room that reads entries changes this record and nothing else; what must hold at every position of the log is checked
+where it changes.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from exchange.audit.spending import Spending
+from exchange.protocol.envelope import Envelope
+from exchange.protocol.messages import AccessRequest, Offer
+from exchange.protocol.session import Session
+from privacy.errors import Mismatch
+from privacy.modulus import PublicKey
+from privacy.plan import Plan
+from privacy.policy import Policy
+from privacy.terms import Standard
+
+
+@dataclass(slots=True)
+class Dataset:
+    """A registered dataset as its owner told it last."""
+
+    owner: str
+    name: str
+    standard: str
+    population: str
+    ends: str | None
+    state: str = "active"
+
+
+@dataclass(slots=True)
+class Asked:
+    """A session: its question, the entry that opened it, the parties' assets then, and where it stands."""
+
+    asker: str
+    plan: Plan
+    opened: int
+    assets: Mapping[str, str]
+    session: Session
+    product: bool = False
+
+
+@dataclass(slots=True)
+class Offered:
+    """A lender's offer and its state: open, live, refused."""
+
+    lender: str
+    offer: Offer
+    state: str = "open"
+
+
+@dataclass(slots=True)
+class Record:
+    """Everything on record after some entry of the log."""
+
+    roles: dict[str, str] = field(default_factory=dict)
+    directory: dict[str, bytes] = field(default_factory=dict)
+    standards: dict[str, Standard] = field(default_factory=dict)
+    datasets: dict[str, Dataset] = field(default_factory=dict)
+    policies: dict[str, list[tuple[int, Policy]]] = field(default_factory=dict)
+    keys: dict[str, tuple[PublicKey, str]] = field(default_factory=dict)
+    heads: dict[str, int] = field(default_factory=dict)
+    sessions: dict[str, Asked] = field(default_factory=dict)
+    appraisals: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    offers: dict[str, Offered] = field(default_factory=dict)
+    claims: dict[tuple[str, int], str] = field(default_factory=dict)
+    officers: dict[str, frozenset[str]] = field(default_factory=dict)
+    requests: dict[str, tuple[AccessRequest, tuple[str, ...]]] = field(default_factory=dict)
+    rulings: dict[str, dict[str, Envelope | None]] = field(default_factory=dict)
+    spending: Spending = field(default_factory=Spending)
+    kinds: Counter[str] = field(default_factory=Counter)
+    overrides: list[dict[str, Any]] = field(default_factory=list)
+
+    def live(self, asset: str) -> Dataset:
+        """Return a dataset that is not withdrawn.
+
+        Raises:
+            Mismatch: if there is none.
+        """
+        dataset = self.datasets.get(asset)
+        require(dataset is not None and dataset.state != "withdrawn", "it is about an asset that is not on record")
+        return self.datasets[asset]
+
+    def held(self, owner: str, standard: str) -> str | None:
+        """Return the asset that an institution holds under a standard."""
+        return next(
+            (
+                asset
+                for asset, one in self.datasets.items()
+                if (one.owner, one.standard) == (owner, standard) and one.state != "withdrawn"
+            ),
+            None,
+        )
+
+    def claim(self, asset: str, rank: int, *, by: str) -> None:
+        """Let a claim go live.
+
+        Raises:
+            Mismatch: if another one is live on the asset at this rank.
+        """
+        require((asset, rank) not in self.claims, f"a second claim of rank {rank} goes live on {asset}")
+        self.claims[asset, rank] = by
+
+    def ranks(self, asset: str) -> list[int]:
+        """Return the ranks at which claims on an asset are live."""
+        return sorted(rank for held, rank in self.claims if held == asset)
+
+
+def require(holds: Any, reason: str) -> None:
+    """Make sure of what an honest exchange never lets past.
+
+    Raises:
+        Mismatch: with the reason.
+    """
+    if not holds:
+        raise Mismatch(reason, fix="ask the exchange's operator, and the party concerned")
+
+
+def fields(body: Any, *names: str) -> Mapping[str, Any]:
+    """Return an entry's body if it has exactly these fields.
+
+    Raises:
+        Mismatch: if it has others.
+    """
+    require(isinstance(body, dict) and body.keys() == set(names), "its body is not that of its kind")
+    told: Mapping[str, Any] = body
+    return told
