@@ -21,6 +21,7 @@ from api import (
     quotes,
     reference,
     registry,
+    reports,
     sessions,
     structures,
 )
@@ -63,6 +64,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
         formulas.router,
         structures.router,
         quotes.router,
+        reports.router,
         observing.router(metrics),
         reference.router(app),
         log.router,

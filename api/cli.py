@@ -414,12 +414,44 @@ def value_split(
     valuing.split(facts, output=output)
 
 
+@value_app.command("sign")
+def value_sign(
+    report: Annotated[Path, typer.Argument(help="A report; - reads stdin.")],
+    *,
+    key: Annotated[Path, typer.Option(help="Home of the party that signs: a desk or a node; it may be running.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the signed report here.")] = None,
+) -> None:
+    """Verify a report and sign it, so that others know who stands for its evidence."""
+    from api import valuing  # noqa: PLC0415
+
+    valuing.sign(report, home=key, output=output)
+
+
 @value_app.command("verify")
-def value_verify(report: Annotated[Path, typer.Argument(help="A report or a split; - reads stdin.")]) -> None:
+def value_verify(
+    report: Annotated[Path, typer.Argument(help="A report, signed or not, or a split; - reads stdin.")],
+    *,
+    signer: Annotated[
+        str | None, typer.Option(help="Key of the party that must have signed it: 64 hexadecimal digits.")
+    ] = None,
+) -> None:
     """Compute every figure of a report or a split anew, offline, and name the first that differs."""
     from api import valuing  # noqa: PLC0415
 
-    valuing.verify(report)
+    valuing.verify(report, signer=None if signer is None else _hex_key(signer))
+
+
+@value_app.command("compare")
+def value_compare(
+    first: Annotated[Path, typer.Argument(help="A report.")],
+    second: Annotated[Path, typer.Argument(help="A later report of the same asset.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Explain the change in value between two reports by cause, in money that adds up to it."""
+    from api import valuing  # noqa: PLC0415
+
+    valuing.compare(first, second, as_json=as_json)
 
 
 def main() -> None:

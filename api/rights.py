@@ -60,6 +60,8 @@ TABLE: Mapping[str, frozenset[str]] = {
     "GET /v1/structures": EVERY,
     "POST /v1/structures/{kind}": EVERY,
     "POST /v1/pledges/quote": EVERY,
+    "POST /v1/reports": EVERY,
+    "POST /v1/reports/verify": EVERY,
 }
 """By method and address: the roles that may call. A route without a line lets nobody in, and the service does not start."""
 

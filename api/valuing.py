@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from exchange import identity
+from exchange.protocol import envelope
 from privacy import canonical
-from privacy.errors import Malformed
-from valuation import desk, exact, report
+from privacy.errors import Malformed, Mismatch
+from privacy.release import Release
+from valuation import comparison, desk, exact, report
 from valuation import split as splits
 from valuation.desk import wire
 from valuation.money import Money
+
+SIGNED = "valuation-report"
+"""Kind of the envelope in which a report's maker signs it."""
 
 
 def list_formulas(*, as_json: bool) -> None:
@@ -102,19 +109,105 @@ def split(facts: Path, *, output: Path | None) -> None:
     sys.stdout.write(f"{len(made['figures'])} figures, digest {made['digest']}\n")
 
 
-def verify(path: Path) -> None:
-    """Compute a report or a split anew from the inputs in it and print what was found.
+def sign(path: Path, *, home: Path, output: Path | None) -> None:
+    """Verify a report, put it into an envelope that the party under ``home`` signs, and write that to ``output`` or print it.
 
     Raises:
-        Malformed: if it is neither. Differs: naming the first figure that does not follow.
+        Malformed: if it is no report. Differs: naming a figure that does not follow: nobody signs what does not hold.
+    """
+    party, key = identity.load(home, what="party")
+    document = canonical.decode(read(path, "report").removesuffix(b"\n"))
+    found = report.verify(document)
+    text = canonical.encode(envelope.sign(SIGNED, document, signer=party, key=key).to_json())
+    if output is None:
+        sys.stdout.write(text.decode("utf-8") + "\n")
+        return
+    _write(output, text, "signed report")
+    sys.stdout.write(f"signed by {party}; digest {found.digest}\n")
+
+
+def verify(path: Path, *, signer: bytes | None = None) -> None:
+    """Compute a report or a split anew from the inputs in it and print what was found; ``signer`` is the key to be held to.
+
+    Raises:
+        Malformed: if it is neither. Differs: naming the first figure that does not follow. Mismatch: if the key did not sign it.
     """
     # an editor's newline at the end is not part of the document
     text = read(path, "report").removesuffix(b"\n")
     document = canonical.decode(text)
+    if isinstance(document, dict) and "signature" in document:
+        text, document = _opened(document, signer)
+    elif signer is not None:
+        raise Mismatch("the report is not signed", fix="ask its maker for the signed one")
     is_split = isinstance(document, dict) and document.get("format") == splits.FORMAT
     found = splits.verify(text) if is_split else report.verify(text)
     sys.stdout.write(f"all {found.figures} figures follow from the inputs; digest {found.digest}\n")
+    for note in () if is_split else _noise_notes(document):
+        sys.stderr.write(f"note: {note}\n")
     (_show_parts if is_split else _conclude)(document)
+
+
+def compare(first: Path, second: Path, *, as_json: bool) -> None:
+    """Verify two reports of one asset and print by cause why the value, and the loan limit, changed.
+
+    Raises:
+        Malformed, Differs: if one is no report or does not hold. Mismatch: if they cannot be compared.
+    """
+    found = comparison.compare(*(_report(path) for path in (first, second)))
+    if as_json:
+        sys.stdout.write(json.dumps(found.to_json(), ensure_ascii=False) + "\n")
+        return
+    console = Console()
+    console.print(report.NOTICE["en"], highlight=False, markup=False)
+    for label, change in (("value", found.value), ("loan limit", found.limit)):
+        if change is None:
+            continue
+        view = Table(label, found.currency, show_edge=False)
+        view.columns[1].justify = "right"
+        view.add_row("in the first report", change.before.shown(2))
+        for cause in change.causes:
+            view.add_row("  " + " with ".join(cause.groups), _signed(cause.part))
+        view.add_row("in the second report", change.after.shown(2))
+        console.print(view, markup=False)
+
+
+def _signed(amount: Money) -> str:
+    return ("+" if amount.fraction > 0 else "") + amount.shown(2)
+
+
+def _report(path: Path) -> dict[str, Any]:
+    """The report in a file, out of its envelope if it is signed."""
+    document = canonical.decode(read(path, "report").removesuffix(b"\n"))
+    if isinstance(document, dict) and "signature" in document:
+        document = _opened(document, None)[1]
+    if not isinstance(document, dict):
+        raise Malformed("the document is not a report", fix="give a file that `touchstone value appraise` wrote")
+    return document
+
+
+def _noise_notes(made: dict[str, Any]) -> Iterator[str]:
+    """What the releases in a report say of their noise that their plans contradict: a smaller noise narrows a range for free."""
+    from exchange.analyst.desk import variances  # noqa: PLC0415
+
+    for place, item in enumerate(made["inputs"]["evidence"]["measured"]):
+        drawn = Release.from_json(item["release"])
+        owed = variances(drawn.plan)
+        wrong = [key for key, stated in drawn.variances.items() if stated != owed[key]]
+        if wrong:
+            yield f"release {place} states another noise of {', '.join(wrong)} than its plan is charged for; ask for its receipt"
+
+
+def _opened(document: dict[str, Any], signer: bytes | None) -> tuple[bytes, Any]:
+    """Return the report in an envelope, whose signature is checked against ``signer``, or said not to be."""
+    held = envelope.Envelope.from_json(document)
+    if held.kind != SIGNED:
+        raise Malformed("the envelope does not hold a report", fix="give a report, or one signed by its maker")
+    if signer is None:
+        sys.stderr.write(f"note: it says {held.signer} signed it; give that party's key as --signer to check\n")
+        return held.body, canonical.decode(held.body)
+    told = held.verify({held.signer: signer})
+    sys.stdout.write(f"signed by {held.signer}\n")
+    return held.body, told
 
 
 def _conclude(made: dict[str, Any]) -> None:
@@ -145,7 +238,7 @@ def _show_parts(made: dict[str, Any]) -> None:
     """Print each institution's part with its interval and share; figures rounded for readers, parts to the cent."""
     figures = {figure["key"]: figure["value"] for figure in made["figures"]}
     currency = made["conclusion"]["currency"]
-    view = Table("institution", "share", "part", "low", "high", show_edge=False)
+    view = Table("institution", "share", f"part, {currency}", "low", "high", show_edge=False)
     for part in made["conclusion"]["parts"]:
         ends = [Money.parse(f"{figures[part[end]]} {currency}").shown(2) for end in ("central", "low", "high")]
         view.add_row(part["party"], exact.percent(Decimal(figures[f"share.{part['party']}"])), *ends)

@@ -118,6 +118,8 @@ ROUTES = [
     ("GET", "/v1/structures"),
     ("POST", "/v1/structures/abs"),
     ("POST", "/v1/pledges/quote"),
+    ("POST", "/v1/reports"),
+    ("POST", "/v1/reports/verify"),
     ("POST", "/v1/access"),
     ("GET", "/v1/access"),
     ("POST", "/v1/access/officers"),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from privacy import canonical
 from privacy.errors import Malformed, Mismatch, PrivacyError
-from privacy.plan import CountFilled, CountRows, CountValid, Plan
+from privacy.plan import CountFilled, CountRows, CountUnits, CountValid, Plan
 from privacy.release import Release
 from valuation import report
 from valuation.asset import DataAsset
@@ -50,6 +50,7 @@ DESK = EXAMPLE["inputs"]
 
 def appraisal(facts=None, purpose="pledge-valuation"):
     kinds = {"filled": CountFilled, "valid": CountValid}
+    plain = {"count(*)": CountRows(), "count(distinct unit)": CountUnits()}
     plan = Plan(
         standard="consumer_credit/1",
         standard_digest="0" * 64,
@@ -60,8 +61,7 @@ def appraisal(facts=None, purpose="pledge-valuation"):
         groups=(),
         where=(),
         measures=tuple(
-            CountRows() if key == "count(*)" else kinds[key.partition("(")[0]](key.partition("(")[2][:-1])
-            for key in CASE["counts"]
+            plain.get(key) or kinds[key.partition("(")[0]](key.partition("(")[2][:-1]) for key in CASE["counts"]
         ),
         rho=1_000_000,
     )

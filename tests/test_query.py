@@ -411,13 +411,13 @@ def test_cases_label_by_the_first_test_that_holds():
     assert found == ByCase(((Between(BALANCE, 501, None), "big"), (NORTH, "cold")), "rest")
 
 
-def test_quality_plan_counts_presence_and_validity_of_required_columns():
+def test_quality_plan_counts_people_presence_and_validity_of_required_columns():
     required = replace(
         LOANS, columns=tuple(replace(column, required=column.name in ("region", "balance")) for column in LOANS.columns)
     )
     plan = quality_plan(required, party="bank-a", rho=7)
     names = {"region", "balance"}
-    assert set(plan.measures) == {CountRows(), *map(CountFilled, names), *map(CountValid, names)}
+    assert set(plan.measures) == {CountRows(), CountUnits(), *map(CountFilled, names), *map(CountValid, names)}
     assert (plan.parties, plan.purpose, plan.groups, plan.where, plan.rho) == (
         ("bank-a",),
         "pledge-valuation",

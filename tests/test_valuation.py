@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from privacy.errors import Mismatch
 from privacy.expression import ByCategory
-from privacy.plan import CountFilled, CountRows, CountValid, Plan
+from privacy.plan import CountFilled, CountRows, CountUnits, CountValid, Plan
 from privacy.release import Release
 from valuation.asset import DataAsset
 from valuation.cost import Mode, appraise_cost, cost_cas2023
@@ -45,9 +45,8 @@ ON = date(2026, 6, 30)
 def release(counts=None, *, party="bank-a", purpose="pledge-valuation", groups=()):
     counts = counts or {key: tuple(pair) for key, pair in CASE["counts"].items()}
     kinds = {"filled": CountFilled, "valid": CountValid}
-    measures = [
-        CountRows() if key == "count(*)" else kinds[key.partition("(")[0]](key.partition("(")[2][:-1]) for key in counts
-    ]
+    plain = {"count(*)": CountRows(), "count(distinct unit)": CountUnits()}
+    measures = [plain.get(key) or kinds[key.partition("(")[0]](key.partition("(")[2][:-1]) for key in counts]
     plan = Plan(
         standard="consumer_credit/1",
         standard_digest="0" * 64,

@@ -5,11 +5,17 @@ import json
 
 import pytest
 
+from api import valuing
+from exchange import identity
+from exchange.protocol import envelope
+from exchange.protocol.errors import Unknown
 from privacy import canonical
+from privacy.errors import Mismatch, PrivacyError
 from tests.test_cli import run
 from tests.test_valuation import VECTORS
 from tests.test_valuation_reconcile import FACTS as THREE
 from tests.test_valuation_reconcile import INPUTS, REPORT
+from valuation.errors import Differs
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +107,63 @@ def test_files_that_are_none(made):
     closed = copy.deepcopy(INPUTS)
     closed["facts"]["legal"]["owner_form"] = "government"
     assert run("value", "appraise", "-", input=json.dumps(closed)).returncode == 3
+
+
+def test_a_report_is_signed_by_its_maker_and_held_to_the_key(made):
+    home, _ = made
+    keys = {}
+    for party in ("lender-x", "lender-y"):
+        keys[party] = identity.make(home / party, party=party, what="desk").public_key().public_bytes_raw().hex()
+    told = run(
+        "value", "sign", str(home / "report.json"), "--key", str(home / "lender-x"), "-o", str(home / "signed.json")
+    )
+    assert told.returncode == 0, told.stderr
+    assert told.stdout == f"signed by lender-x; digest {REPORT['digest']}\n"
+    held = run("value", "verify", str(home / "signed.json"), "--signer", keys["lender-x"])
+    assert held.returncode == 0, held.stderr
+    assert held.stdout.startswith("signed by lender-x\n")
+    assert f"all {len(REPORT['figures'])} figures follow" in held.stdout
+    unchecked = run("value", "verify", str(home / "signed.json"))
+    assert (unchecked.returncode, "signed by lender" in unchecked.stdout) == (0, False)
+    assert "give that party's key as --signer" in unchecked.stderr
+    complaints = {
+        ("signed.json", keys["lender-y"]): "the signature does not belong",
+        ("signed.json", "0" * 64): "the signature does not belong",
+        ("report.json", keys["lender-x"]): "the report is not signed",
+    }
+    for (name, key), complaint in complaints.items():
+        with pytest.raises(Mismatch, match=complaint):
+            valuing.verify(home / name, signer=bytes.fromhex(key))
+    told = run("value", "verify", str(home / "signed.json"), "--signer", "12")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "not 64 hexadecimal digits" in told.stderr
+
+
+def test_a_signature_covers_every_byte_and_nobody_signs_what_does_not_hold(made, capsys):
+    home, _ = made
+    key = identity.make(home / "maker", party="maker", what="desk")
+    pinned = key.public_key().public_bytes_raw()
+    odd = copy.deepcopy(REPORT)
+    next(one for one in odd["figures"] if one["key"] == "income.central")["value"] = "99999999"
+    (home / "false.json").write_bytes(canonical.encode(odd))
+    with pytest.raises(Differs):
+        valuing.sign(home / "false.json", home=home / "maker", output=None)
+    with pytest.raises(Unknown):
+        valuing.sign(home / "report.json", home=home / "nobody", output=None)
+    good = envelope.sign("valuation-report", REPORT, signer="maker", key=key).to_json()
+    body = good["body"]
+    hostile = {
+        "body": good | {"body": canonical.encode(odd).decode()},
+        "signer": good | {"signer": "lender-x"},
+        "kind": envelope.sign("offer", REPORT, signer="maker", key=key).to_json(),
+        "bent": good | {"body": body[:-1] + " }"},
+        "short": good | {"signature": good["signature"][:-4]},
+        # signed, but it does not follow: the key stands for who says so, the figures for whether it is so
+        "false": envelope.sign("valuation-report", odd, signer="maker", key=key).to_json(),
+    }
+    assert capsys.readouterr().out == ""
+    for name, document in hostile.items():
+        (home / "hostile.json").write_bytes(canonical.encode(document))
+        with pytest.raises(PrivacyError):
+            valuing.verify(home / "hostile.json", signer=pinned)
+        assert "figures follow" not in capsys.readouterr().out, name

@@ -75,14 +75,17 @@ def test_value_moves_the_right_way(pairs, valid, worse, more, data):
     at = data.draw(st.integers(0, len(pairs) - 1))
     dearer = copy.deepcopy(deals)
     dearer[at]["price"]["amount"] = str(pairs[at][0] + more)
-    counts = {"count(*)": (100_000, 400), "filled(balance)": (95_000, 400), "valid(balance)": (valid, 400)}
+    people = {"count(distinct unit)": (20_000, 400)}
+    counts = {"count(*)": (100_000, 400), **people, "filled(balance)": (95_000, 400), "valid(balance)": (valid, 400)}
     plain = appraise(deals, evidence(counts))
     assert appraise(dearer, evidence(counts)).central.fraction > plain.central.fraction
     worn = appraise(deals, evidence({**counts, "valid(balance)": (valid - worse, 400)}))
     assert worn.central.fraction < plain.central.fraction
-    # rows that are empty or invalid pad the table, not the value
+    # rows that are empty, invalid or copies pad the table, not the value
     padded = {**counts, "count(*)": (100_000 + more, 400), "filled(balance)": (95_000 + more, 400)}
-    assert appraise(deals, evidence(padded)).central.value == plain.central.value
+    assert appraise(deals, evidence(padded)).central.fraction < plain.central.fraction
+    copied = {**padded, "valid(balance)": (valid + more, 400)}
+    assert appraise(deals, evidence(copied)).central.value == plain.central.value
     # a mean lies between its members
     rows = plain.central.find("market.rows.central").fraction
     each = [plain.central.find(f"market.deal.{place}").fraction * rows for place in range(len(deals))]
@@ -147,6 +150,8 @@ def test_market_refuses_what_it_cannot_join():
     with pytest.raises(MissingKey):
         appraise_market(Facts.from_json(CASE["facts"]), evidence())
     with pytest.raises(MissingKey):
-        appraise(ev=evidence({"count(*)": (100_000, 400), "filled(balance)": (95_000, 400)}))
+        appraise(
+            ev=evidence({key: CASE["counts"][key] for key in ("count(*)", "count(distinct unit)", "filled(balance)")})
+        )
     assert facts(DEALS).to_json()["market"] == {"deals": DEALS}
     assert Decimal(DEALS[0]["rows"]) == 80000

@@ -187,7 +187,13 @@ def test_draws_of_a_linear_driver_meet_their_closed_forms():
 
 
 def test_the_noise_of_the_counts_alone_gives_its_normal_quantiles():
-    counts = {"count(*)": (20_000, 90_000), "filled(balance)": (19_000, 90_000), "valid(balance)": (18_000, 90_000)}
+    people = {"count(distinct unit)": (4_100, 4)}
+    counts = {
+        "count(*)": (20_000, 90_000),
+        **people,
+        "filled(balance)": (19_000, 90_000),
+        "valid(balance)": (18_000, 90_000),
+    }
     got = appraise(
         DataAsset.from_json(CASE["asset"]),
         Facts.from_json({key: FACTS[key] for key in FACTS if key != "income"}),

@@ -10,7 +10,8 @@ from privacy import canonical
 from tests.test_api import call, exchange, is_problem  # noqa: F401  the fixture is used by its name
 from tests.test_cli import run
 from tests.test_desk import EXAMPLES, FIRST, NAMES, differences, tolerance
-from tests.test_valuation import VECTORS
+from tests.test_valuation import VECTORS, changed
+from tests.test_valuation_reconcile import INPUTS, REPORT
 from valuation import desk, report
 from valuation.desk import wire
 from valuation.finance.document import KINDS, perform
@@ -68,6 +69,38 @@ def test_inputs_outside_the_contract_are_refused_by_key(exchange, changes, compl
     assert complaint in told["detail"]
     for nonsense in (b"", b"{", b'{"rate": NaN}', b'{"rate": 1, "rate": 2}', b"\xff", b"[" * 5000, b"1" * 5000):
         is_problem(call(exchange, "POST", "/v1/formulas/dcf_finite", nonsense), 422, "TS-REQ-001")
+
+
+def test_a_report_comes_over_http_to_the_byte_and_is_computed_anew(exchange):  # noqa: F811
+    made = call(exchange, "POST", "/v1/reports", json.dumps(INPUTS).encode())
+    assert made.status_code == 200, made.text
+    assert made.content == canonical.encode(REPORT)
+    told = call(exchange, "POST", "/v1/reports/verify", made.content)
+    assert told.json() == {"digest": REPORT["digest"], "basis": REPORT["basis"], "figures": len(REPORT["figures"])}
+
+
+def test_reports_over_http_fail_as_they_do_at_the_command_line(exchange):  # noqa: F811
+    odd = copy.deepcopy(REPORT)
+    next(one for one in odd["figures"] if one["key"] == "income.central")["value"] = "99999999"
+    told = is_problem(call(exchange, "POST", "/v1/reports/verify", canonical.encode(odd)), 422, "TS-REQ-002")
+    assert "income.central does not follow" in told["detail"]
+    assert "99999999" not in json.dumps(told)
+    for path, value, complaint in (
+        (("facts", "income", "tax", "value"), "7", "inputs.facts.income.tax.value: outside [0, 1)"),
+        (("facts", "costs"), INPUTS["facts"]["costs"] * 400, "inputs.facts.costs: outside lists of at most"),
+        (("surprise",), 1, "inputs.surprise: unknown key"),
+    ):
+        told = is_problem(
+            call(exchange, "POST", "/v1/reports", json.dumps(changed(path, value, INPUTS)).encode()), 422, "TS-REQ-001"
+        )
+        assert complaint in told["detail"]
+    closed = json.dumps(changed(("facts", "legal", "owner_form"), "government", INPUTS)).encode()
+    told = call(exchange, "POST", "/v1/reports", closed)
+    assert told.status_code == 403
+    assert "legal_form" in told.json()["detail"]
+    for nonsense in (b"", b"{", b'{"facts": NaN}', b'{"facts": 1, "facts": 2}', b"\xff", b"[" * 5000, b"null"):
+        for path in ("/v1/reports", "/v1/reports/verify"):
+            is_problem(call(exchange, "POST", path, nonsense), 422, "TS-REQ-001")
 
 
 @pytest.mark.parametrize("name", ["dcf_finite", "irb_capital", "abs_waterfall"])

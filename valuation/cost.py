@@ -22,6 +22,7 @@ from valuation.gates import Passed
 from valuation.judgement import Judgement
 from valuation.money import Money
 from valuation.quality import WEIGHTS, Quality, quality
+from valuation.repeats import Repeats, repeats, room
 from valuation.trace import Traced, derived, given
 
 SOURCE = "data asset appraisal guidance 2023 No. 17, cost approach"
@@ -123,7 +124,8 @@ def appraise_cost(
     passed = gates.check(asset, facts, evidence)
     for item in evidence.measured:
         item.about(asset)
-    measured = quality(evidence.quality, weights)
+    repeated = repeats(facts, evidence.quality)
+    measured = quality(evidence.quality, weights, repeated)
     cost = _indexed_cost(facts)
     remaining = _remaining(facts)
     values = {
@@ -145,7 +147,7 @@ def appraise_cost(
         central=values["central"],
         high=values["high"],
         remaining_low=remaining["low"],
-        remarks=(*_remarks(facts, mode, measured, values, remaining), *_unused(facts)),
+        remarks=(*_remarks(facts, mode, measured, values, remaining), *_repeated(repeated), *_unused(facts)),
     )
 
 
@@ -269,6 +271,18 @@ def _value(end: str, facts: Facts, mode: Mode, cost: Traced, share: Traced, rema
         because=(cost, delta),
         source=SOURCE,
     )
+
+
+def _repeated(found: Repeats | None) -> Iterable[Remark]:
+    if found is None:
+        yield Remark(
+            "repeats-unmeasured", "people were not counted: rows that repeat others cannot be told from others"
+        )
+    elif found.certain:
+        share = exact.percent(found.surplus.fraction / found.rows.fraction)
+        yield Remark("repeats", f"{share} of the rows repeat others; they were taken out of the good ones")
+    elif text := room(found):
+        yield Remark("repeats-room", text)
 
 
 def _unused(facts: Facts) -> Iterable[Remark]:

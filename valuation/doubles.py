@@ -39,6 +39,16 @@ _FAR_TAIL = (
 )  # fmt: skip
 
 
+# Hart 1968, function 5666, as West 2005 spells it: the upper tail of the normal distribution, for up to 7 deviations
+_FARTHEST = 7.0
+_TAIL = (
+    (3.52624965998911e-2, 7.00383064443688e-1, 6.37396220353165, 3.3912866078383e1, 1.12079291497871e2,
+     2.21213596169931e2, 2.20206867912376e2),
+    (8.83883476483184e-2, 1.75566716318264, 1.6064177579207e1, 8.67807322029461e1, 2.96564248779674e2,
+     6.37333633378831e2, 7.93826512519948e2, 4.40413735824752e2),
+)  # fmt: skip
+
+
 def halvings(count: Row) -> Row:
     """``2 ** -count`` for ``count >= 0``."""
     count = np.minimum(count, _LEAST_POWER)
@@ -71,6 +81,13 @@ def normal_quantile(shares: Row) -> Row:
         _horner(_FAR_TAIL[0], far) / _horner(_FAR_TAIL[1], far),
     )
     return np.where(np.abs(middle) <= 0.425, centre, np.copysign(distance, middle))
+
+
+def normal_share(scores: Row) -> Row:
+    """The probability that a normal variable stays below ``scores``, in standard deviations; absolute error about 1e-15."""
+    size = np.minimum(np.abs(scores), _FARTHEST)
+    tail = halvings(size * size / 2.0 / _log_2()) * _horner(_TAIL[0], size) / _horner(_TAIL[1], size)
+    return np.where(scores > 0.0, 1.0 - tail, tail)
 
 
 def _horner(coefficients: tuple[float, ...], at: Row) -> Row:

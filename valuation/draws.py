@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from valuation.doubles import Row, halvings, normal_quantile
+from valuation.correlation import mixing
+from valuation.doubles import Row, halvings, normal_quantile, normal_share
 from valuation.earnings import IncomeFacts
 from valuation.income import MID_YEAR, charges, incomes
 from valuation.judgement import DRIVERS, Judgement, Shape, Spread
@@ -27,6 +28,8 @@ from valuation.sensitivity import Model
 
 NOISE = "noise of the counts"
 """Name under which the noise of the evidence is drawn."""
+
+_LEAST_SHARE = 2.0**-53
 
 DIGITS = 12
 """Significant digits of a figure made of draws."""
@@ -46,9 +49,10 @@ class Drawn(NamedTuple):
 
 
 def draw(model: Model, judgement: Judgement, *, at: Iterable[Fraction]) -> Drawn:
-    """Draw every driver that has a spread, and the noise of the counts, independently; value each draw."""
+    """Draw every driver that has a spread, as they correlate, and the noise of the counts apart; value each draw."""
     count = judgement.draws
-    factors = {one.driver: factors_of(one, shares(judgement.seed, one.driver, count)) for one in judgement.spreads}
+    drawn = together(judgement, {one.driver: shares(judgement.seed, one.driver, count) for one in judgement.spreads})
+    factors = {one.driver: factors_of(one, drawn[one.driver]) for one in judgement.spreads}
     values = values_at(model, factors, normal_quantile(shares(judgement.seed, NOISE, count)))
     conclusions = np.zeros(count)
     for approach, row in values.items():
@@ -70,6 +74,23 @@ def shares(seed: str, name: str, count: int) -> Row:
     stream = hashlib.shake_256(text.encode("utf-8")).digest(8 * count)
     whole = np.frombuffer(stream, dtype=">u8").astype(np.uint64) >> np.uint64(12)
     return (2.0 * whole.astype(np.float64) + 1.0) * 2.0**-53
+
+
+def together(judgement: Judgement, apart: Mapping[str, Row]) -> Mapping[str, Row]:
+    """Make shares drawn apart follow the correlations: their normal scores are mixed, and made shares again.
+
+    A driver that nothing is correlated with keeps its shares to the bit.
+    """
+    tied = {driver for one in judgement.correlations for driver in one.drivers}
+    names = [driver for driver in apart if driver in tied]
+    scores = [normal_quantile(apart[name]) for name in names]
+    mixed = {}
+    for name, row in zip(names, mixing(judgement.correlations, names), strict=True):
+        score = np.zeros(judgement.draws)
+        for weight, other in zip(row, scores, strict=False):
+            score = score + float(weight) * other
+        mixed[name] = np.clip(normal_share(score), _LEAST_SHARE, 1.0 - _LEAST_SHARE)
+    return {**apart, **mixed}
 
 
 def factors_of(spread: Spread, drawn: Row) -> Row:

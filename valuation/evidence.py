@@ -10,11 +10,13 @@ from fractions import Fraction
 from typing import Any
 
 from privacy import canonical
-from privacy.errors import Mismatch
+from privacy.errors import Malformed, Mismatch
 from privacy.release import Estimate, Release
+from valuation import exact
 from valuation.asset import DataAsset
 from valuation.errors import OutOfRange, WrongType
 from valuation.intake import Record
+from valuation.trace import Traced, given
 
 _PLAN = "the release's plan"
 
@@ -131,8 +133,10 @@ class Evidence:
         measured = []
         for where, item in Record(document, path, "measured").items("measured"):
             record = Record(item, where, "dataset version on release")
-            if not isinstance(record.raw("release"), dict):
-                raise WrongType(record.path("release"), "a release")
+            try:
+                Release.from_json(record.raw("release"))
+            except Malformed:
+                raise WrongType(record.path("release"), "a release as the desk stored it") from None
             measured.append(
                 Measured(
                     dataset=record.text("dataset"),
@@ -142,6 +146,16 @@ class Evidence:
                 )
             )
         return cls(tuple(measured))
+
+
+def counted(key: str, estimate: Estimate, digest: str) -> Traced:
+    """The noisy total of a cell and, under it, the variance that the release ``digest`` declares for it."""
+    source = "differentially private release"
+    variance = given(
+        f"noise.{key}", f"variance of the noise of {key}", exact.written(estimate.variance), unit="rows squared",
+        source=source, evidence=digest,
+    )  # fmt: skip
+    return Traced(f"cell.{key}", key, exact.written(estimate.value), "rows", "given", source, (variance,), digest)
 
 
 def _key(measure: Any, path: str) -> str:

@@ -18,6 +18,7 @@ from valuation.errors import CurrencyMismatch, MissingKey, OutOfRange, WrongType
 from valuation.intake import Record, decimal_of, within
 from valuation.money import Money, check_currency
 from valuation.option import OptionFacts
+from valuation.records import Grain, Usage
 
 MAX_LIFE = 100
 """No data asset is older, or expected to live longer, in years."""
@@ -302,7 +303,7 @@ class Facts:
     """Everything an appraisal on the day ``on`` may use, valid for that day only. All money is in ``currency``.
 
     ``horizon`` is the last day up to which the asset's rights must hold for the purpose (a pledge: past the loan's end).
-    ``income``, ``market`` and ``option`` are ``None`` where there is nothing to state; the document then lacks them.
+    ``income``, ``market``, ``option``, ``grain`` and ``usage`` are ``None`` where there is nothing to state; the document then lacks them.
     """
 
     on: date
@@ -316,10 +317,18 @@ class Facts:
     income: IncomeFacts | None = None
     market: MarketFacts | None = None
     option: OptionFacts | None = None
+    grain: Grain | None = None
+    usage: Usage | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the canonical JSON object."""
-        further = {"income": self.income, "market": self.market, "option": self.option}
+        further = {
+            "income": self.income,
+            "market": self.market,
+            "option": self.option,
+            "grain": self.grain,
+            "usage": self.usage,
+        }
         return {
             "on": self.on.isoformat(),
             "horizon": self.horizon.isoformat(),
@@ -336,7 +345,10 @@ class Facts:
     def from_json(cls, document: Any, path: str = "facts") -> "Facts":
         """Parse; raises a typed error that names the key."""
         record = Record(
-            document, path, "on horizon currency costs price_index life book_value legal", "income market option"
+            document,
+            path,
+            "on horizon currency costs price_index life book_value legal",
+            "income market option grain usage",
         )
         on, horizon = record.day("on"), record.day("horizon")
         if horizon < on:
@@ -355,6 +367,8 @@ class Facts:
             income=IncomeFacts.from_json(record.raw("income"), record.path("income")) if "income" in document else None,
             market=MarketFacts.from_json(record.raw("market"), record.path("market")) if "market" in document else None,
             option=OptionFacts.from_json(record.raw("option"), record.path("option")) if "option" in document else None,
+            grain=Grain.from_json(record.raw("grain"), record.path("grain")) if "grain" in document else None,
+            usage=Usage.from_json(record.raw("usage"), record.path("usage")) if "usage" in document else None,
         )
         facts._check(path)
         return facts
@@ -377,6 +391,11 @@ class Facts:
         }
         if self.legal.basis_cited is not None:
             past["legal.lawful_basis.cited.on"] = self.legal.basis_cited.on
+        past |= {
+            f"{key}.cited.on": fact.cited.on
+            for key, fact in (("grain", self.grain), ("usage", self.usage))
+            if fact is not None
+        }
         past |= {key: day for facts in further for key, day in facts.dates}
         for key, day in past.items():
             if day > self.on:

@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from valuation import exact
+from valuation.correlation import Correlation, check
 from valuation.errors import OutOfRange
 from valuation.intake import Record, decimal_of, within
 
@@ -138,6 +139,7 @@ class Judgement:
     scenarios: tuple[Scenario, ...]
     seed: str
     draws: int
+    correlations: tuple[Correlation, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the canonical JSON object."""
@@ -147,12 +149,13 @@ class Judgement:
             "scenarios": [scenario.to_json() for scenario in self.scenarios],
             "seed": self.seed,
             "draws": self.draws,
+            **({"correlations": [one.to_json() for one in self.correlations]} if self.correlations else {}),
         }
 
     @classmethod
     def from_json(cls, document: Any, path: str = "judgement") -> "Judgement":
         """Parse; raises a typed error that names the key."""
-        record = Record(document, path, "weights spreads scenarios seed draws")
+        record = Record(document, path, "weights spreads scenarios seed draws", "correlations")
         inner = Record(record.raw("weights"), record.path("weights"), "", " ".join(APPROACHES))
         weights = {}
         for approach in APPROACHES:
@@ -174,10 +177,16 @@ class Judgement:
         for driver in {one.driver for one in spreads} | {name for one in scenarios for name in one.factors}:
             if not set(DRIVERS[driver]) & set(weights):
                 raise OutOfRange(path, f"judgements about the approaches in it; {driver} moves none of them")
+        correlations: tuple[Correlation, ...] = ()
+        if "correlations" in document:
+            listed = record.items("correlations", least=1)
+            correlations = tuple(Correlation.from_json(item, where) for where, item in listed)
+            check(correlations, [one.driver for one in spreads], record.path("correlations"))
         return cls(
             weights=weights,
             spreads=spreads,
             scenarios=scenarios,
             seed=record.text("seed"),
             draws=record.integer("draws", low=LEAST_DRAWS, high=MOST_DRAWS),
+            correlations=correlations,
         )

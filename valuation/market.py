@@ -1,7 +1,8 @@
 """The market approach: dated prices of comparable deals, adjusted to the subject, its date and its effective rows.
 
 Quality enters once, through the effective rows: rows that are filled and valid in every measured column, on average over the
-columns. Empty or invalid rows that pad a table leave them as they are.
+columns, less those that repeat others (:mod:`valuation.repeats`). Rows that pad a table, be they empty, invalid or copies, do
+not raise them. Without a count of the people no row is told from its copies, and nothing is priced by rows.
 
 Source: data asset appraisal guidance 2023 No. 17, market approach; expert guideline No. 9.
 """
@@ -13,12 +14,13 @@ from valuation import desk, exact
 from valuation.cost import Remark
 from valuation.deals import Deal, MarketFacts
 from valuation.desk.method import Figures
-from valuation.errors import MissingKey
+from valuation.errors import Finding, GatesClosed, MissingKey
 from valuation.evidence import Evidence
 from valuation.facts import Facts
 from valuation.indication import ENDS, Indication
 from valuation.money import Money
 from valuation.quality import Z95
+from valuation.repeats import repeats
 from valuation.trace import Traced, derived, given
 
 SOURCE = "data asset appraisal guidance 2023 No. 17, market approach; expert guideline No. 9"
@@ -31,17 +33,21 @@ OLD_DAYS = 730
 
 _METHOD = "market_cas9"
 
+_UNCOUNTED = "the people in the table were not counted, so that copies of rows could pass for rows"
+_COUNTED = "a release of the quality that counts the people, COUNT(DISTINCT unit), beside the rows"
+
 
 def appraise_market(facts: Facts, evidence: Evidence) -> Indication:
     """Value the asset by the deals in ``facts.market``: their adjusted prices, weighted by similarity.
 
     Raises:
         MissingKey: if there are no deals, or the price index lacks the year of one.
+        GatesClosed: if the release does not count the people, so that copies could pass for rows.
     """
     stated = facts.market
     if stated is None:
         raise MissingKey("facts.market")
-    rows = _effective_rows(evidence)
+    rows = _effective_rows(facts, evidence)
     prices = tuple(_price(number, deal, facts) for number, deal in enumerate(stated.deals))
     values = {end: _value(end, facts, stated, prices, rows[end]) for end in ENDS}
     hedonic = _hedonic(facts, stated, prices, rows["central"])
@@ -55,19 +61,28 @@ def appraise_market(facts: Facts, evidence: Evidence) -> Indication:
     )
 
 
-def _effective_rows(evidence: Evidence) -> dict[str, Traced]:
-    """Rows valid in a measured column, on average over the columns, at the ends of their 95 % interval."""
+def _effective_rows(facts: Facts, evidence: Evidence) -> dict[str, Traced]:
+    """Rows valid in a measured column, on average over the columns, less the repeats, at the ends of their 95 % interval."""
     release = evidence.quality
     cells = {key: cell for key, cell in release.cells.items() if key.startswith("valid(")}
     if not cells:
         raise MissingKey("evidence: a count of valid cells")
-    counts = tuple(
+    repeated = repeats(facts, release)
+    if repeated is None:
+        raise GatesClosed([Finding("uniqueness", _UNCOUNTED, _COUNTED)])
+    counts: tuple[Traced, ...] = tuple(
         given(f"market.{key}", f"cells counted: {key}", exact.written(cell.value), unit="rows", source="release",
               evidence=release.digest)
         for key, cell in cells.items()
     )  # fmt: skip
     mean = sum((cell.value for cell in cells.values()), Fraction(0)) / len(cells)
-    spread = exact.root(sum((cell.variance for cell in cells.values()), Fraction(0)) / len(cells) ** 2)
+    variance = sum((cell.variance for cell in cells.values()), Fraction(0)) / len(cells) ** 2
+    formula = "mean of the valid cells over the columns"
+    if repeated.surplus.fraction > 0:
+        # whichever rows repeat others, they may all be valid ones
+        mean, variance = mean - repeated.surplus.fraction, variance + repeated.variance
+        counts, formula = (*counts, repeated.surplus), f"{formula} - rows that repeat others"
+    spread = exact.root(variance)
     error = given(
         "market.rows.error", "standard error of the effective rows", exact.written(spread), unit="rows",
         source="independent noises of the counts", evidence=release.digest,
@@ -79,11 +94,9 @@ def _effective_rows(evidence: Evidence) -> dict[str, Traced]:
             f"effective rows, {end}",
             max(mean + step * spread, Fraction(0)),
             unit="rows",
-            formula=f"mean of the valid cells over the columns {'+' if step >= 0 else '-'} z95 * standard error"
-            if step
-            else "mean of the valid cells over the columns",
+            formula=f"{formula} {'+' if step >= 0 else '-'} z95 * standard error" if step else formula,
             because=(*counts, error) if step else counts,
-            source="GB/T 36344 validity, pooled",
+            source="GB/T 36344 validity, pooled, and uniqueness",
         )
         for end, step in steps.items()
     }

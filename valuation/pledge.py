@@ -22,7 +22,8 @@ from valuation.facts import OwnerForm
 from valuation.intake import within
 from valuation.loan import Licensees
 from valuation.money import Money
-from valuation.terms import HAIRCUTS, LTV_CAPS, PUBLIC_DATA_TITLE, Haircut, Terms
+from valuation.proof import proven
+from valuation.terms import HAIRCUTS, PUBLIC_DATA_TITLE, Haircut, Terms
 from valuation.trace import Traced, derived, given
 
 SOURCE = "product rule; collateral practice of banks"
@@ -96,6 +97,7 @@ def quote(appraisal: Appraisal, terms: Terms) -> Quote:
     """
     terms = Terms.from_json(terms.to_json())  # terms built by hand pass the same door as foreign ones
     years = _tenor(appraisal, terms)
+    most = _proof(appraisal, terms, years)
     currency = appraisal.currency
     haircuts = {name: _haircut(name, appraisal, terms, years) for name in HAIRCUTS}
     worked_out: dict[str, tuple[str, tuple[Traced, ...]]] = {
@@ -130,7 +132,7 @@ def quote(appraisal: Appraisal, terms: Terms) -> Quote:
         source=SOURCE,
     )
     found = {} if terms.loan is None else ceilings(appraisal, terms.loan, maturity=terms.maturity)
-    constraints, amounts = _constraints(terms, recognised, exact_value, found)
+    constraints, amounts = _constraints(terms, recognised, exact_value, found, most)
     binding, ceiling = smallest(amounts)
     limit = derived(
         "pledge.limit",
@@ -192,8 +194,6 @@ def _tenor(appraisal: Appraisal, terms: Terms) -> Traced:
     for amount in (terms.policy_cap, terms.prior_liens, terms.dscr_capacity, terms.revenue_cap):
         if amount is not None and amount.currency != appraisal.currency:
             raise CurrencyMismatch(appraisal.currency, amount.currency)
-    cap = LTV_CAPS["cost"]
-    within(terms.ltv_cap, "terms.ltv_cap", above=0, high=cap)
     if terms.maturity <= appraisal.on:
         raise OutOfRange("terms.maturity", "dates after the valuation date")
     if terms.maturity > appraisal.facts.horizon:
@@ -217,6 +217,23 @@ def _tenor(appraisal: Appraisal, terms: Terms) -> Traced:
             [Finding("tenor", reason, "evidence of a longer useful life, or terms with an earlier maturity")]
         )
     return years
+
+
+def _proof(appraisal: Appraisal, terms: Terms, years: Traced) -> Traced:
+    """The highest LTV cap that the proof of the income bears; the terms' own stays within it."""
+    found = proven(appraisal, years.fraction)
+    if found.cap == 0:
+        document = "a contract on revenue from the data, or a log that shows its use"
+        raise GatesClosed([Finding("income_proof", found.reason, document)])
+    within(terms.ltv_cap, "terms.ltv_cap", above=0, high=found.cap)
+    return given(
+        "pledge.ltv_most",
+        f"highest LTV cap, income proven by {found.proof.value}",
+        found.cap,
+        unit="share",
+        source=found.reason,
+        evidence=found.document,
+    )
 
 
 def _haircut(name: str, appraisal: Appraisal, terms: Terms, years: Traced) -> Haircut:
@@ -252,7 +269,7 @@ def _top_licensee(licensees: Licensees) -> Traced:
 
 
 def _constraints(
-    terms: Terms, recognised: Traced, exact_value: Fraction, found: Mapping[str, Ceiling]
+    terms: Terms, recognised: Traced, exact_value: Fraction, found: Mapping[str, Ceiling], most: Traced
 ) -> tuple[tuple[Traced, ...], dict[str, Fraction]]:
     cap = given("pledge.ltv_cap", "LTV cap on recognised value", terms.ltv_cap, unit="share", source="lender's terms")
     by_ltv = exact_value * cap.fraction
@@ -261,8 +278,8 @@ def _constraints(
             "limit.ltv",
             "limit by loan to value",
             Money.of(by_ltv, terms.policy_cap.currency),
-            formula="LTV cap * recognised value",
-            because=(cap, recognised),
+            formula="LTV cap * recognised value; the cap is within what the proof of the income bears",
+            because=(cap, most, recognised),
             source=SOURCE,
         )
     ]

@@ -8,6 +8,9 @@ The combined factor is the weighted geometric mean ``alpha = exp(sum of w_k ln q
 value). Its error is by the delta method on the *counts*, not on the ratios: the noises of the cells are independent (one
 draw for each cell), while ratios that share a count are not, so gradients are added up for each count before squaring.
 
+Rows that repeat others (:mod:`valuation.repeats`) are taken out of the good ones, in every column: copies of the best rows
+raise nothing.
+
 No ratio is clipped: a noisy ratio above 1 is averaged as it is (clipping first would bias it). Only where alpha enters a
 price is it capped at 1, by a step of its own.
 
@@ -23,8 +26,9 @@ from privacy.release import Estimate
 from valuation import exact
 from valuation.desk.quality import geometric_mean
 from valuation.errors import MissingKey, OutOfRange, Swamped
-from valuation.evidence import Measured
+from valuation.evidence import Measured, counted
 from valuation.intake import number_of, within
+from valuation.repeats import PEOPLE, ROWS, Repeats
 from valuation.trace import Traced, derived
 
 Z95 = Decimal("1.959963984540054")
@@ -39,13 +43,17 @@ WEIGHTS: Mapping[str, Decimal] = {"completeness": Decimal("0.5"), "validity": De
 _DELTA = "delta method over the independent noises of the counts"
 
 
+Side = Mapping[str, Fraction]
+"""A sum of cells, each with its factor."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A metric ``(sum of over) / (sum of under)``, each a list of cells; a cell repeated counts that often."""
+    """A metric ``(sum of over) / (sum of under)``, each a sum of cells with their factors."""
 
     metric: str
-    over: tuple[str, ...]
-    under: tuple[str, ...]
+    over: Side
+    under: Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +75,32 @@ class Quality:
     used_high: Traced
 
 
-def quality(measured: Measured, weights: Mapping[str, Decimal] = WEIGHTS) -> Quality:
+def quality(measured: Measured, weights: Mapping[str, Decimal] = WEIGHTS, repeated: Repeats | None = None) -> Quality:
     """Compute the quality of a dataset version from its release.
 
     The release counts ``count(*)`` and, for each required column c, ``filled(c)`` and ``valid(c)``. ``weights`` has the
-    keys ``completeness`` and ``validity``, each >= 0, any scale.
+    keys ``completeness`` and ``validity``, each >= 0, any scale. ``repeated`` tells the rows that repeat others, if known.
 
     Raises:
         MissingKey: if a count is absent. Swamped: if the noise is too large beside a count.
     """
     cells = measured.cells
     columns = _columns(cells)
+    taken = _taken(repeated, len(columns))
+    rows = {"count(*)": Fraction(len(columns))}
+    filled, valid = ({f"{kind}({c})": Fraction(1) for c in columns} for kind in ("filled", "valid"))
     ratios = (
-        Ratio("completeness", tuple(f"filled({c})" for c in columns), ("count(*)",) * len(columns)),
-        Ratio("validity", tuple(f"valid({c})" for c in columns), tuple(f"filled({c})" for c in columns)),
+        Ratio("completeness", _plus(filled, taken), _plus(rows, taken)),
+        Ratio("validity", _plus(valid, taken), _plus(filled, taken)),
     )
     shares = _shares(weights, [ratio.metric for ratio in ratios])
-    counts = {key: _count(key, cells[key], measured.digest) for key in _cells_of(ratios)}
+    counts = {key: counted(key, cells[key], measured.digest) for key in _cells_of(ratios)}
     for ratio in ratios:
         for side in (ratio.over, ratio.under):
             if not _stands_out(side, cells):
-                raise Swamped(", ".join(sorted(set(side))))
-    metrics = tuple(_metric(f"quality.{ratio.metric}", ratio, cells, counts) for ratio in ratios)
+                raise Swamped(", ".join(sorted(side)))
+    also = () if repeated is None or not taken else (repeated.surplus,)
+    metrics = tuple(_metric(f"quality.{ratio.metric}", ratio, cells, counts, also) for ratio in ratios)
     alpha, error = _alpha(ratios, metrics, shares, cells, counts)
     spread = Fraction(Z95) * error.fraction
     low = _end("quality.low", "alpha, lower end", alpha, error, alpha.fraction - spread, sign="-")
@@ -122,6 +134,19 @@ def _columns(cells: Mapping[str, Estimate]) -> tuple[str, ...]:
     return tuple(sorted(filled))
 
 
+def _taken(repeated: Repeats | None, columns: int) -> Side:
+    """What takes the repeats out of a sum over the columns: nothing where there are none."""
+    if repeated is None or repeated.surplus.fraction == 0:
+        return {}
+    return {ROWS: Fraction(-columns), PEOPLE: columns * repeated.grain.fraction}
+
+
+def _plus(side: Side, more: Side) -> Side:
+    """Add two sums cell by cell; a cell whose factors cancel is gone."""
+    both = {key: side.get(key, Fraction(0)) + more.get(key, Fraction(0)) for key in {**side, **more}}
+    return {key: factor for key, factor in both.items() if factor != 0}
+
+
 def _shares(weights: Mapping[str, Decimal], metrics: list[str]) -> dict[str, Fraction]:
     for metric in metrics:
         if metric not in weights:
@@ -137,55 +162,49 @@ def _cells_of(ratios: tuple[Ratio, ...]) -> list[str]:
     return sorted({cell for ratio in ratios for cell in (*ratio.over, *ratio.under)})
 
 
-def _count(key: str, estimate: Estimate, digest: str) -> Traced:
-    """The noisy total and, under it, the variance that the release declares for it."""
-    source = "differentially private release"
-    noise = Traced(
-        f"noise.{key}",
-        f"variance of the noise of {key}",
-        exact.written(estimate.variance),
-        "rows squared",
-        "given",
-        source,
-        evidence=digest,
-    )
-    return Traced(f"cell.{key}", key, exact.written(estimate.value), "rows", "given", source, (noise,), digest)
+def _sum(side: Side, cells: Mapping[str, Estimate]) -> Fraction:
+    return sum((factor * cells[key].value for key, factor in side.items()), Fraction(0))
 
 
-def _stands_out(side: tuple[str, ...], cells: Mapping[str, Estimate]) -> bool:
-    total = sum((cells[key].value for key in side), Fraction(0))
-    variance = sum((cells[key].variance * side.count(key) ** 2 for key in set(side)), Fraction(0))
+def _stands_out(side: Side, cells: Mapping[str, Estimate]) -> bool:
+    total = _sum(side, cells)
+    variance = sum((cells[key].variance * factor**2 for key, factor in side.items()), Fraction(0))
     return total > 0 and total * total >= LEAST_SIGMAS**2 * variance
 
 
 def _value(ratio: Ratio, cells: Mapping[str, Estimate]) -> Fraction:
-    over = sum((cells[key].value for key in ratio.over), Fraction(0))
-    return over / sum((cells[key].value for key in ratio.under), Fraction(0))
+    return _sum(ratio.over, cells) / _sum(ratio.under, cells)
 
 
 def _gradient(ratio: Ratio, cells: Mapping[str, Estimate]) -> dict[str, Fraction]:
     """Derivative of ln(ratio) by each cell."""
     gradient: dict[str, Fraction] = {}
     for side, sign in ((ratio.over, 1), (ratio.under, -1)):
-        total = sum((cells[key].value for key in side), Fraction(0))
-        for key in side:
-            gradient[key] = gradient.get(key, Fraction(0)) + sign / total
+        total = _sum(side, cells)
+        for key, factor in side.items():
+            gradient[key] = gradient.get(key, Fraction(0)) + sign * factor / total
     return gradient
 
 
-def _sum_text(side: tuple[str, ...]) -> str:
-    terms = [key if side.count(key) == 1 else f"{side.count(key)} * {key}" for key in dict.fromkeys(side)]
+def _sum_text(side: Side) -> str:
+    terms = [key if factor == 1 else f"{exact.spell(exact.written(factor))} * {key}" for key, factor in side.items()]
     return terms[0] if len(terms) == 1 else f"({' + '.join(terms)})"
 
 
-def _metric(key: str, ratio: Ratio, cells: Mapping[str, Estimate], counts: Mapping[str, Traced]) -> Traced:
+def _metric(
+    key: str,
+    ratio: Ratio,
+    cells: Mapping[str, Estimate],
+    counts: Mapping[str, Traced],
+    also: tuple[Traced, ...] = (),
+) -> Traced:
     return derived(
         key,
         ratio.metric,
         _value(ratio, cells),
         unit="share",
         formula=f"{_sum_text(ratio.over)} / {_sum_text(ratio.under)}, not clipped",
-        because=tuple(counts[cell] for cell in sorted({*ratio.over, *ratio.under})),
+        because=(*(counts[cell] for cell in sorted({*ratio.over, *ratio.under})), *also),
         source="GB/T 36344, ISO/IEC 25024: A / B",
     )
 
@@ -213,8 +232,8 @@ def _of_column(column: str, cells: Mapping[str, Estimate], counts: Mapping[str, 
         ("completeness", f"filled({column})", "count(*)"),
         ("validity", f"valid({column})", f"filled({column})"),
     ):
-        if _stands_out((over,), cells) and _stands_out((under,), cells):
-            ratio = Ratio(f"{metric} of {column}", (over,), (under,))
+        ratio = Ratio(f"{metric} of {column}", {over: Fraction(1)}, {under: Fraction(1)})
+        if _stands_out(ratio.over, cells) and _stands_out(ratio.under, cells):
             figures.append(_error(ratio, _metric(f"quality.{column}.{metric}", ratio, cells, counts), cells))
     return tuple(figures)
 

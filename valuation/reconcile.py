@@ -207,7 +207,12 @@ def _distribution(model: Model, judgement: Judgement, drawn: "Drawn") -> dict[st
         for one in judgement.spreads
         for end, value in (("low", one.low), ("high", one.high))
     )  # fmt: skip
-    because = (count, *ends, *(one.central for one in model.indications.values()))
+    ties = tuple(
+        given(f"correlation.{one.drivers[0]}.{one.drivers[1]}", f"correlation of the normal scores of {' and '.join(one.drivers)}",
+              one.coefficient, unit="coefficient", source=one.reason)
+        for one in judgement.correlations
+    )  # fmt: skip
+    because = (count, *ends, *ties, *(one.central for one in model.indications.values()))
     amounts = {
         "p5": ("5 % of the draws stay below", drawn.percentiles[TAIL]),
         "p50": ("half of the draws stay below", drawn.percentiles[MIDDLE]),

@@ -14,6 +14,7 @@ from privacy.errors import Malformed, Mismatch, Refused
 from valuation import exact, pledge, quality, terms
 from valuation.asset import DataAsset
 from valuation.cost import DAYS_A_YEAR, Appraisal, Mode, appraise_cost
+from valuation.effort import check_lists, check_steps
 from valuation.errors import Differs, MissingKey, OutOfRange, UnknownKey
 from valuation.evidence import Evidence
 from valuation.facility import rules
@@ -21,6 +22,7 @@ from valuation.facts import Facts
 from valuation.intake import Record, decimal_of
 from valuation.judgement import Judgement
 from valuation.pledge import Quote
+from valuation.proof import LTV_CAPS
 from valuation.reconcile import appraise
 from valuation.terms import Terms
 from valuation.trace import walk
@@ -183,13 +185,23 @@ def verify(document: bytes | Mapping[str, Any]) -> Verified:
 def perform(inputs: Any) -> dict[str, Any]:
     """Compute a whole report from its inputs: what :func:`verify` does again.
 
+    Raises:
+        PrivacyError: as :func:`read` does.
+    """
+    return compose(*read(inputs))
+
+
+def read(inputs: Any) -> tuple[Appraisal, Quote | None, Necessity]:
+    """Parse a report's inputs, and appraise and quote from them.
+
     ``inputs`` has the keys asset, facts, evidence, method, terms (null for no quote) and necessity. The method's name is
     ``cost_cas2023``, or ``reconciled`` with a ``judgement`` beside it.
 
     Raises:
-        BadInput: naming the key. GatesClosed, Swamped: if there is nothing to price. Mismatch: if parts do not fit together.
+        BadInput: naming the key, or the list or part that asks for too much work. GatesClosed, Swamped: if there is nothing to price. Mismatch: if parts do not fit together.
     """
     record = Record(inputs, "inputs", "asset facts evidence method terms necessity")
+    check_lists(inputs)
     method = Record(record.raw("method"), record.path("method"), "name on mode weights", "judgement")
     mode = method.text("mode")
     if mode not in {kind.value for kind in Mode}:
@@ -208,13 +220,16 @@ def perform(inputs: Any) -> dict[str, Any]:
     agreed = Terms.from_json(record.raw("terms"), record.path("terms")) if record.given("terms") else None
     necessity = Necessity.from_json(record.raw("necessity"), record.path("necessity"))
     on, chosen = method.day("on"), Mode(mode)
+    judgement = None
     if name == "reconciled":
         judgement = Judgement.from_json(method.raw("judgement"), method.path("judgement"))
+    check_steps(facts, evidence, judgement)
+    if judgement is not None:
         appraisal = appraise(asset, facts, evidence, on, judgement=judgement, mode=chosen, weights=weights)
     else:
         appraisal = appraise_cost(asset, facts, evidence, on, mode=chosen, weights=weights)
     quoted = None if agreed is None else pledge.quote(appraisal, agreed)
-    return compose(appraisal, quoted, necessity)
+    return appraisal, quoted, necessity
 
 
 def _parameters() -> dict[str, Any]:
@@ -223,7 +238,7 @@ def _parameters() -> dict[str, Any]:
         "days_a_year": DAYS_A_YEAR,
         "z95": exact.spell(quality.Z95),
         "least_sigmas": quality.LEAST_SIGMAS,
-        "ltv_caps": {name: exact.spell(cap) for name, cap in terms.LTV_CAPS.items()},
+        "ltv_caps": {proof.value: exact.spell(cap) for proof, cap in LTV_CAPS.items()},
         "haircuts": {
             name: {
                 "usual": [exact.spell(rule.low), exact.spell(rule.high)],
@@ -237,10 +252,14 @@ def _parameters() -> dict[str, Any]:
     }
 
 
+APART, TOGETHER = "drivers are drawn independently", "drivers are drawn with the correlations stated"
+
+
 def _assumptions(appraisal: Appraisal) -> list[str]:
     if appraisal.judgement is None:
         return list(ASSUMPTIONS)
-    return [line for stated in ASSUMPTIONS for line in (RECONCILED if stated == ENVELOPE else (stated,))]
+    lines = [line for stated in ASSUMPTIONS for line in (RECONCILED if stated == ENVELOPE else (stated,))]
+    return [line.replace(APART, TOGETHER) for line in lines] if appraisal.judgement.correlations else lines
 
 
 def _conclusion(appraisal: Appraisal, quoted: Quote | None) -> dict[str, Any]:

@@ -4,17 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from valuation import exact
-from valuation.cost import Appraisal
+from valuation.cost import DAYS_A_YEAR, Appraisal
 from valuation.errors import MissingKey, UnknownKey
 from valuation.intake import Record, within
 from valuation.loan import Loan
 from valuation.money import Money
-
-LTV_CAPS: Mapping[str, Decimal] = {"cost": Decimal("0.20")}
-"""Highest loan to recognised value by what the value rests on; data proven by cost alone bears 20 %."""
+from valuation.proof import proven
 
 
 class HaircutRule(NamedTuple):
@@ -69,8 +68,9 @@ class Terms:
     """What the lender sets. Haircuts left out of ``haircuts`` take their default; ``decay_to_maturity`` is then computed.
 
     ``policy_cap`` bounds every loan. ``dscr_capacity`` (loan that the borrower's cash flow can serve) and ``revenue_cap``
-    are ``None`` where no income is evidenced; the quote then says that they did not apply. ``ltv_cap`` in (0, 0.20].
-    ``loan`` plans one loan in full within the limit; ``None`` leaves it at the limit, and the document then lacks it.
+    are ``None`` where no income is evidenced; the quote then says that they did not apply. ``ltv_cap`` in (0, 0.50], and within what
+    the proof of the income bears (:mod:`valuation.proof`). ``loan`` plans one loan in full within the limit; ``None`` leaves it at
+    the limit, and the document then lacks it.
     """
 
     lender: str
@@ -125,14 +125,18 @@ class Terms:
             prior_liens=amounts["prior_liens"],
             dscr_capacity=amounts.get("dscr_capacity"),
             revenue_cap=amounts.get("revenue_cap"),
-            ltv_cap=within(record.decimal("ltv_cap"), record.path("ltv_cap"), above=0, high=1),
+            ltv_cap=within(record.decimal("ltv_cap"), record.path("ltv_cap"), low=0, high=1),
             haircuts=haircuts,
             loan=Loan.from_json(record.raw("loan"), record.path("loan")) if record.given("loan") else None,
         )
 
 
 def propose_terms(appraisal: Appraisal, *, lender: str, maturity: date, policy_cap: Money) -> Terms:
-    """Return the default terms for an appraisal: default haircuts, no prior claims, no income, the method's LTV cap."""
+    """Return the default terms for an appraisal: default haircuts, no prior claims, no income, the highest LTV cap.
+
+    The cap is 0 where nothing may be lent; a quote on such terms is refused.
+    """
+    years = Fraction((maturity - appraisal.on).days, DAYS_A_YEAR)
     return Terms(
         lender=lender,
         maturity=maturity,
@@ -140,6 +144,6 @@ def propose_terms(appraisal: Appraisal, *, lender: str, maturity: date, policy_c
         prior_liens=Money(Decimal(0), appraisal.currency),
         dscr_capacity=None,
         revenue_cap=None,
-        ltv_cap=LTV_CAPS["cost"],
+        ltv_cap=proven(appraisal, years).cap,
         haircuts={},
     )

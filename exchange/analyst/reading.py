@@ -16,7 +16,7 @@ the text travels: only the plan does.
 
 from exchange.analyst.question import Output, Question
 from exchange.analyst.syntax import Fault, Name, QueryFault, place
-from privacy.plan import CountFilled, CountRows, CountValid, Measure, Plan
+from privacy.plan import CountFilled, CountRows, CountUnits, CountValid, Measure, Plan
 from privacy.terms import Standard
 
 __all__ = ["Output", "QueryFault", "Question", "parse", "quality_plan"]
@@ -73,9 +73,9 @@ def table_of(sql: str) -> str:
 
 
 def quality_plan(standard: Standard, *, party: str, rho: int) -> Plan:
-    """Return the plan that measures completeness and validity of one party's dataset, for its valuation."""
+    """Return the plan that measures completeness, validity and uniqueness of one party's dataset, for its valuation."""
     required = [column.name for column in standard.columns if column.required]
-    measures: list[Measure] = [CountRows(), *map(CountFilled, required), *map(CountValid, required)]
+    measures: list[Measure] = [CountRows(), CountUnits(), *map(CountFilled, required), *map(CountValid, required)]
     return Plan(
         standard=standard.id,
         standard_digest=standard.digest,
