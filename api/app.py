@@ -18,10 +18,12 @@ from api import (
     observing,
     previews,
     problems,
+    quotes,
     reference,
     registry,
     reports,
     sessions,
+    structures,
 )
 from api.service import Service
 from exchange.hub import liens as pledges
@@ -61,6 +63,8 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
         registry.router,
         formulas.router,
         reports.router,
+        structures.router,
+        quotes.router,
         observing.router(metrics),
         reference.router(app),
         log.router,

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from api import cataloguing, keeping, pledge_records, pledging
+from api import cataloguing, keeping, pledge_records, pledging, quoting
 from api.approving import app as access_app
 from api.auditing import audit_app
+from api.financing import finance_app
 from api.policy import policy_app
 from privacy.errors import PrivacyError, Refused
 
@@ -33,6 +34,7 @@ app.add_typer(cataloguing.catalog_app, name="catalog")
 app.add_typer(cataloguing.standard_app, name="standard")
 app.add_typer(cataloguing.certificate_app, name="certificate")
 app.add_typer(value_app, name="value")
+app.add_typer(finance_app, name="finance")
 backup_app = typer.Typer(no_args_is_help=True, help="Back a party's directory up, check a backup, put it back.")
 app.add_typer(backup_app, name="backup")
 backup_app.command("take")(keeping.backup)
@@ -40,7 +42,7 @@ backup_app.command("verify")(keeping.verify)
 backup_app.command("restore")(keeping.restore)
 app.command("doctor")(keeping.doctor)
 app.add_typer(pledge_app, name="pledge")
-for name, command in {**pledging.COMMANDS, **pledge_records.COMMANDS}.items():
+for name, command in {**quoting.COMMANDS, **pledging.COMMANDS, **pledge_records.COMMANDS}.items():
     pledge_app.command(name)(command)
 node_app.command("draft")(cataloguing.draft)
 node_app.command("deprecate")(cataloguing.deprecate)

@@ -25,7 +25,8 @@ _GROUPS = {
     "Joint questions": ("keys", "previews", "sessions", "poll"),
     "Access and approvals": ("access",),
     "Appraisals, offers, liens": ("appraisals", "offers", "liens"),
-    "Formulas": ("formulas",),
+    "Formulas and structures": ("formulas", "structures"),
+    "Pledge loans": ("pledges",),
 }  # fmt: skip
 
 

@@ -59,6 +59,9 @@ TABLE: Mapping[str, frozenset[str]] = {
     "POST /v1/formulas/{name}": EVERY,
     "POST /v1/reports": EVERY,
     "POST /v1/reports/verify": EVERY,
+    "GET /v1/structures": EVERY,
+    "POST /v1/structures/{kind}": EVERY,
+    "POST /v1/pledges/quote": EVERY,
 }
 """By method and address: the roles that may call. A route without a line lets nobody in, and the service does not start."""
 

@@ -70,7 +70,7 @@ def compute(name: str, inputs: Path) -> None:
     Raises:
         Malformed: if the file cannot be read; BadInput, naming the key, if it is not what the method demands.
     """
-    given = wire.parse(_read(inputs, "inputs"))
+    given = wire.parse(read(inputs, "inputs"))
     outputs = desk.evaluate(name, given)
     for remark in desk.warnings(name, given):
         sys.stderr.write(f"note: {remark.key}: {remark.text}\n")
@@ -83,7 +83,7 @@ def appraise(facts: Path, *, output: Path | None) -> None:
     Raises:
         Malformed: if the file cannot be read or written; BadInput, naming the key, if it is not what the appraisal demands.
     """
-    made = report.perform(wire.parse(_read(facts, "facts")))
+    made = report.perform(wire.parse(read(facts, "facts")))
     text = canonical.encode(made)
     if output is None:
         sys.stdout.write(text.decode("utf-8") + "\n")
@@ -99,7 +99,7 @@ def split(facts: Path, *, output: Path | None) -> None:
     Raises:
         Malformed: if the file cannot be read or written; BadInput, naming the key, if it is not what a split demands.
     """
-    made = splits.perform(wire.parse(_read(facts, "facts")))
+    made = splits.perform(wire.parse(read(facts, "facts")))
     text = canonical.encode(made)
     if output is None:
         sys.stdout.write(text.decode("utf-8") + "\n")
@@ -116,7 +116,7 @@ def sign(path: Path, *, home: Path, output: Path | None) -> None:
         Malformed: if it is no report. Differs: naming a figure that does not follow: nobody signs what does not hold.
     """
     party, key = identity.load(home, what="party")
-    document = canonical.decode(_read(path, "report").removesuffix(b"\n"))
+    document = canonical.decode(read(path, "report").removesuffix(b"\n"))
     found = report.verify(document)
     text = canonical.encode(envelope.sign(SIGNED, document, signer=party, key=key).to_json())
     if output is None:
@@ -133,7 +133,7 @@ def verify(path: Path, *, signer: bytes | None = None) -> None:
         Malformed: if it is neither. Differs: naming the first figure that does not follow. Mismatch: if the key did not sign it.
     """
     # an editor's newline at the end is not part of the document
-    text = _read(path, "report").removesuffix(b"\n")
+    text = read(path, "report").removesuffix(b"\n")
     document = canonical.decode(text)
     if isinstance(document, dict) and "signature" in document:
         text, document = _opened(document, signer)
@@ -177,7 +177,7 @@ def _signed(amount: Money) -> str:
 
 def _report(path: Path) -> dict[str, Any]:
     """The report in a file, out of its envelope if it is signed."""
-    document = canonical.decode(_read(path, "report").removesuffix(b"\n"))
+    document = canonical.decode(read(path, "report").removesuffix(b"\n"))
     if isinstance(document, dict) and "signature" in document:
         document = _opened(document, None)[1]
     if not isinstance(document, dict):
@@ -256,7 +256,8 @@ def _write(path: Path, text: bytes, what: str) -> None:
         raise Malformed(f"the {what} cannot be written", fix="check the path and the room on the disk") from None
 
 
-def _read(path: Path, what: str) -> bytes:
+def read(path: Path, what: str) -> bytes:
+    """Read a file, or stdin for ``-``; raises ``Malformed`` if it cannot be read."""
     try:
         return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError:

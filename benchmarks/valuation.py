@@ -1,7 +1,8 @@
 """What valuing costs: appraisals with many draws, a portfolio, contributions of institutions; beside pyDVL on request.
 
-``python -m benchmarks.valuation [PART ...] [--assets 10000] [--identifiers 1000000] [--rows 10000] [--pydvl PYTHON]`` prints one
-JSON object last; without a PART, all of them are measured. Seconds are of this process's processor time unless they are called ``clock``.
+``python -m benchmarks.valuation [PART ...] [--assets 10000] [--identifiers 1000000] [--rows 10000] [--runs 5]
+[--pydvl PYTHON]`` prints one JSON object last; without a PART, all of them are measured. Seconds are of this process's
+processor time unless they are called ``clock``.
 """
 
 import argparse
@@ -31,7 +32,6 @@ from valuation.split import perform as split
 CASE = Path(__file__).parents[1] / "tests" / "vectors" / "valuation_three_approaches.json"
 DRAWS = 100_000
 PORTFOLIO_DRAWS = 1_000
-RUNS = 5
 PLAYERS, HOLDERS, GROUPS, COLUMNS = 12, 8, 10, 8
 """Institutions of the declared game, of the coverage game, of the regression; its columns."""
 
@@ -42,23 +42,26 @@ def main() -> None:
     parser.add_argument("--assets", type=int, default=10_000)
     parser.add_argument("--identifiers", type=int, default=1_000_000)
     parser.add_argument("--rows", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=5, help="of which the median counts")
     parser.add_argument("--pydvl", help="an interpreter that has pyDVL")
     given = parser.parse_args()
     figures: dict[str, Any] = {}
     works: dict[str, Callable[[], dict[str, Any]]] = {
-        "appraisal": appraisal,
+        "appraisal": lambda: appraisal(given.runs),
         "portfolio": lambda: portfolio(given.assets),
-        "enumeration": enumeration,
-        "coverage": lambda: coverage(given.identifiers),
-        "regression": lambda: regression(given.rows, given.pydvl),
+        "enumeration": lambda: enumeration(given.runs),
+        "coverage": lambda: coverage(given.identifiers, given.runs),
+        "regression": lambda: regression(given.rows, given.runs, given.pydvl),
     }
+    if not set(given.parts) <= set(works):
+        parser.error(f"a PART is one of {', '.join(works)}")
     for name in given.parts or works:
         figures[name] = works[name]()
         print(f"{name}: {figures[name]}", file=sys.stderr)
     print(json.dumps(figures))
 
 
-def timed(work: Callable[[], Any], runs: int = RUNS) -> tuple[float, Any]:
+def timed(work: Callable[[], Any], runs: int) -> tuple[float, Any]:
     """Median processor seconds of some work, and what it returned."""
     spent = []
     for _ in range(runs):
@@ -75,11 +78,11 @@ def case(draws: int) -> dict[str, Any]:
     return inputs
 
 
-def appraisal() -> dict[str, Any]:
+def appraisal(runs: int) -> dict[str, Any]:
     """A full appraisal by three approaches with its report, and its re-performance by somebody else."""
     inputs = case(DRAWS)
-    made, report = timed(lambda: perform(inputs))
-    checked, _ = timed(lambda: verify(report))
+    made, report = timed(lambda: perform(inputs), runs)
+    checked, _ = timed(lambda: verify(report), runs)
     return {"draws": DRAWS, "seconds": made, "verify_seconds": checked, "figures": len(report["figures"])}
 
 
@@ -114,7 +117,7 @@ def _central(report: dict[str, Any]) -> Fraction:
     return next(Fraction(figure["value"]) for figure in report["figures"] if figure["key"] == key)
 
 
-def enumeration() -> dict[str, Any]:
+def enumeration(runs: int) -> dict[str, Any]:
     """A declared game of twelve institutions: the four semivalues and the least core, exact, with the document."""
     cited = {"source": "pool agreement", "owner": "pool office", "on": "2026-06-01", "document": "5" * 64}
     parties = [f"bank-{number:02}" for number in range(PLAYERS)]
@@ -136,11 +139,11 @@ def enumeration() -> dict[str, Any]:
         "search": {"cited": cited, "found": []},
         "game": game,
     }
-    whole, document = timed(lambda: split(inputs))
+    whole, document = timed(lambda: split(inputs), runs)
     worths = [Fraction(0)] * (1 << PLAYERS)
     for one in coalitions:
         worths[sum(1 << parties.index(member) for member in one["members"])] = Fraction(one["worth"])
-    alone, values = timed(lambda: semivalue(worths, shapley_weights(PLAYERS)))
+    alone, values = timed(lambda: semivalue(worths, shapley_weights(PLAYERS)), runs)
     assert sum(values) == worths[-1]
     return {"institutions": PLAYERS, "shapley": alone, "split_document": whole, "figures": len(document["figures"])}
 
@@ -153,7 +156,7 @@ def credit_code(number: int) -> str:
     return body + digits[-weighted % 31]
 
 
-def coverage(count: int) -> dict[str, Any]:
+def coverage(count: int, runs: int) -> dict[str, Any]:
     """Eight institutions that hold random parts of the identifiers: counts by number of holders, then the closed form."""
     rng = np.random.default_rng(8)
     held = rng.random((HOLDERS, count)) < np.linspace(0.1, 0.6, HOLDERS)[:, None]
@@ -171,14 +174,14 @@ def coverage(count: int) -> dict[str, Any]:
         ]
         return semivalue(worths, shapley_weights(HOLDERS))
 
-    seconds, values = timed(closed)
+    seconds, values = timed(closed, runs)
     again, enumerated_values = timed(enumerated, runs=1)
     assert values == enumerated_values
     assert sum(values) == int(held.any(axis=0).sum())
     return {"institutions": HOLDERS, "identifiers": count, "seconds": seconds, "by_enumeration": again}
 
 
-def regression(rows: int, interpreter: str | None) -> dict[str, Any]:
+def regression(rows: int, runs: int, interpreter: str | None) -> dict[str, Any]:
     """Exact Shapley value of ten institutions for the R squared of a joint regression: from sums, and by pyDVL from rows."""
     rng = np.random.default_rng(10)
     weights = rng.normal(size=COLUMNS)
@@ -204,8 +207,8 @@ def regression(rows: int, interpreter: str | None) -> dict[str, Any]:
 
     weights_of_size = shapley_weights(GROUPS)
     held_gram, held_cross = x_held.T @ x_held, x_held.T @ y_held
-    summed, (gram, cross) = timed(sums)
-    seconds, values = timed(from_sums)
+    summed, (gram, cross) = timed(sums, runs)
+    seconds, values = timed(from_sums, runs)
     told: dict[str, Any] = {"institutions": GROUPS, "rows": rows, "sums_of_rows": summed, "seconds": seconds}
     if interpreter is None:
         return {**told, "pydvl": "not asked"}

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SMALL = {
     "catalog": ["--datasets", "300", "--messages", "70", "--registrations", "256", "--repeats", "1"],
+    "valuation": ["--assets", "2", "--identifiers", "2000", "--rows", "500", "--runs", "1"],
     "policy": ["--grants", "3", "--seconds", "0.05"],
 }
 

@@ -1,4 +1,4 @@
-"""The formula desk as its users reach it: over HTTP and at the command line, the same exact figures everywhere."""
+"""The formula desk and pledge quotes as their users reach them: over HTTP and at the command line, the same exact figures."""
 
 import copy
 import json
@@ -10,10 +10,13 @@ from privacy import canonical
 from tests.test_api import call, exchange, is_problem  # noqa: F401  the fixture is used by its name
 from tests.test_cli import run
 from tests.test_desk import EXAMPLES, FIRST, NAMES, differences, tolerance
-from tests.test_valuation import changed
+from tests.test_valuation import VECTORS, changed
 from tests.test_valuation_reconcile import INPUTS, REPORT
-from valuation import desk
+from valuation import desk, report
 from valuation.desk import wire
+from valuation.finance.document import KINDS, perform
+
+PLEDGE = json.loads((VECTORS / "pledge_loan.json").read_text("utf-8"))
 
 
 def text_of(inputs):
@@ -130,3 +133,40 @@ def test_the_command_line_says_what_to_mend(tmp_path):
     assert "method: outside" in unknown.stderr
     assert "cannot be read" in run("value", "formula", "dcf_finite", "--inputs", str(tmp_path / "none")).stderr
     assert "Traceback" not in wrong.stderr + unknown.stderr
+
+
+def test_a_structure_comes_back_over_http_as_the_command_writes_it(exchange):  # noqa: F811
+    told = call(exchange, "GET", "/v1/structures").json()["structures"]
+    assert [row["kind"] for row in told] == list(KINDS)
+    for kind in KINDS:
+        inputs = (VECTORS / f"finance_{kind}.json").read_bytes()
+        response = call(exchange, "POST", f"/v1/structures/{kind}", inputs)
+        assert response.status_code == 200, response.text
+        assert response.content == canonical.encode(perform(kind, json.loads(inputs)))
+    is_problem(call(exchange, "POST", "/v1/structures/option", b"{}"), 404, "TS-REQ-004")
+    told = is_problem(call(exchange, "POST", "/v1/structures/abs", b'{"title": 3}'), 422, "TS-REQ-001")
+    assert "inputs.on" in told["detail"]
+    closed = json.loads((VECTORS / "finance_trust.json").read_text("utf-8"))
+    closed["remoteness"]["no_recourse"] = None
+    told = is_problem(call(exchange, "POST", "/v1/structures/trust", json.dumps(closed).encode()), 403, "TS-POL-002")
+    assert "without recourse" in told["fix"]
+
+
+def test_a_pledge_quote_over_http_is_the_report_and_errors_name_their_key(exchange):  # noqa: F811
+    path = "/v1/pledges/quote"
+    answer = call(exchange, "POST", path, json.dumps(PLEDGE).encode())
+    assert answer.status_code == 200, answer.text
+    assert answer.content == canonical.encode(report.perform(PLEDGE))
+    wrong = copy.deepcopy(PLEDGE)
+    wrong["terms"]["loan"]["risk"]["lgd_floor"] = "0.1"
+    told = is_problem(call(exchange, "POST", path, json.dumps(wrong).encode()), 422, "TS-REQ-001")
+    assert "inputs.terms.loan.risk.lgd_floor: outside [0.25, 1]" in told["detail"]
+    for nonsense in (b"", b"{", b"[]", b'{"terms": null}', b'{"a": NaN}', b'{"a": 1, "a": 2}', b"[" * 5000):
+        is_problem(call(exchange, "POST", path, nonsense), 422, "TS-REQ-001")
+    long = copy.deepcopy(PLEDGE)
+    long["method"]["judgement"]["draws"] = 5_000
+    told = is_problem(call(exchange, "POST", path, json.dumps(long).encode()), 422, "TS-REQ-001")
+    assert "judgement.draws" in told["detail"]
+    shut = copy.deepcopy(PLEDGE)
+    shut["facts"]["legal"]["owner_form"] = "government"
+    assert call(exchange, "POST", path, json.dumps(shut).encode()).status_code == 403

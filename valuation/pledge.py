@@ -4,7 +4,7 @@
 revenue, policy)``. Haircuts multiply, since added ones can exceed 1. A limit is a ceiling: rounded down to the yuan.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -12,12 +12,15 @@ from math import floor
 from typing import Any
 
 from valuation import desk, exact
+from valuation.cash import Ceiling, ceilings
 from valuation.cost import DAYS_A_YEAR, Appraisal, Remark
 from valuation.desk.pledge import binding as smallest
 from valuation.desk.pledge import recognised as recognised_value
 from valuation.errors import CurrencyMismatch, Finding, GatesClosed, OutOfRange
+from valuation.facility import Facility, Secured, plan
 from valuation.facts import OwnerForm
 from valuation.intake import within
+from valuation.loan import Licensees
 from valuation.money import Money
 from valuation.proof import proven
 from valuation.terms import HAIRCUTS, PUBLIC_DATA_TITLE, Haircut, Terms
@@ -34,13 +37,19 @@ BOOK_FLAG = 2
 
 USUAL_TENOR_DAYS = 366
 
+EVEN_SPREAD = Fraction(3, 10)
+"""A licensee with a larger share of the revenue makes the collateral concentrated."""
+
+SPREAD = "max(share of the largest licensee - 30 %, 0) / 70 % * 20 %"
+
 
 @dataclass(frozen=True, slots=True)
 class Quote:
     """What may be lent against an appraisal. ``binding`` is one of :data:`CONSTRAINTS`; amounts carry their reasons.
 
     ``limit`` is whole yuan, rounded down; ``ltv`` is the limit over the appraised value; ``value_to_book`` is ``None``
-    if the asset is not on the balance sheet.
+    if the asset is not on the balance sheet. ``facility`` is the loan that the terms plan, ``None`` without one or without
+    lending value.
     """
 
     appraisal: Appraisal
@@ -53,6 +62,7 @@ class Quote:
     ltv: Traced | None
     value_to_book: Traced | None
     remarks: tuple[Remark, ...]
+    facility: Facility | None = None
 
     @property
     def red_flags(self) -> tuple[Remark, ...]:
@@ -63,7 +73,8 @@ class Quote:
     def roots(self) -> tuple[Traced, ...]:
         """The figures from which every other figure of the quote can be reached."""
         optional = (self.total_haircut, self.ltv, self.value_to_book)
-        return (self.recognised, self.limit, *(figure for figure in optional if figure is not None))
+        planned = () if self.facility is None else self.facility.roots
+        return (self.recognised, self.limit, *(figure for figure in optional if figure is not None), *planned)
 
 
 def recognised_value_limit(inputs: Mapping[str, Any]) -> dict[str, Decimal | str]:
@@ -89,16 +100,21 @@ def quote(appraisal: Appraisal, terms: Terms) -> Quote:
     most = _proof(appraisal, terms, years)
     currency = appraisal.currency
     haircuts = {name: _haircut(name, appraisal, terms, years) for name in HAIRCUTS}
+    worked_out: dict[str, tuple[str, tuple[Traced, ...]]] = {
+        "decay_to_maturity": ("years to maturity / remaining life, low", (years, appraisal.remaining_low))
+    }
+    if terms.loan is not None and terms.loan.licensees is not None:
+        worked_out["concentration"] = (SPREAD, (_top_licensee(terms.loan.licensees),))
     shares = tuple(
         given(f"haircut.{name}", f"haircut: {name}", haircut.share, unit="share", source=haircut.reason)
-        if name != "decay_to_maturity" or name in terms.haircuts
+        if name not in worked_out or name in terms.haircuts
         else derived(
             f"haircut.{name}",
             f"haircut: {name}",
             Fraction(haircut.share),
             unit="share",
-            formula="years to maturity / remaining life, low",
-            because=(years, appraisal.remaining_low),
+            formula=worked_out[name][0],
+            because=worked_out[name][1],
             source=haircut.reason,
         )
         for name, haircut in haircuts.items()
@@ -115,7 +131,8 @@ def quote(appraisal: Appraisal, terms: Terms) -> Quote:
         because=(appraisal.low, *shares, prior),
         source=SOURCE,
     )
-    constraints, amounts = _constraints(terms, recognised, exact_value, most)
+    found = {} if terms.loan is None else ceilings(appraisal, terms.loan, maturity=terms.maturity)
+    constraints, amounts = _constraints(terms, recognised, exact_value, found, most)
     binding, ceiling = smallest(amounts)
     limit = derived(
         "pledge.limit",
@@ -127,6 +144,23 @@ def quote(appraisal: Appraisal, terms: Terms) -> Quote:
         source=SOURCE,
     )
     total_haircut, ltv, value_to_book = _ratios(appraisal, recognised, limit)
+    facility = None
+    if terms.loan is not None:
+        low = appraisal.low if appraisal.low.fraction <= appraisal.central.fraction else appraisal.central
+        secured = Secured(
+            appraisal=appraisal,
+            maturity=terms.maturity,
+            value=low,
+            prior=prior,
+            years=years,
+            recognised=recognised,
+            ltv_cap=constraints[0].find("pledge.ltv_cap"),
+            limit=limit,
+            binding=binding,
+            serves=found["dscr"].exact if "dscr" in found else None,
+            value_to_book=value_to_book,
+        )
+        facility = plan(terms.loan, secured)
     return Quote(
         appraisal=appraisal,
         terms=terms,
@@ -137,12 +171,26 @@ def quote(appraisal: Appraisal, terms: Terms) -> Quote:
         binding=binding,
         ltv=ltv,
         value_to_book=value_to_book,
-        remarks=tuple(_remarks(appraisal, terms, haircuts, total_haircut, limit, value_to_book)),
+        remarks=(
+            *_remarks(
+                appraisal,
+                terms,
+                haircuts,
+                total_haircut,
+                limit,
+                value_to_book,
+                absent={"dscr", "revenue"} - set(amounts),
+            ),
+            *(() if facility is None else facility.remarks),
+        ),
+        facility=facility,
     )
 
 
 def _tenor(appraisal: Appraisal, terms: Terms) -> Traced:
     """Years to maturity; the loan must end before the rights and before the life of the data."""
+    if terms.loan is not None:
+        terms.loan.check(on=appraisal.on, maturity=terms.maturity, currency=appraisal.currency)
     for amount in (terms.policy_cap, terms.prior_liens, terms.dscr_capacity, terms.revenue_cap):
         if amount is not None and amount.currency != appraisal.currency:
             raise CurrencyMismatch(appraisal.currency, amount.currency)
@@ -196,13 +244,32 @@ def _haircut(name: str, appraisal: Appraisal, terms: Terms, years: Traced) -> Ha
         return Haircut(exact.written(years.fraction / appraisal.remaining_low.fraction), rule.reason)
     if name == "legal_title" and appraisal.facts.legal.owner_form is OwnerForm.AUTHORISED_OPERATOR:
         return Haircut(PUBLIC_DATA_TITLE, "authorised public data")
+    if name == "concentration" and terms.loan is not None and terms.loan.licensees is not None:
+        return Haircut(exact.written(concentration(terms.loan.licensees.top)), "share of the largest licensee")
     if name == "model_risk" and appraisal.judgement is not None:
         return Haircut(rule.default, RECONCILED_RISK)
     return Haircut(rule.default, rule.reason)
 
 
+def concentration(top: Fraction) -> Fraction:
+    """Haircut for a largest licensee of share ``top``: 0 up to 30 %, then rising evenly to 20 % for a single one."""
+    return max(top - EVEN_SPREAD, Fraction(0)) / (1 - EVEN_SPREAD) * Fraction(HAIRCUTS["concentration"].high)
+
+
+def _top_licensee(licensees: Licensees) -> Traced:
+    cited = licensees.cited
+    return given(
+        "licensees.top",
+        "share of the largest licensee",
+        exact.written(licensees.top),
+        unit="share",
+        source=str(cited),
+        evidence=cited.document,
+    )
+
+
 def _constraints(
-    terms: Terms, recognised: Traced, exact_value: Fraction, most: Traced
+    terms: Terms, recognised: Traced, exact_value: Fraction, found: Mapping[str, Ceiling], most: Traced
 ) -> tuple[tuple[Traced, ...], dict[str, Fraction]]:
     cap = given("pledge.ltv_cap", "LTV cap on recognised value", terms.ltv_cap, unit="share", source="lender's terms")
     by_ltv = exact_value * cap.fraction
@@ -225,6 +292,10 @@ def _constraints(
         if amount is not None:
             figures.append(given(f"limit.{name}", label, amount, source="lender's terms"))
             amounts[name] = amount.fraction
+        if name in found:
+            # what is evidenced binds beside what is stated: the smaller of both
+            figures.append(found[name].figure)
+            amounts[name] = min(amounts.get(name, found[name].exact), found[name].exact)
     return tuple(figures), amounts
 
 
@@ -276,6 +347,8 @@ def _remarks(
     total_haircut: Traced | None,
     limit: Traced,
     value_to_book: Traced | None,
+    *,
+    absent: Collection[str],
 ) -> list[Remark]:
     remarks = []
     for name, haircut in haircuts.items():
@@ -284,11 +357,11 @@ def _remarks(
             usual = f"{exact.percent(rule.low)} to {exact.percent(rule.high)}"
             text = f"haircut {name} of {exact.percent(haircut.share)} is outside the usual {usual}"
             remarks.append(Remark("haircut-unusual", text))
-    for name, amount in (("dscr", terms.dscr_capacity), ("revenue", terms.revenue_cap)):
-        if amount is None:
-            remarks.append(
-                Remark("constraint-absent", f"no {name} limit was stated: the limit leans on the asset alone")
-            )
+    remarks.extend(
+        Remark("constraint-absent", f"no {name} limit was stated: the limit leans on the asset alone")
+        for name in ("dscr", "revenue")
+        if name in absent
+    )
     if (terms.maturity - appraisal.on).days > USUAL_TENOR_DAYS:
         remarks.append(Remark("tenor-unusual", "loans against data usually end within 12 months"))
     if total_haircut is not None and total_haircut.fraction < Fraction(2, 5):

@@ -17,6 +17,7 @@ from valuation.cost import DAYS_A_YEAR, Appraisal, Mode, appraise_cost
 from valuation.effort import check_lists, check_steps
 from valuation.errors import Differs, MissingKey, OutOfRange, UnknownKey
 from valuation.evidence import Evidence
+from valuation.facility import rules
 from valuation.facts import Facts
 from valuation.intake import Record, decimal_of
 from valuation.judgement import Judgement
@@ -135,7 +136,7 @@ def compose(appraisal: Appraisal, quoted: Quote | None, necessity: Necessity) ->
         "code": CODE,
         "notice": dict(NOTICE),
         "inputs": inputs,
-        "parameters": _parameters(),
+        "parameters": _parameters() | ({} if quoted is None or quoted.facility is None else {"lending": rules()}),
         "releases": releases,
         "gates": [gate.to_json() for gate in appraisal.gates],
         "figures": [figure.to_json() for figure in walk(*roots)],
@@ -278,4 +279,6 @@ def _conclusion(appraisal: Appraisal, quoted: Quote | None) -> dict[str, Any]:
             "binding": quoted.binding,
             "haircuts": {name: haircut.to_json() for name, haircut in quoted.haircuts},
         }
+        if quoted.facility is not None:
+            conclusion["loan"] = quoted.facility.to_json()
     return conclusion

@@ -11,6 +11,7 @@ from valuation import exact
 from valuation.cost import DAYS_A_YEAR, Appraisal
 from valuation.errors import MissingKey, UnknownKey
 from valuation.intake import Record, within
+from valuation.loan import Loan
 from valuation.money import Money
 from valuation.proof import proven
 
@@ -69,6 +70,7 @@ class Terms:
     ``policy_cap`` bounds every loan. ``dscr_capacity`` (loan that the borrower's cash flow can serve) and ``revenue_cap``
     are ``None`` where no income is evidenced; the quote then says that they did not apply. ``ltv_cap`` in (0, 0.50], and within what
     the proof of the income bears (:mod:`valuation.proof`).
+    ``loan`` plans one loan in full within the limit; ``None`` leaves it at the limit, and the document then lacks it.
     """
 
     lender: str
@@ -79,6 +81,7 @@ class Terms:
     revenue_cap: Money | None
     ltv_cap: Decimal
     haircuts: Mapping[str, Haircut]
+    loan: Loan | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the canonical JSON object."""
@@ -91,13 +94,14 @@ class Terms:
             "revenue_cap": None if self.revenue_cap is None else self.revenue_cap.to_json(),
             "ltv_cap": exact.spell(self.ltv_cap),
             "haircuts": {name: haircut.to_json() for name, haircut in self.haircuts.items()},
+            **({} if self.loan is None else {"loan": self.loan.to_json()}),
         }
 
     @classmethod
     def from_json(cls, document: Any, path: str = "terms") -> "Terms":
         """Parse; raises a typed error that names the key."""
         keys = "lender maturity policy_cap prior_liens dscr_capacity revenue_cap ltv_cap haircuts"
-        record = Record(document, path, keys)
+        record = Record(document, path, keys, "loan")
         haircuts = {}
         for where, name, item in record.entries("haircuts"):
             if name not in HAIRCUTS:
@@ -123,6 +127,7 @@ class Terms:
             revenue_cap=amounts.get("revenue_cap"),
             ltv_cap=within(record.decimal("ltv_cap"), record.path("ltv_cap"), low=0, high=1),
             haircuts=haircuts,
+            loan=Loan.from_json(record.raw("loan"), record.path("loan")) if record.given("loan") else None,
         )
 
 

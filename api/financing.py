@@ -1,0 +1,135 @@
+"""Products on pledged data at the command line: worked out from a file, verified, shown on one page."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+finance_app = typer.Typer(no_args_is_help=True, help="Guarantees, data trusts, securitisations and portfolios.")
+
+Facts = Annotated[Path, typer.Argument(help="JSON file of the inputs; - reads stdin.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write the document here.")]
+Document = Annotated[Path, typer.Argument(help="A document that one of these commands wrote; - reads stdin.")]
+
+
+@finance_app.command()
+def guarantee(facts: Facts, *, output: Output = None) -> None:
+    """Work a guarantee out: joint default, fee floor, risk shares, and who is paid what after a call."""
+    _work_out("guarantee", facts, output)
+
+
+@finance_app.command()
+def trust(facts: Facts, *, output: Output = None) -> None:
+    """Work a data trust out: remoteness, fees, and distributions by metered use."""
+    _work_out("trust", facts, output)
+
+
+@finance_app.command("abs")
+def securitisation(facts: Facts, *, output: Output = None) -> None:
+    """Work a securitisation out: label, loss of the pool, cover, and the waterfall in each scenario."""
+    _work_out("abs", facts, output)
+
+
+@finance_app.command()
+def portfolio(
+    records: Facts,
+    *,
+    output: Output = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write all tables here as CSV.")] = None,
+) -> None:
+    """Read many pledge records as a supervisor does: exposures, concentration, shocks, titles, overrides, refusals."""
+    _work_out("portfolio", records, output, csv=csv)
+
+
+@finance_app.command()
+def verify(document: Document) -> None:
+    """Work a document out anew, offline, and name the first figure or table that differs."""
+    told, found = _verified(document)
+    sys.stdout.write(f"all {found.figures} figures and {len(told['tables'])} tables follow; digest {found.digest}\n")
+    _conclude(told)
+
+
+@finance_app.command()
+def sheet(
+    document: Document,
+    *,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Page (.html), picture alone (.svg) or all tables (.csv).")
+    ],
+) -> None:
+    """Write the one-page sheet of a document, or its picture or tables, once it has been verified."""
+    from privacy.errors import Malformed  # noqa: PLC0415
+    from valuation.finance.chart import chart  # noqa: PLC0415
+    from valuation.finance.export import cells  # noqa: PLC0415
+    from valuation.finance.sheet import sheet as page  # noqa: PLC0415
+
+    forms = {".html": page, ".svg": chart, ".csv": cells}
+    form = forms.get(output.suffix)
+    if form is None:
+        raise Malformed("there is no such form", fix=f"name the file with one of {', '.join(forms)}")
+    told, _ = _verified(document)
+    _write(output, form(told))
+
+
+def _work_out(kind: str, facts: Path, output: Path | None, *, csv: Path | None = None) -> None:
+    from privacy import canonical  # noqa: PLC0415
+    from valuation.desk import wire  # noqa: PLC0415
+    from valuation.finance import document  # noqa: PLC0415
+    from valuation.finance.export import cells  # noqa: PLC0415
+
+    made = document.perform(kind, wire.parse(_read(facts)))
+    text = canonical.encode(made).decode("utf-8")
+    if csv is not None:
+        _write(csv, cells(made))
+    if output is None:
+        sys.stdout.write(text + "\n")
+        return
+    _write(output, text)
+    _conclude(made)
+    sys.stdout.write(f"{len(made['figures'])} figures, {len(made['tables'])} tables, digest {made['digest']}\n")
+
+
+def _verified(path: Path) -> tuple[dict[str, Any], Any]:
+    from privacy import canonical  # noqa: PLC0415
+    from valuation.finance import document  # noqa: PLC0415
+
+    # an editor's newline at the end is not part of the document
+    text = _read(path).removesuffix(b"\n")
+    found = document.verify(text)
+    return canonical.decode(text), found
+
+
+def _conclude(made: dict[str, Any]) -> None:
+    """Print what a document concludes, rounded for readers, and its remarks."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from valuation.finance.sheet import concluded  # noqa: PLC0415
+
+    console = Console()
+    console.print(f"{made['notice']['en']}; no capital relief follows", highlight=False, markup=False)
+    view = Table("figure", "", show_edge=False)
+    for label, value in concluded(made):
+        view.add_row(label, value)
+    console.print(view, markup=False)
+    for remark in made["remarks"]:
+        console.print(f"- {remark['code']}: {remark['text']}", highlight=False, markup=False)
+
+
+def _read(path: Path) -> bytes:
+    from privacy.errors import Malformed  # noqa: PLC0415
+
+    try:
+        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError:
+        raise Malformed("the file cannot be read", fix="check its path, or give - for stdin") from None
+
+
+def _write(path: Path, text: str) -> None:
+    from privacy.errors import Malformed  # noqa: PLC0415
+
+    try:
+        path.write_bytes(text.encode("utf-8"))
+    except OSError:
+        raise Malformed("the file cannot be written", fix="check the path and the room on the disk") from None
