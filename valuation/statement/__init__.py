@@ -21,9 +21,10 @@ def state(document: Mapping[str, Any]) -> Statement:
     """The statement of a report that :func:`valuation.report.verify` has found to follow from its inputs."""
     reading = Reading(document)
     asset = reading.inputs["asset"]
+    name = f"{asset['owner']}/{asset['dataset']}"
     return Statement(
         title=TITLE,
-        subject=f"{asset['owner']}/{asset['dataset']}, version {asset['version']}",
+        subject=Text(f"{name}, version {asset['version']}", f"{name}，第 {asset['version']} 版"),
         on=str(reading.inputs["method"]["on"]),
         notice=Text(document["notice"]["en"], document["notice"]["zh"]),
         digest=str(document["digest"]),

@@ -63,7 +63,7 @@ class Statement:
     """All that a person reads of a report, in both languages."""
 
     title: Text
-    subject: str
+    subject: Text
     on: str
     notice: Text
     digest: str
@@ -81,7 +81,7 @@ def told(statement: Statement, language: Language) -> dict[str, Any]:
     """The statement as plain lists and texts: every text a list of one text, or of two for both languages."""
     return {
         "title": statement.title.told(language),
-        "subject": statement.subject,
+        "subject": statement.subject.told(language),
         "on": statement.on,
         "notice": statement.notice.told(language),
         "digest": statement.digest,

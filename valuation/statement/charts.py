@@ -6,7 +6,7 @@ Heights between two figures (what one haircut takes) are drawn and not printed.
 from collections.abc import Sequence
 from decimal import Decimal
 
-from valuation.statement.amounts import money, number, share
+from valuation.statement.amounts import DOWN, money, number, share
 from valuation.statement.blocks import Picture
 from valuation.statement.drawing import ACCENT, INK, PALE, RULE, SOFT, WARN, Bar, Drawing, Line, Mark, Word
 from valuation.statement.labels import TERMS
@@ -98,8 +98,8 @@ def _waterfall(reading: Reading) -> Picture | None:
             left = after
     if recognised.amount < left and (prior := reading.get("liens.prior")) is not None and prior.amount > 0:
         steps.append((prior.label, recognised.amount, left, Text("", "")))
-    steps.append((recognised.label, Decimal(0), recognised.amount, money(recognised.amount, reading.currency)))
-    steps.append((limit.label, Decimal(0), limit.amount, money(limit.amount, reading.currency, "ROUND_FLOOR")))
+    steps.append((recognised.label, Decimal(0), recognised.amount, money(recognised.amount, reading.currency, DOWN)))
+    steps.append((limit.label, Decimal(0), limit.amount, money(limit.amount, reading.currency, DOWN)))
     ends = _scale([high for _, _, high, _ in steps])
     marks: list[Mark] = [Line(_NAMES, 8, _NAMES, 16 + 26 * len(steps))]
     for place, (name, low, high, told) in enumerate(steps):

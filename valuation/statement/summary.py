@@ -44,8 +44,7 @@ def summarise(reading: Reading) -> Section:
     drawn = pictures(reading)
     if "intervals" in drawn:
         blocks.append(drawn["intervals"])
-    if notes := list(_bounds(reading)):
-        blocks.append(Items(tuple(notes)))
+    blocks.append(Items(tuple(_bounds(reading))))
     remarks = [phrase(remark["text"]) for remark in reading.document["remarks"]]
     if remarks:
         blocks.append(Paragraph(Text("To be wary of:", "提请关注：")))
