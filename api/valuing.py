@@ -14,7 +14,9 @@ from privacy.errors import Malformed
 from valuation import desk, exact, report
 from valuation import split as splits
 from valuation.desk import wire
+from valuation.errors import OutOfRange
 from valuation.money import Money
+from valuation.statement.words import Language
 
 
 def list_formulas(*, as_json: bool) -> None:
@@ -115,6 +117,29 @@ def verify(path: Path) -> None:
     found = splits.verify(text) if is_split else report.verify(text)
     sys.stdout.write(f"all {found.figures} figures follow from the inputs; digest {found.digest}\n")
     (_show_parts if is_split else _conclude)(document)
+
+
+def state(path: Path, *, output: Path, lang: str) -> None:
+    """Write the report at ``path`` for people; the ending of ``output`` says as what, ``lang`` in which language.
+
+    Raises:
+        OutOfRange: for another ending or language. Malformed: if a file cannot be read or written, or is no report.
+        Differs: naming the first figure that does not follow; nothing is written then.
+    """
+    from api.printing import made  # noqa: PLC0415  a typesetter only where something is set
+
+    if output.suffix.lower() not in made.FORMS:
+        raise OutOfRange("the ending of the output", "{" + ", ".join(made.FORMS) + "}")
+    if lang not in {language.value for language in Language}:
+        raise OutOfRange("lang", "{" + ", ".join(Language) + "}")
+    text = _read(path, "report").removesuffix(b"\n")
+    report.verify(text)
+    content = made.form(canonical.decode(text), output.suffix.lower(), Language(lang))
+    try:
+        output.write_bytes(content)
+    except OSError:
+        raise Malformed("the file cannot be written", fix="check the path and the room on the disk") from None
+    sys.stdout.write(f"{output.name}: {len(content):,} bytes, every figure verified\n")
 
 
 def _conclude(made: dict[str, Any]) -> None:

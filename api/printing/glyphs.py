@@ -31,12 +31,16 @@ def drawn() -> frozenset[int]:
         for place in range(12, 12 + 16 * unpack_from(">H", data, 4)[0], 16)
     }
     start = tables[b"cmap"]
-    offsets = [unpack_from(">I", data, start + 8 + 8 * place)[0] for place in range(unpack_from(">H", data, start + 2)[0])]
+    offsets = [
+        unpack_from(">I", data, start + 8 + 8 * place)[0] for place in range(unpack_from(">H", data, start + 2)[0])
+    ]
     at = start + next(offset for offset in offsets if unpack_from(">H", data, start + offset)[0] == 4)
     count = unpack_from(">H", data, at + 6)[0] // 2
     ends = unpack_from(f">{count}H", data, at + 14)
     starts = unpack_from(f">{count}H", data, at + 16 + 2 * count)
-    return frozenset(code for first, last in zip(starts, ends, strict=True) for code in range(first, last + 1)) - {0xFFFF}
+    return frozenset(code for first, last in zip(starts, ends, strict=True) for code in range(first, last + 1)) - {
+        0xFFFF
+    }
 
 
 def drawable(part: Any) -> Any:
@@ -59,12 +63,12 @@ def _shown(one: str) -> str:
 
 
 def _breakable(text: str) -> str:
-    words = []
-    for word in text.split(" "):
-        if word.isascii() and len(word) > _LONGEST:
-            word = "\u200b".join(word[place : place + _LONGEST] for place in range(0, len(word), _LONGEST))
-        words.append(word)
-    return " ".join(words)
+    return " ".join(
+        "\u200b".join(word[place : place + _LONGEST] for place in range(0, len(word), _LONGEST))
+        if word.isascii() and len(word) > _LONGEST
+        else word
+        for word in text.split(" ")
+    )
 
 
 def drawable_picture(svg: str) -> str:

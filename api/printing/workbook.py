@@ -47,7 +47,10 @@ def _summary(statement: Statement, reading: Reading, live: Live) -> Sheet:
     sheet = Sheet("Summary", (44, 24, 24, 14))
     _head(sheet, statement)
     sheet.add(
-        Text("conclusion", "结论"), Text("live value", "实时计算值"), Text("in the report", "报告数值"), Text("unit", "单位")
+        Text("conclusion", "结论"),
+        Text("live value", "实时计算值"),
+        Text("in the report", "报告数值"),
+        Text("unit", "单位"),
     )
     names = ("low", "central", "high", "recognised", "limit")
     for figure in (one for name in names if (one := reading.concluded(name)) is not None):

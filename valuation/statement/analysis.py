@@ -76,11 +76,10 @@ def methods(reading: Reading) -> Iterator[Block]:
         told = _INCOMES.get(income["method"], same(income["method"]))
         yield Paragraph(Text(f"Income: {told.en}.", f"收益法采用：{told.zh}。"))
     yield Paragraph(Text("Formulas, as the figures name them:", "公式（与各数字所载一致）："))
-    formulas = {
+    formulas: dict[tuple[Text, ...], None] = {
         (figure.label, phrase(figure.formula)): None for figure in _leading(reading) if not figure.is_given
     }
-    head = (Text("figure", "数字"), Text("formula", "公式"))
-    yield Table(head, tuple(formulas), "ll", (4, 7))
+    yield Table((Text("figure", "数字"), Text("formula", "公式")), tuple(formulas), "ll", (4, 7))
     drawn = pictures(reading)
     if "decay" in drawn:
         yield drawn["decay"]
@@ -103,7 +102,7 @@ def _leading(reading: Reading) -> Iterator[Figure]:
         leads = parts[0] in {
             "quality", "cost", "life", "delta", "value", "income", "market", "conclusion", "pledge", "limit", "haircut", "option",
         }  # fmt: skip
-        if leads and not {"low", "high", "evidence"} & set(parts[:-1]) and parts[-1] not in {"error"}:
+        if leads and not {"low", "high", "evidence"} & set(parts[:-1]) and parts[-1] != "error":
             if parts[-1] in {"low", "high"} and parts[0] != "conclusion":
                 continue
             if len(parts) > 2 and parts[0] == "quality" and parts[-1] != "used":
@@ -121,7 +120,11 @@ def procedure(reading: Reading) -> Iterator[Block]:
     yield Table(
         (Text("gate", "审查项"), Text("rule, found to hold", "规则（均已满足）"), Text("documents", "文件数")),
         tuple(
-            (Text(gate["gate"].replace("_", " "), _GATES.get(gate["gate"], gate["gate"])), phrase(gate["rule"]), same(len(gate["documents"])))
+            (
+                Text(gate["gate"].replace("_", " "), _GATES.get(gate["gate"], gate["gate"])),
+                phrase(gate["rule"]),
+                same(len(gate["documents"])),
+            )
             for gate in reading.document["gates"]
         ),
         "llr",

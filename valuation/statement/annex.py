@@ -120,4 +120,6 @@ def _verification(reading: Reading) -> Section:
         (Text("Figures", "数字个数"), same(len(reading.figures))),
     )
     head = (Text("item", "项目"), Text("content", "内容"))
-    return Section("verification", Text("Annex D: How to verify", "附件四：如何核验"), (Paragraph(how), pairs(rows, head=head)))
+    return Section(
+        "verification", Text("Annex D: How to verify", "附件四：如何核验"), (Paragraph(how), pairs(rows, head=head))
+    )

@@ -13,7 +13,7 @@ from valuation.statement.reading import Reading
 from valuation.statement.subject import NAME, NONE, WHAT, bases, client, date, kind, purpose_of, subject
 from valuation.statement.words import Text, same
 
-_NUMERALS = "一 二 三 四 五 六 七 八 九 十 十一 十二 十三 十四".split()
+_NUMERALS = (*"一二三四五六七八九十", "十一", "十二", "十三", "十四")
 
 
 def body(reading: Reading) -> tuple[Section, ...]:
@@ -119,7 +119,9 @@ def _report_date(reading: Reading) -> Iterator[Block]:
 def _signatures(reading: Reading) -> Iterator[Block]:
     signed = reading.document.get("signatures")
     if isinstance(signed, list) and signed:
-        yield Items(tuple(same(str(one.get("party", one))) if isinstance(one, Mapping) else same(one) for one in signed))
+        yield Items(
+            tuple(same(str(one.get("party", one))) if isinstance(one, Mapping) else same(one) for one in signed)
+        )
     yield Paragraph(
         Text(
             "No appraiser and no licensed firm has signed this; at least two appraisers and the firm sign an appraisal report.",

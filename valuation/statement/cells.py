@@ -30,13 +30,9 @@ class Live:
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
-        self.cells = {
-            key: f"{FIGURES}!${VALUE}${FIRST_ROW + place}" for place, key in enumerate(reading.figures)
-        }
+        self.cells = {key: f"{FIGURES}!${VALUE}${FIRST_ROW + place}" for place, key in enumerate(reading.figures)}
         self.further = tuple(_further(reading))
-        self.inputs = {
-            one.path: f"{INPUTS}!${VALUE}${FIRST_ROW + place}" for place, one in enumerate(self.further)
-        }
+        self.inputs = {one.path: f"{INPUTS}!${VALUE}${FIRST_ROW + place}" for place, one in enumerate(self.further)}
         self.schedules = Schedules(reading, self.cells)
         self._blocks: dict[str, Block] = {}
         self.formulas = {
@@ -259,7 +255,7 @@ def _deal(live: Live, figure: Figure, _: re.Match[str]) -> str:
 
 
 def _market(live: Live, figure: Figure, _: re.Match[str]) -> str:
-    *_, rows = live.reasons(figure)
+    rows = live.reasons(figure)[-1]
     count = (len(figure.because) - 1) // 2
     prices, distances = live.reasons(figure)[:count], live.reasons(figure)[count:-1]
     weighted = total([f"{price}/(1+{distance})" for price, distance in zip(prices, distances, strict=True)])
@@ -304,7 +300,7 @@ def _scenario(live: Live, figure: Figure, _: re.Match[str]) -> str:
 
 
 def _recognised(live: Live, figure: Figure, _: re.Match[str]) -> str:
-    low, *_, prior = live.reasons(figure)
+    low, prior = live.reasons(figure)[0], live.reasons(figure)[-1]
     haircuts = [f"(1-{cell})" for cell in _of(live, figure, "haircut.")]
     return f"MAX({product([low, *haircuts])}-{prior},0)"
 

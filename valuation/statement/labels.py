@@ -76,7 +76,9 @@ _RULES = (
     _Rule(rf"weight\.{_APPROACH}", "{approach}法的权重"),
     _Rule(r"cost\.(?P<year>\d{4})\.\d+", "{year}年{costs}", r"(?P<costs>\w+) cost \d{4}"),
     _Rule(r"(?:market\.)?index\.(?P<year>\d{4})", "{year}年价格指数"),
-    _Rule(r"cost\.(?P<year>\d{4})", "{year}年成本（按{base}年价格水平）", r"cost of \d{4} at prices of (?P<base>\d{4})"),
+    _Rule(
+        r"cost\.(?P<year>\d{4})", "{year}年成本（按{base}年价格水平）", r"cost of \d{4} at prices of (?P<base>\d{4})"
+    ),
     _Rule(r"cost\.total", "C，按价格指数调整的成本"),
     _Rule(rf"life\.{_END}\.stated", "剩余经济寿命（申报），{end}"),
     _Rule(rf"life\.{_END}", "剩余经济寿命，{end}"),

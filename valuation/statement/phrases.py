@@ -77,9 +77,7 @@ _PHRASES = {  # where the Chinese has places to fill, the English is a pattern
     "1 - recognised value / value": "1 − 认定价值 ÷ 估值",
     "loan limit / value": "贷款限额 ÷ 估值",
     "value / carrying amount": "估值 ÷ 账面价值",
-    "metric * root(sum over counts of variance * (d ln metric / d count)^2)": (
-        "指标 × √Σ 方差 ×（∂ln 指标/∂计数）²"
-    ),
+    "metric * root(sum over counts of variance * (d ln metric / d count)^2)": ("指标 × √Σ 方差 ×（∂ln 指标/∂计数）²"),
     "agreed, divided by the sum of weights": "约定值，除以权重之和",
     "exp(sum of weight * ln(metric))": "exp(Σ 权重 × ln 指标)",
     "alpha * root(sum over counts of variance * (sum over metrics of weight * d ln metric / d count)^2)": (

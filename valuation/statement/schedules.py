@@ -1,5 +1,7 @@
-"""Blocks of cells that stand behind single figures: income by year, a regression. Income follows the same steps as :func:`valuation.income.worth`, so that a changed
-input moves the value. Each block has its own factors on the drivers; with all of them 1 it is the schedule behind the income approach itself.
+"""Blocks of cells that stand behind single figures: income by year, a regression.
+
+Income follows the same steps as :func:`valuation.income.worth`. Each block has its own factors on the drivers; with all of
+them 1 it is the schedule behind the income approach itself.
 """
 
 from collections.abc import Mapping
@@ -58,7 +60,9 @@ class Schedules:
         def put(name: Text, expression: str) -> str:
             return f"{SCHEDULES}!$B${sheet.add(name, Formula(expression))}"
 
-        level = "*".join([cells[f"income.{end}.quality"], *(factors[one] for one in ("quality", "level") if one in factors)])
+        level = "*".join(
+            [cells[f"income.{end}.quality"], *(factors[one] for one in ("quality", "level") if one in factors)]
+        )
         quality = put(Text("quality and level", "质量与收益水平"), level)
         rate = put(Text("discount rate", "折现率"), "*".join([cells["income.rate"], *_given(factors, "rate")]))
         half_life = "*".join([cells["income.half_life"], *_given(factors, "half_life")])
@@ -70,7 +74,10 @@ class Schedules:
             Text("tax amortisation benefit", "税收摊销收益系数"),
             f"IF({years}>0,{years}/({years}-{cells['income.tax']}*{annuity}),1)",
         )
-        upkeep = put(Text("upkeep after tax", "税后维护成本"), "*".join([cells["income.upkeep"], keep, *_given(factors, "upkeep")]))
+        upkeep = put(
+            Text("upkeep after tax", "税后维护成本"),
+            "*".join([cells["income.upkeep"], keep, *_given(factors, "upkeep")]),
+        )
         sheet.add(*_HEAD)
         first = sheet.add(*[Decimal(0)] * len(_HEAD))
         early = "0.5" if self._facts["method"] in _MID_YEAR else "0"
@@ -95,7 +102,10 @@ class Schedules:
         counted = f"$A${first}:$A${last}"
         gross, spent = (
             put(name, f'SUMIF({counted},"<="&{life},${column}${first}:${column}${last})*{benefit}')
-            for name, column in ((Text("value before upkeep", "维护成本前价值"), "G"), (Text("value of the upkeep", "维护成本价值"), "H"))
+            for name, column in (
+                (Text("value before upkeep", "维护成本前价值"), "G"),
+                (Text("value of the upkeep", "维护成本价值"), "H"),
+            )
         )
         value = put(Text("value", "价值"), f"MAX({ends})*{benefit}")
         sheet.add()
