@@ -15,7 +15,7 @@ UP: Final = ROUND_CEILING
 DIGITS = 3
 """Significant digits on the summary page and in pictures."""
 
-_LARGE_EN = ((9, " billion"), (6, " million"))
+_LARGE_EN = ((9, "billion"), (6, "million"))
 _LARGE_ZH = ((8, "亿"), (4, "万"))
 
 
@@ -27,8 +27,10 @@ def significant(value: Decimal, rounding: str = NEAREST) -> Decimal:
 def money(value: Decimal, currency: str, rounding: str = NEAREST) -> Text:
     """An amount to three significant digits, e.g. ``2.73 million CNY`` and ``273 万元``."""
     short = significant(value, rounding)
-    chinese = "元" if currency == "CNY" else f" {currency}"
-    return Text(f"{_scaled(short, _LARGE_EN)} {currency}", f"{_scaled(short, _LARGE_ZH)}{chinese}")
+    english, chinese = _scaled(short, _LARGE_EN), _scaled(short, _LARGE_ZH)
+    if currency == "CNY":
+        return Text(f"{english} CNY", f"{chinese}元" if chinese[-1] in "万亿" else f"{chinese} 元")
+    return Text(f"{english} {currency}", f"{chinese} {currency}")
 
 
 def number(value: Decimal) -> str:
@@ -44,7 +46,7 @@ def share(value: Decimal) -> str:
 def _scaled(value: Decimal, units: tuple[tuple[int, str], ...]) -> str:
     for exponent, name in units:
         if value.copy_abs() >= Decimal(10) ** exponent:
-            return f"{_plain(value.scaleb(-exponent))}{name if name[0] == ' ' else f' {name}'}"
+            return f"{_plain(value.scaleb(-exponent))} {name}"
     return _plain(value)
 
 

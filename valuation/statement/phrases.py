@@ -118,6 +118,12 @@ _PHRASES = {  # where the Chinese has places to fill, the English is a pattern
         "《数据资产评估指导意见》（中评协〔2023〕17号）市场法；《资产评估专家指引第9号》"
     ),
     "income approach, 中评协〔2023〕17号; IVS 103": "收益法，中评协〔2023〕17号；IVS 103",
+    "中评协〔2023〕17号, income approach by sharing (分成)": "中评协〔2023〕17号，收益法（分成收益预测）",
+    "IVS 210, relief from royalty": "IVS 210，许可费节省法",
+    "IVS 210, with-and-without; 中评协〔2023〕17号, 增量收益": "IVS 210，有无对比法；中评协〔2023〕17号，增量收益",
+    "IVS 210, excess earnings; 中评协〔2023〕17号, 超额收益": "IVS 210，超额收益法；中评协〔2023〕17号，超额收益",
+    "WARA reconciliation, IVS 210; Appraisal Foundation": "加权平均资产回报率（WARA）核对，IVS 210；Appraisal Foundation",
+    "Black and Scholes 1973; Merton 1973": "Black 与 Scholes 1973；Merton 1973",
     "appraiser's parameter": "评估参数",
     "geometric mean of the metrics": "各指标的几何平均",
     "normal approximation, two-sided 95 %": "正态近似，双侧 95%",

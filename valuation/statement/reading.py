@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from privacy import canonical
 from valuation.money import check_currency
 from valuation.statement.labels import label
 from valuation.statement.words import Text
@@ -43,7 +44,9 @@ class Figure:
 class Reading:
     """A report and its figures by key. The caller has verified it; see :func:`valuation.report.verify`."""
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
+    def __init__(self, report: Mapping[str, Any]) -> None:
+        # in the order of the canonical form: equal reports make equal pages, however they were parsed
+        document: Mapping[str, Any] = canonical.decode(canonical.encode(report))
         self.document = document
         self.inputs: Mapping[str, Any] = document["inputs"]
         self.conclusion: Mapping[str, Any] = document["conclusion"]
