@@ -73,8 +73,6 @@ LIBRARIES = {
     "httpx2": {"exchange/line.py"},
     "pandas": {"api/demo/people.py", "api/demo/truth.py", "exchange/analyst/result.py"},
     "numpy": {"api/demo/people.py", "valuation/doubles.py", "valuation/draws.py"},
-    "xlsxwriter": {"exchange/analyst/result.py"},
-    "numpy": {"api/demo/people.py"},
     "xlsxwriter": {"api/printing/workbook.py", "exchange/analyst/result.py"},
     "typst": {"api/printing/pdf.py"},
     "subprocess": {"api/demo/town.py"},

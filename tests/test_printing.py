@@ -9,8 +9,10 @@ from io import BytesIO
 import pytest
 from pypdf import PdfReader
 
+from api import valuing
 from api.printing import glyphs, made
 from privacy import canonical
+from privacy.errors import PrivacyError
 from tests.appraised import report
 from tests.spreadsheet import Workbook
 from tests.test_cli import run
@@ -263,16 +265,14 @@ def test_a_report_that_does_not_follow_is_not_printed(tmp_path):
         ("no/such/place.html", "en", "cannot be written"),
     ],
 )
-def test_errors_are_sentences(tmp_path, output, language, complaint):
+def test_errors_are_sentences_and_write_nothing(tmp_path, output, language, complaint):
     (tmp_path / "report.json").write_bytes(canonical.encode(report("bare")))
-    told_back = run("value", "report", str(tmp_path / "report.json"), "-o", str(tmp_path / output), "--lang", language)
-    assert told_back.returncode == 1
-    assert complaint in told_back.stderr
-    assert "Traceback" not in told_back.stderr
+    with pytest.raises(PrivacyError, match=re.escape(complaint)):
+        valuing.state(tmp_path / "report.json", output=tmp_path / output, lang=language)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
 def test_an_ending_in_capitals_is_the_same_form(tmp_path):
     (tmp_path / "report.json").write_bytes(canonical.encode(report("bare")))
-    told_back = run("value", "report", str(tmp_path / "report.json"), "-o", str(tmp_path / "OUT.HTML"), "--lang", "en")
-    assert told_back.returncode == 0, told_back.stderr
+    valuing.state(tmp_path / "report.json", output=tmp_path / "OUT.HTML", lang="en")
     assert (tmp_path / "OUT.HTML").read_bytes() == printed("bare", ".html", Language.EN)

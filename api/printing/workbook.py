@@ -20,6 +20,11 @@ TOLERANCE = "1E-9"
 
 _LONGEST_HEADER = 250
 _HELD = Text("held: no spreadsheet formula gives it", "保留原值：电子表格公式不能给出")
+_STALE = Text(
+    "No longer the report: what is held (draws, break-even) is of the old inputs; appraise anew for range and limit.",
+    "已与报告不同：保留的数字（抽样、盈亏平衡）仍为原输入的结果；区间和限额须重新估值。",
+)
+_KEPT = Text("held", "保留")
 _GIVEN, _FORMULA = Text("given", "给定"), Text("formula", "公式")
 
 
@@ -57,9 +62,10 @@ def _summary(statement: Statement, reading: Reading, live: Live) -> Sheet:
         sheet.add(figure.label, Formula(live.cells[figure.key], figure.amount), figure.amount, unit(figure.unit))
     sheet.add()
     last = FIRST_ROW + len(reading.figures) - 1
+    changed = f'COUNTIF({FIGURES}!$H${FIRST_ROW}:$H${last},"changed")'
     sheet.add(
         Text("figures that differ from the report", "与报告不同的数字个数"),
-        Formula(f'COUNTIF({FIGURES}!$H${FIRST_ROW}:$H${last},"changed")'),
+        Formula(changed),
     )
     sheet.add(
         Text(
@@ -67,6 +73,7 @@ def _summary(statement: Statement, reading: Reading, live: Live) -> Sheet:
             "修改 Figures 或 Inputs 表中的给定值，公式随之变动；保留原值的数字不变。",
         )
     )
+    sheet.add(None, Formula(f'IF({changed}>0,"{_STALE.zh} {_STALE.en}","")', ""))
     for block in statement.summary.blocks:
         for row in _rows(block):
             sheet.add(*row)
@@ -94,7 +101,7 @@ def _figures(statement: Statement, live: Live) -> Sheet:
             unit(figure.unit),
             same(figure.value),
             figure.amount,
-            Formula(check, "same"),
+            _KEPT if formula is None and not figure.is_given else Formula(check, "same"),
             _how(figure, formula),
             phrase(figure.formula),
             same(", ".join(str(live.reading.figures[key].number) for key in figure.because)),
