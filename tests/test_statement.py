@@ -269,7 +269,6 @@ def test_the_workbook_computes_every_figure_again_but_those_it_says_it_holds(nam
 @pytest.mark.parametrize(
     ("name", "path", "value", "key"),
     [
-        ("three", ("facts", "costs", 1, "amount", "amount"), "2850000", "cost.2023.1"),
         ("three", ("facts", "income", "fade", "half_life_years"), "1.25", "income.half_life"),
         (
             "three",
@@ -279,7 +278,6 @@ def test_the_workbook_computes_every_figure_again_but_those_it_says_it_holds(nam
         ),
         ("firm", ("facts", "income", "claim", "tab_years"), 0, "income.claim.tab_years"),
         ("with_without", ("facts", "income", "lines", 0, "amount", "amount"), "100000", "income.line.0"),
-        ("eight deals", ("facts", "option", "volatility"), "0.9", "option.volatility"),
         ("eight deals", ("facts", "market", "deals", 3, "rows"), "123456", "market.deal.3.rows"),
         ("drivers", ("method", "judgement", "scenarios", 2, "factors", "rate"), "1.3", "scenario.2.rate"),
         ("limits", ("facts", "book_value", "amount", "amount"), "2000000", "book.value"),
