@@ -3,6 +3,7 @@
 An archival PDF may not hold a character without a glyph, and a box in its place would hide what somebody stated.
 """
 
+import re
 from functools import cache
 from importlib.resources import files
 from struct import unpack_from
@@ -13,8 +14,8 @@ FONT = "NotoSansSC-Regular.ttf"
 BUILT_IN = frozenset("αβγδερσΣ∂√≤≥")
 """Characters of our wording that the typesetter's own fonts draw."""
 
-_LONGEST = 22
-"""A word without a place to break may be as long as this before one is put in."""
+_LONG = re.compile(r"[!-~]{22}(?=[!-~])")
+"""A run so long needs a place to break: nothing may run over the edge of its column."""
 
 
 def fonts() -> str:
@@ -63,12 +64,7 @@ def _shown(one: str) -> str:
 
 
 def _breakable(text: str) -> str:
-    return " ".join(
-        "\u200b".join(word[place : place + _LONGEST] for place in range(0, len(word), _LONGEST))
-        if word.isascii() and len(word) > _LONGEST
-        else word
-        for word in text.split(" ")
-    )
+    return _LONG.sub(lambda found: f"{found.group()}\u200b", text)
 
 
 def drawable_picture(svg: str) -> str:
