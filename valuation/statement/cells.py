@@ -41,6 +41,10 @@ class Live:
             if not figure.is_given and (expression := self._formula(figure))
         }
 
+    def computes(self, key: str) -> bool:
+        """Whether a formula is known for the figure of that key."""
+        return bool(self._formula(self.reading.figures[key]))
+
     def reasons(self, figure: Figure) -> list[str]:
         """Cells of the figures that this one follows from."""
         return [self.cells[key] for key in figure.because]
@@ -69,9 +73,9 @@ class Live:
         return self._blocks[name]
 
     def _formula(self, figure: Figure) -> str:
-        for pattern, make in _RULES:
-            found = pattern.fullmatch(figure.key)
-            if found is not None:
+        for keys, named, make in _RULES:
+            found = keys.fullmatch(figure.key)
+            if found is not None and named.fullmatch(figure.formula):
                 return make(self, figure, found)
         return ""
 
@@ -156,6 +160,8 @@ def _validity(live: Live, figure: Figure, _: re.Match[str]) -> str:
 
 def _metric_error(live: Live, figure: Figure, _: re.Match[str]) -> str:
     metric = live.reading.figures[figure.because[0]]
+    if not live.computes(metric.key):
+        return ""  # its error follows from the formula that it has, not from the one known here
     terms = [
         f"({_noises(live, metric, start)})/({total(cells)})^2"
         for start in ("cell.valid(", "cell.filled(", "cell.count(")
@@ -175,6 +181,8 @@ def _alpha(live: Live, figure: Figure, _: re.Match[str]) -> str:
 
 
 def _alpha_error(live: Live, figure: Figure, _: re.Match[str]) -> str:
+    if not (live.computes("quality.completeness") and live.computes("quality.validity")):
+        return ""
     complete, valid = live.cells["weight.completeness"], live.cells["weight.validity"]
     filled, passed = (total(_of(live, figure, start)) for start in ("cell.filled(", "cell.valid("))
     squares = (
@@ -310,50 +318,64 @@ def _limit(live: Live, figure: Figure, _: re.Match[str]) -> str:
 
 
 _END = "(low|central|high)"
-_RULES: tuple[tuple[re.Pattern[str], Callable[[Live, Figure, re.Match[str]], str]], ...] = tuple(
-    (re.compile(pattern), make)
-    for pattern, make in (
-        (r"quality\.(?:.+\.)?completeness", _completeness),
-        (r"quality\.(?:.+\.)?validity", _validity),
-        (r"quality\.error", _alpha_error),
-        (r"quality\.(?:.+\.)?(?:completeness|validity)\.error", _metric_error),
-        (r"weight\.(completeness|validity)", _weight),
-        (r"quality\.alpha", _alpha),
-        (r"quality\.(low|high)", _alpha_end),
-        (r"quality\.(?:alpha|low|high)\.used", _capped),
-        (r"cost\.\d{4}", _indexed),
-        (r"cost\.total", _sum),
-        (r"(?:title|tenor)\.years", _years),
-        (rf"life\.{_END}", _least),
-        (rf"life\.{_END}\.share", _share_left),
-        (rf"delta\.{_END}", _product),
-        (rf"value\.{_END}", _product),
-        (rf"income\.{_END}\.quality", _capped_ratio),
-        (r"income\.attrition", _attrition),
-        (r"income\.rate", _sum),
-        (rf"income\.{_END}\.flow\.(\d+)", _flow),
-        (rf"income\.{_END}\.life", _life),
-        (rf"income\.{_END}\.gross", _gross),
-        (rf"income\.{_END}\.upkeep", _upkeep),
-        (rf"income\.{_END}", _difference),
-        (r"income\.wara", _wara),
-        (r"option", _option),
-        (rf"market\.rows\.{_END}", _rows),
-        (r"market\.deal\.\d+", _deal),
-        (rf"market\.{_END}", _market),
-        (r"market\.hedonic", _hedonic),
-        (r"conclusion\.central", _weighted),
-        (rf"conclusion\.evidence\.{_END}", _weighted),
-        (r"conclusion\.low", _least),
-        (r"conclusion\.high", _largest),
-        (r"consistency\.(spread|chi2|inverse_variance)", _consistency),
-        (rf"tornado\.(\w+)\.{_END}", _tornado),
-        (r"scenario\.\d+", _scenario),
-        (r"haircut\.decay_to_maturity", _ratio),
-        (r"pledge\.recognised", _recognised),
-        (r"limit\.ltv", _product),
-        (r"pledge\.limit", _limit),
-        (r"pledge\.total_haircut", _less_ratio),
-        (r"pledge\.(?:ltv|value_to_book)", _ratio),
+_SUM = r"\(?{0}\([^()]+\)(?: \+ {0}\([^()]+\))*\)?"
+_RULES: tuple[tuple[re.Pattern[str], re.Pattern[str], Callable[[Live, Figure, re.Match[str]], str]], ...] = tuple(
+    (re.compile(key), re.compile(formula), make)
+    for key, formula, make in (
+        (
+            r"quality\.(?:.+\.)?completeness",
+            rf"{_SUM.format('filled')} / (?:\d+ \* )?count\(\*\), not clipped",
+            _completeness,
+        ),
+        (
+            r"quality\.(?:.+\.)?validity",
+            rf"{_SUM.format('valid')} / {_SUM.format('filled')}, not clipped",
+            _validity,
+        ),
+        (r"quality\.error", r"alpha \* root\(sum over counts of .+", _alpha_error),
+        (
+            r"quality\.(?:.+\.)?(?:completeness|validity)\.error",
+            r"metric \* root\(sum over counts of .+",
+            _metric_error,
+        ),
+        (r"weight\.(completeness|validity)", r"agreed, divided by the sum of weights", _weight),
+        (r"quality\.alpha", r"exp\(sum of weight \* ln\(metric\)\)", _alpha),
+        (r"quality\.(low|high)", r"alpha [+-] [\d.]+ \* standard error of alpha, not clipped", _alpha_end),
+        (r"quality\.(?:alpha|low|high)\.used", r"min\(as measured, 1\)", _capped),
+        (r"cost\.\d{4}", r"sum of costs of \d+ \* price index \d+ / price index \d+", _indexed),
+        (r"cost\.total", r"sum of the years' costs at prices of the valuation year", _sum),
+        (r"(?:title|tenor)\.years", r"days / \d+", _years),
+        (rf"life\.{_END}", r"as stated|min\(as stated, years until the first title document expires\)", _least),
+        (rf"life\.{_END}\.share", r"remaining life / \(remaining life \+ age\)", _share_left),
+        (rf"delta\.{_END}", r"alpha as used|share of life left|alpha as used \* share of life left", _product),
+        (rf"value\.{_END}", r"C \* delta", _product),
+        (rf"income\.{_END}\.quality", r"min\(alpha as used / quality that the income counts on, 1\)", _capped_ratio),
+        (r"income\.attrition", r"1 - 2\^\(-1 / half-life\)", _attrition),
+        (r"income\.rate", r"discount_rate, buildup: .+", _sum),
+        (rf"income\.{_END}\.flow\.(\d+)", r"\(1-a\)\^\(year-1\) \* .+", _flow),
+        (rf"income\.{_END}\.life", r"the earliest year at whose end stopping is worth most; .+", _life),
+        (rf"income\.{_END}\.gross", r"\w+ over the economic life", _gross),
+        (rf"income\.{_END}\.upkeep", r"present value of the upkeep over the economic life, .+", _upkeep),
+        (rf"income\.{_END}", r"value before upkeep - value of the upkeep", _difference),
+        (r"income\.wara", r"wara_implied_rate", _wara),
+        (r"option", r"real_option_bsm, (?:deploy|sell), with the yield ln 2 / half-life", _option),
+        (rf"market\.rows\.{_END}", r"mean of the valid cells over the columns(?: [+-] z95 \* standard error)?", _rows),
+        (r"market\.deal\.\d+", r"market_cas9: price \* adjustments \* .+", _deal),
+        (rf"market\.{_END}", r"market_cas9: effective rows \* mean of the adjusted prices .+", _market),
+        (r"market\.hedonic", r"market_hedonic_loglog over the adjusted prices of the deals", _hedonic),
+        (r"conclusion\.central", r"sum of weight \* value over the approaches", _weighted),
+        (rf"conclusion\.evidence\.{_END}", r"sum of weight \* value over the approaches", _weighted),
+        (r"conclusion\.low", r"smallest of: .+", _least),
+        (r"conclusion\.high", r"largest of: .+", _largest),
+        (r"consistency\.(spread|chi2|inverse_variance)", r"reconciliation, \w+", _consistency),
+        (rf"tornado\.(\w+)\.{_END}", r"conclusion at these factors on its drivers, all else as stated", _tornado),
+        (r"scenario\.\d+", r"conclusion at these factors on its drivers, all else as stated", _scenario),
+        (r"haircut\.decay_to_maturity", r"years to maturity / remaining life, low", _ratio),
+        (r"pledge\.recognised", r"max\(lower value \* product of \(1 - haircut\) - prior claims, 0\)", _recognised),
+        (r"limit\.ltv", r"LTV cap \* recognised value", _product),
+        (r"pledge\.limit", r"smallest of [\w, ]+ \(\w+ binds\), rounded down to the yuan", _limit),
+        (r"pledge\.total_haircut", r"1 - recognised value / value", _less_ratio),
+        (r"pledge\.(?:ltv|value_to_book)", r"loan limit / value|value / carrying amount", _ratio),
     )
 )
+"""Keys, the formula that the report must name for the rule to hold, and the rule; another formula is another computation."""

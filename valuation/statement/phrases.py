@@ -22,6 +22,7 @@ UNITS = {
     "ratio": "倍",
     "standard errors": "标准误",
     "1/root year": "1/√年",
+    "coefficient": "系数",
     "CNY": "元",
 }
 
@@ -94,6 +95,16 @@ _PHRASES = {  # where the Chinese has places to fill, the English is a pattern
     "|mean of the draws - mean of the distribution| / (its standard deviation / root of the draws)": (
         "|抽样均值 − 分布均值| ÷（分布标准差 ÷ √抽样次数）"
     ),
+    "least over years n of (value by cost - value of n years at level 0) / what level 1 adds to it": (
+        "各年数 n 中最小的（成本法估值 − 收益水平为 0 时 n 年的价值）÷ 收益水平为 1 所增加的价值"
+    ),
+    "people * rows of a person": "人数 × 每人行数",
+    "max(rows - rows that differ, 0)": "取大：行数 − 互不相同的行数、0",
+    "mean of the valid cells over the columns - rows that repeat others": "各列合规数的均值 − 重复行数",
+    r"mean of the valid cells over the columns - rows that repeat others ([+-]) z95 \* standard error": (
+        "各列合规数的均值 − 重复行数 {0} z95 × 标准误"
+    ),
+    "max(share of the largest licensee - 30 %, 0) / 70 % * 20 %": "取大：最大被许可方占比 − 30%、0，÷ 70% × 20%",
     "smallest of: 5 % of the draws, the evidence's interval": "取小：抽样 5% 分位、证据区间",
     "largest of: 95 % of the draws, the evidence's interval": "取大：抽样 95% 分位、证据区间",
     "smallest of: 5 % of the draws, the evidence's interval, the approaches, which disagree": (
@@ -134,6 +145,9 @@ _PHRASES = {  # where the Chinese has places to fill, the English is a pattern
     "stated with the income": "随收益申报",
     "economic life: income at least its upkeep": "经济寿命：收益不低于维护成本",
     "GB/T 36344 validity, pooled": "GB/T 36344 规范性，各列合并",
+    "GB/T 36344 validity, pooled, and uniqueness": "GB/T 36344 规范性（各列合并）与唯一性",
+    "GB/T 36344, uniqueness": "GB/T 36344 唯一性",
+    "most that the release admits of a person": "发布所容许的每人最多行数",
     "IVS 103, reconciliation; IVS 105, models": "IVS 103 结论综合；IVS 105 估值模型",
     "Birge-type consistency; IVS reconciliation": "Birge 一致性检验；IVS 结论综合",
     "mean and variance of the uniform and the triangular distribution": "均匀分布与三角分布的均值和方差",
@@ -183,6 +197,9 @@ _PHRASES = {  # where the Chinese has places to fill, the English is a pattern
     ),
     "low and high hold 90 % of the draws and the 95 % interval of the measurement; drivers are drawn independently": (
         "上下限涵盖 90% 的抽样值和测量的 95% 区间；各驱动因素独立抽取"
+    ),
+    "low and high hold 90 % of the draws and the 95 % interval of the measurement; drivers are drawn with the correlations stated": (
+        "上下限涵盖 90% 的抽样值和测量的 95% 区间；各驱动因素按所列相关系数抽取"
     ),
     "income is counted by year up to its economic life, the last year stated and the title's term, whichever comes first": (
         "收益逐年计算，至经济寿命、申报的最后一年、权属期限三者中最早者为止"
