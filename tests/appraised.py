@@ -4,6 +4,7 @@ import copy
 import json
 from functools import cache
 
+from tests.test_valuation import VECTORS
 from tests.test_valuation_income import CITED, income, money, share
 from tests.test_valuation_market import deal
 from tests.test_valuation_reconcile import FACTS, INPUTS, JUDGEMENT, REASON, REPORT
@@ -82,6 +83,8 @@ def report(name):
     """The report of one kind: ``three`` approaches, by ``cost`` alone, ``bare`` without a loan, or a variant."""
     if name == "three":
         return REPORT
+    if name in SET_DOWN:
+        return perform(SET_DOWN[name])
     if name in {"cost", "bare"}:
         facts = {key: INPUTS["facts"][key] for key in INPUTS["facts"] if key not in {"income", "market"}}
         method = {key: INPUTS["method"][key] for key in ("on", "mode", "weights")} | {"name": "cost_cas2023"}
@@ -90,4 +93,13 @@ def report(name):
     return perform(VARIANTS[name]())
 
 
-NAMES = ("three", "cost", "bare", *VARIANTS)
+def _set_down():
+    """Every vector that is an appraisal's inputs, but the one that is :data:`REPORT`."""
+    for path in sorted(VECTORS.glob("*.json")):
+        document = json.loads(path.read_text("utf-8"))
+        if isinstance(document, dict) and {"facts", "method", "necessity"} <= set(document) and document != INPUTS:
+            yield path.stem, document
+
+
+SET_DOWN = dict(_set_down())
+NAMES = ("three", "cost", "bare", *VARIANTS, *SET_DOWN)

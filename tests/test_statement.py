@@ -241,6 +241,11 @@ def test_a_text_is_told_without_characters_that_hide_or_turn_it(text):
 
 # -- the second computation ----------------------------------------------------------------------------------------------
 
+PLANNED = re.compile(
+    r"(?:loan|price|risk|tenor|schedule|margin|stress|covenant|repeats)\..+|limit\.(?:dscr|revenue)(?:\..+)?|pledge\.error_share"
+)
+"""Figures of a planned loan, which is worked out apart from the value and held as it is."""
+
 HELD = re.compile(r"draws\..+|spread\.(cost|income|market)|break_even\.level")
 
 
@@ -253,8 +258,9 @@ def test_the_workbook_computes_every_figure_again_but_those_it_says_it_holds(nam
         how = book.texts[place_of(document, key, "I")]
         if figure.is_given:
             assert "given" in how
-        elif HELD.fullmatch(key):
+        elif key not in live.formulas:
             assert "held" in how
+            assert HELD.fullmatch(key) or PLANNED.fullmatch(key), f"{key} could be a formula"
         else:
             assert "formula" in how
             assert place in book.formulas

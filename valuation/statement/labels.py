@@ -7,6 +7,7 @@ stated) are put into the Chinese one; words of the trade among them are translat
 import re
 from typing import NamedTuple
 
+from valuation.statement import lending
 from valuation.statement.words import Text
 
 TERMS = {
@@ -46,6 +47,13 @@ TERMS = {
 COSTS = {"pre": "前期费用", "direct": "直接成本", "indirect": "间接成本", "opportunity": "机会成本", "tax": "相关税费"}
 """Cost elements of the 2023 guidance."""
 
+_TABLES = {
+    "costs": COSTS,
+    "covenant": lending.COVENANTS,
+    "shock": lending.SHOCKS,
+    "effect": lending.EFFECTS,
+    "part": lending.PARTS,
+}
 _CELLS = {"filled": "{} 非空数", "valid": "{} 合规数", "sum": "{} 合计"}
 _END = r"(?P<end>low|central|high)"
 _DRIVER = r"(?P<driver>level|half_life|rate|upkeep|quality|cost|market)"
@@ -156,6 +164,14 @@ _RULES = (
     _Rule(r"repeats\.distinct", "互不相同的行数（至多）"),
     _Rule(r"repeats\.surplus", "重复行数（至少）"),
     _Rule(r"licensees\.top", "最大被许可方占比"),
+    _Rule(r"covenant\.(?P<covenant>\w+)\.threshold", "约定阈值：{covenant}"),
+    _Rule(r"covenant\.(?P<covenant>\w+)\.headroom", "余量：{covenant}"),
+    _Rule(r"covenant\.(?P<covenant>\w+)", "实测：{covenant}"),
+    _Rule(
+        r"schedule\.(?P<year>\d+)\.(?P<part>\w+)", "第{year}期{part}（{due}）", r".+, due (?P<due>\d{4}-\d{2}-\d{2})"
+    ),
+    _Rule(r"stress\.reverse", "出现缺口的最小冲击比例：{name}", r"[^:]+: (?P<name>.+)"),
+    _Rule(r"stress\.(?P<shock>\w+)\.(?P<effect>\w+)", "{effect}：{shock}"),
     _Rule(r"haircut\.(?P<haircut>\w+)", "折扣率：{haircut}"),
     _Rule(r"tenor\.days", "距贷款到期的天数"),
     _Rule(r"tenor\.years", "距贷款到期的年数"),
@@ -190,6 +206,8 @@ def cell(name: str) -> str:
 
 def label(key: str, english: str) -> Text:
     """The label of a figure in both languages; where no rule knows the key, the English one twice."""
+    if key in lending.NAMED:
+        return Text(english, lending.NAMED[key])
     for pattern, chinese, stated in _COMPILED:
         found, named = pattern.fullmatch(key), stated.fullmatch(english) if stated.pattern else None
         if found is None or (stated.pattern and named is None):
@@ -210,7 +228,7 @@ def _part(name: str, text: str) -> str:
             return text  # somebody's own words
         case "cell":
             return cell(text)
-        case "costs":
-            return COSTS.get(text, text)
+        case "costs" | "covenant" | "shock" | "effect" | "part":
+            return _TABLES[name].get(text, text)
         case _:
             return term(text)

@@ -5,6 +5,7 @@ A phrase unknown here, or somebody's own words, stays as it is in both languages
 
 import re
 
+from valuation.statement import lending
 from valuation.statement.labels import cell, term
 from valuation.statement.words import Text, same
 
@@ -23,6 +24,13 @@ UNITS = {
     "standard errors": "标准误",
     "1/root year": "1/√年",
     "coefficient": "系数",
+    "yes or no": "是或否",
+    "liens": "项",
+    "cases": "件",
+    "hours": "小时",
+    "changes": "次",
+    "months": "月",
+    "as stated": "按申报",
     "CNY": "元",
 }
 
@@ -254,14 +262,15 @@ _PHRASES = {  # where the Chinese has places to fill, the English is a pattern
         "{0}的抽样值偏离理论值；可更换随机种子或增加抽样次数"
     ),
 }
-_PATTERNS = tuple((re.compile(phrase), chinese) for phrase, chinese in _PHRASES.items() if "{0}" in chinese)
+_ALL = _PHRASES | lending.PHRASES
+_PATTERNS = tuple((re.compile(phrase), chinese) for phrase, chinese in _ALL.items() if "{0}" in chinese)
 _RATIO = re.compile(r"(?P<over>.+) / (?P<under>.+), not clipped")
 _CELL = re.compile(r"(?:count\(\*\)|[a-z]+\([^()]+\))")
 
 
 def phrase(english: str) -> Text:
     """The phrase in both languages; what is no set phrase stays as it is."""
-    chinese = _PHRASES.get(english, "")
+    chinese = _ALL.get(english, "")
     if chinese and "{0}" not in chinese:
         return Text(english, chinese)
     for pattern, chinese in _PATTERNS:

@@ -103,8 +103,10 @@ class Reading:
     def documents(self) -> Iterator[tuple[str, str]]:
         """SHA-256 and description of every document that the inputs cite, each document once, in the order of the inputs."""
         told: dict[str, str] = {}
-        for digest, source in _cited(self.inputs["facts"]):
-            told.setdefault(digest, source)
+        for name, part in self.inputs.items():
+            if name != "evidence":  # releases are known by their own digests
+                for digest, source in _cited(part):
+                    told.setdefault(digest, source)
         yield from told.items()
 
 
