@@ -307,6 +307,10 @@ def _scenario(live: Live, figure: Figure, _: re.Match[str]) -> str:
     )
 
 
+def _concentration(live: Live, figure: Figure, _: re.Match[str]) -> str:
+    return f"MAX({live.reasons(figure)[0]}-0.3,0)/0.7*0.2"
+
+
 def _recognised(live: Live, figure: Figure, _: re.Match[str]) -> str:
     low, prior = live.reasons(figure)[0], live.reasons(figure)[-1]
     haircuts = [f"(1-{cell})" for cell in _of(live, figure, "haircut.")]
@@ -371,6 +375,11 @@ _RULES: tuple[tuple[re.Pattern[str], re.Pattern[str], Callable[[Live, Figure, re
         (rf"tornado\.(\w+)\.{_END}", r"conclusion at these factors on its drivers, all else as stated", _tornado),
         (r"scenario\.\d+", r"conclusion at these factors on its drivers, all else as stated", _scenario),
         (r"haircut\.decay_to_maturity", r"years to maturity / remaining life, low", _ratio),
+        (
+            r"haircut\.concentration",
+            r"max\(share of the largest licensee - 30 %, 0\) / 70 % \* 20 %",
+            _concentration,
+        ),
         (r"pledge\.recognised", r"max\(lower value \* product of \(1 - haircut\) - prior claims, 0\)", _recognised),
         (r"limit\.ltv", r"LTV cap \* recognised value", _product),
         (r"pledge\.limit", r"smallest of [\w, ]+ \(\w+ binds\), rounded down to the yuan", _limit),
