@@ -19,6 +19,7 @@ TOLERANCE = "1E-9"
 """Relative difference up to which a recomputed figure counts as the report's; a spreadsheet has about 15 digits."""
 
 _LONGEST_HEADER = 250
+_LINE, _MOST_LINES = 14.5, 25
 _HELD = Text("held: no spreadsheet formula gives it", "保留原值：电子表格公式不能给出")
 _STALE = Text(
     "No longer the report: what is held (draws, break-even) is of the old inputs; appraise anew for range and limit.",
@@ -181,18 +182,31 @@ def _write(sheets: list[Sheet], statement: Statement, language: Language) -> byt
         for column, width in enumerate(sheet.widths):
             page.set_column(column, column, width)
         for number, row in enumerate(sheet.rows):
+            page.set_row(number, _LINE * _lines(row, sheet.widths, language, told=number >= FIRST_ROW - 2))
             for column, cell in enumerate(row):
                 match cell:
                     case Formula(expression, value):
-                        shown = float(value) if isinstance(value, Decimal) else value or 0
+                        shown = float(value) if isinstance(value, Decimal) else 0 if value is None else value
                         page.write_formula(number, column, f"={expression}", formats["formula"], shown)
                     case None:
                         pass
                     case (_, _):
-                        told = "\n".join(cell.told(language))
-                        wraps = number > FIRST_ROW - 2 and len(sheet.widths) > 1
+                        wraps = number >= FIRST_ROW - 2
+                        told = ("\n" if wraps else "  ").join(cell.told(language))
                         page.write_string(number, column, told, formats["text"] if wraps else formats["notice"])
                     case _:
                         page.write_number(number, column, float(cell), formats["number"])
     book.close()
     return made.getvalue()
+
+
+def _lines(row: tuple[Cell, ...], widths: tuple[int, ...], language: Language, *, told: bool) -> int:
+    """How many lines the tallest cell of a row needs; a Chinese character is as wide as two others."""
+    if not told:
+        return 1
+    tall = [1]
+    for cell, width in zip(row, widths, strict=False):
+        if isinstance(cell, Text):
+            wide = [sum(1 if one.isascii() else 2 for one in line) for line in cell.told(language)]
+            tall.append(sum(max(1, -(-each // width)) for each in wide))
+    return min(max(tall), _MOST_LINES)
