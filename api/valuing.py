@@ -132,7 +132,7 @@ def state(path: Path, *, output: Path, lang: str) -> None:
         raise OutOfRange("the ending of the output", "{" + ", ".join(made.FORMS) + "}")
     if lang not in {language.value for language in Language}:
         raise OutOfRange("lang", "{" + ", ".join(Language) + "}")
-    text = _read(path, "report").removesuffix(b"\n")
+    text = read(path, "report").removesuffix(b"\n")
     report.verify(text)
     content = made.form(canonical.decode(text), output.suffix.lower(), Language(lang))
     try:
