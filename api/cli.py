@@ -454,6 +454,19 @@ def value_compare(
     valuing.compare(first, second, as_json=as_json)
 
 
+@value_app.command("report")
+def value_report(
+    report: Annotated[Path, typer.Argument(help="A report; - reads stdin.")],
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", help="A file ending in .pdf, .html or .xlsx.")],
+    lang: Annotated[str, typer.Option(help="zh, en, or both side by side.")] = "both",
+) -> None:
+    """Make a report into a PDF, a web page or a workbook for people, once every figure of it has been verified."""
+    from api import valuing  # noqa: PLC0415
+
+    valuing.state(report, output=output, lang=lang)
+
+
 def main() -> None:
     """Run the command line; errors are one sentence and its fix, never a traceback."""
     try:

@@ -18,7 +18,9 @@ from privacy.release import Release
 from valuation import comparison, desk, exact, report
 from valuation import split as splits
 from valuation.desk import wire
+from valuation.errors import OutOfRange
 from valuation.money import Money
+from valuation.statement.words import Language
 
 SIGNED = "valuation-report"
 """Kind of the envelope in which a report's maker signs it."""
@@ -208,6 +210,29 @@ def _opened(document: dict[str, Any], signer: bytes | None) -> tuple[bytes, Any]
     told = held.verify({held.signer: signer})
     sys.stdout.write(f"signed by {held.signer}\n")
     return held.body, told
+
+
+def state(path: Path, *, output: Path, lang: str) -> None:
+    """Write the report at ``path`` for people; the ending of ``output`` says as what, ``lang`` in which language.
+
+    Raises:
+        OutOfRange: for another ending or language. Malformed: if a file cannot be read or written, or is no report.
+        Differs: naming the first figure that does not follow; nothing is written then.
+    """
+    from api.printing import made  # noqa: PLC0415  a typesetter only where something is set
+
+    if output.suffix.lower() not in made.FORMS:
+        raise OutOfRange("the ending of the output", "{" + ", ".join(made.FORMS) + "}")
+    if lang not in {language.value for language in Language}:
+        raise OutOfRange("lang", "{" + ", ".join(Language) + "}")
+    document = _report(path)
+    report.verify(document)
+    content = made.form(document, output.suffix.lower(), Language(lang))
+    try:
+        output.write_bytes(content)
+    except OSError:
+        raise Malformed("the file cannot be written", fix="check the path and the room on the disk") from None
+    sys.stdout.write(f"{output.name}: {len(content):,} bytes, every figure verified\n")
 
 
 def _conclude(made: dict[str, Any]) -> None:

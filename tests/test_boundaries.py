@@ -73,7 +73,8 @@ LIBRARIES = {
     "httpx2": {"exchange/line.py"},
     "pandas": {"api/demo/people.py", "api/demo/truth.py", "exchange/analyst/result.py"},
     "numpy": {"api/demo/people.py", "valuation/doubles.py", "valuation/draws.py"},
-    "xlsxwriter": {"exchange/analyst/result.py"},
+    "xlsxwriter": {"api/printing/workbook.py", "exchange/analyst/result.py"},
+    "typst": {"api/printing/pdf.py"},
     "subprocess": {"api/demo/town.py"},
     "socket": {"api/processes.py"},
 }
@@ -270,7 +271,11 @@ def texts() -> list[Path]:
         found = [ROOT / name for name in listed.decode().split("\0") if name]
     else:
         found = [path for path in ROOT.rglob("*") if not any(part.startswith(".") for part in path.parts)]
-    return [path for path in found if path.is_file() and path.suffix not in {".png", ".ico", ".woff2", ".gz", ".pyc"}]
+    return [
+        path
+        for path in found
+        if path.is_file() and path.suffix not in {".png", ".ico", ".woff2", ".ttf", ".gz", ".pyc"}
+    ]
 
 
 # written in halves, so that this file does not hold what it looks for
