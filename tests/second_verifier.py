@@ -211,7 +211,13 @@ class Books:
             held = owner, self.asked[told["session"]]
             self.spent[self.people[held]][owner] += told["charged"]
             need(self.spent[self.people[held]][owner] <= max(self.caps[held]), "spent beyond the cap")
-        elif kind == "offer":
+        else:
+            self.pledge(kind, body, envelope, id_=id_, told=told)
+
+    def pledge(self, kind, body, envelope, *, id_, told):
+        """Offers, liens that go live, change hands and end."""
+        owner = envelope["signer"]
+        if kind == "offer":
             self.offers[id_] = told["asset"], told["rank"], owner
         elif kind == "lien":
             asset, rank, lender = self.offers[told["offer"]]
