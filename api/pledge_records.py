@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.pledging import Address, Home, Name, opened, shown
+from api.pledging import Address, Home, Name, opened, payouts, shown
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -40,14 +40,16 @@ def status(home: Home, name: Name, *, exchange: Address, as_json: AsJson = False
     typer.echo(f"until     {made.matures} (loan), {made.expires or 'not registered'} (registration)")
     if told["position"] is not None:
         typer.echo(f"position  entry {told['position']} of the journal, since {told['since']}")
-    for label, value in (("cure by", made.cure_by), ("operator", made.operator)):
-        if value is not None:
-            typer.echo(f"{label:<9} {value}")
+    if made.state == "margin_call":
+        typer.echo(f"cure by   {made.cure_by}")
+    if made.state == "step_in":
+        typer.echo(f"operator  {made.operator}")
     for step in told["steps"]:
         said = step["said"]
-        typer.echo(
-            f"  {step['at']}  {'lapsed' if said is None else said['kind']}  {'' if said is None else said['signer']}"
-        )
+        who = ("lapsed", "") if said is None else (said["kind"], said["signer"])
+        typer.echo(f"  {step['at']}  {who[0]}  {who[1]}")
+        for line in payouts(step["paid"] or ()):
+            typer.echo(f"    {line}")
 
 
 def certificate(

@@ -6,7 +6,7 @@ Any enrolled party's home will do, a desk's, an officer's or a node's, even whil
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -115,6 +115,8 @@ def notice(
 
     if level not in set(Level):
         raise Malformed("there is no such notice", fix=f"one of {', '.join(Level)}")
+    if (cure_by is None) is (level == Level.MARGIN_CALL):
+        raise Malformed("a margin call, and nothing else, has a last day to cure", fix="give it with --cure-by")
     told = {"level": Level(level), "evidence": _digest(evidence), "cure_by": cure_by, "nonce": _nonce()}
     _send(home, exchange, name, Notice, **told)
 
@@ -161,8 +163,8 @@ def realise(
         id_ = pledges.find(name)
         made, _ = pledges.show(id_)
         done = pledges.send(_made(Realisation, offer=id_, asset=made.asset, title=made.title, **told))
-    for one in done["steps"][-1]["paid"]:
-        typer.echo(f"{one['as']:<13} {shown(one['paid']):>18} of {shown(one['due']):>18}  {one['name']}")
+    for line in payouts(done["steps"][-1]["paid"]):
+        typer.echo(line)
 
 
 def release(
@@ -318,6 +320,12 @@ def _cents(text: str) -> int:
     if not cents.is_finite() or cents < 0 or cents != int(cents):
         raise Malformed("the amount is not one of yuan and cents", fix="write it as 1250000.50")
     return int(cents)
+
+
+def payouts(paid: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield who got what of the proceeds, a line each."""
+    for one in paid:
+        yield f"{one['as']:<13} {shown(one['paid']):>18} of {shown(one['due']):>18}  {one['name']}"
 
 
 def shown(cents: int) -> str:

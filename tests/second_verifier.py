@@ -126,9 +126,10 @@ def check_envelope(envelope, keys):
 ENVELOPES = {
     "dataset": "", "deprecated": "", "withdrawn": "", "policy": "", "key": "envelope", "session": "ask",
     "message": "envelope", "appraisal": "", "offer": "", "lien": "", "objected": "", "officers": "",
+    "pledge": "envelope",
     "access": "envelope", "ruling": "envelope",
 }  # fmt: skip
-PLAIN = {"party", "standard", "witness", "folded", "expired", "refusal"}
+PLAIN = {"party", "standard", "witness", "folded", "expired", "refusal", "lapsed"}
 
 
 def verify(data, *, log=None, seen=None):
@@ -193,6 +194,8 @@ class Books:
         if kind == "party":
             need(body["id"] not in self.keys, "enrolled twice")
             self.keys[body["id"]] = body["key"]
+        if kind == "lapsed":
+            self.end(body["offer"])
         if kind not in ENVELOPES:
             return
         envelope = body[ENVELOPES[kind]] if ENVELOPES[kind] else body
@@ -208,9 +211,26 @@ class Books:
             held = owner, self.asked[told["session"]]
             self.spent[self.people[held]][owner] += told["charged"]
             need(self.spent[self.people[held]][owner] <= max(self.caps[held]), "spent beyond the cap")
-        elif kind == "offer":
+        else:
+            self.pledge(kind, body, envelope, id_=id_, told=told)
+
+    def pledge(self, kind, body, envelope, *, id_, told):
+        """Offers, liens that go live, change hands and end."""
+        owner = envelope["signer"]
+        if kind == "offer":
             self.offers[id_] = told["asset"], told["rank"], owner
         elif kind == "lien":
             asset, rank, lender = self.offers[told["offer"]]
             need((asset, rank) not in self.liens, "pledged twice")
             self.liens[asset, rank] = lender
+        elif kind == "pledge" and envelope["kind"] == "pledge-acceptance":
+            asset, rank, _ = self.offers[body["offer"]]
+            self.offers[body["offer"]] = asset, rank, owner
+            self.liens[asset, rank] = owner
+        elif kind == "pledge" and envelope["kind"] in ("pledge-release", "pledge-realisation"):
+            self.end(body["offer"])
+
+    def end(self, offer):
+        asset, rank, lender = self.offers[offer]
+        if self.liens.get((asset, rank)) == lender:
+            del self.liens[asset, rank]

@@ -19,17 +19,21 @@ from api import cli, log
 from api.demo import people, town
 from exchange import connect
 from exchange.analyst import desk
+from exchange.analyst.pledging import Pledges
 from exchange.audit import verdict
 from exchange.audit.bundle import Wrong
 from exchange.audit.rules import RULES
 from exchange.hub import catalog
-from exchange.hub.store import PROJECTION, Store
+from exchange.hub.store import Store
+from exchange.hub.tables import PROJECTION
 from exchange.journal import RolledBack
+from exchange.line import Line
+from exchange.protocol.agreement import Endorsement, Filing, Signature
 from exchange.protocol.attest import Attested, LogSigner, attest
 from exchange.protocol.envelope import sign
 from exchange.protocol.errors import Forbidden, PeerFault, Unknown
 from exchange.protocol.log import Forked, TreeHead
-from exchange.protocol.messages import Appraisal, Consent, Cosigned, Offer
+from exchange.protocol.messages import Appraisal, Consent, Cosigned, Offer, Officers
 from exchange.witness import Witness
 from privacy import canonical
 from privacy.errors import Malformed, Mismatch, PrivacyError
@@ -54,6 +58,9 @@ def signer_of(home):
 
 def message(kind, home, **fields):
     return kind(**fields).sealed_by(home.name, key_of(home))
+
+
+TERMS = {"asset": "bank-a/accounts", "rank": 1, "amount": 1000, "matures": "2027-06-30", "forbids_juniors": False}
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +88,15 @@ def story(tmp_path_factory):
             line = client.desk.line
             recorded = message(Appraisal, home / "lender-x", asset="bank-a/accounts", report="ab" * 32, releases=())
             line.post("/v1/appraisals", recorded)
-            terms = {"asset": "bank-a/accounts", "rank": 1, "amount": 1000, "matures": "2027-06-30"}
-            offer = message(Offer, home / "lender-x", **terms, appraisal=recorded.id, nonce="0" * 64)
-            line.post("/v1/offers", offer)
-            while line.get(f"/v1/offers/{offer.id}?wait=20")["state"] == "open":
-                pass
+            pledges = Pledges(line, client.desk.sign)
+            offer = pledges.quote(Offer(**TERMS, appraisal=recorded.id, nonce="0" * 64))
+            pledges.name_officers(*town.OFFICERS["lender-x"])
+            for officer in town.OFFICERS["lender-x"]:
+                with Line(url, party=officer, key=key_of(home / officer)) as own:
+                    Pledges.under(own, key_of(home / officer)).approve(offer)
+            pledges.sign(offer)
+            pledges.show(offer, wait=20)
+            pledges.file(offer)
             for path, denied in (("/v1/log/entries", Forbidden), ("/v1/log/consistency?old=9&new=8", Unknown)):
                 with pytest.raises(denied):
                     line.get(path)
@@ -375,16 +386,25 @@ def resigned(bent, other, half):
     return bent.bytes()
 
 
+def colluded(home, offer, *, title):
+    """Yield what lender-y, its officers and the owner would sign for a second lien of the same rank."""
+    officers = town.OFFICERS["lender-y"]
+    yield "officers", message(Officers, home / "lender-y", officers=officers).to_json()
+    approvals = [message(Endorsement, home / one, offer=offer, act="approve", because="") for one in officers]
+    said = [
+        *approvals,
+        message(Signature, home / "lender-y", offer=offer, endorsements=tuple(one.id for one in approvals)),
+        message(Consent, home / "bank-a", offer=offer),
+    ]
+    for stage, envelope in zip(("quoted", "approved", "approved", "signed"), said, strict=True):
+        yield "pledge", {"offer": offer, "stage": stage, "envelope": envelope.to_json()}
+    yield "lien", message(Filing, home / "lender-y", offer=offer, title=title, expires=TERMS["matures"]).to_json()
+
+
 def test_parties_that_collude_with_the_exchange_cannot_pledge_twice_or_spend_beyond_a_published_cap(story, tmp_path):
     bent, home = Bent(story), story.home
     bent.opening["cosigned"] = []
-    terms = {
-        "asset": "bank-a/accounts",
-        "rank": 1,
-        "amount": 5,
-        "matures": "2027-06-30",
-        "appraisal": story.recorded.id,
-    }
+    terms = TERMS | {"amount": 5, "appraisal": story.recorded.id}
     bent.add("offer", message(Offer, home / "lender-y", **terms, nonce="1" * 64).to_json())
     assert "the rank was taken before" in refuse_by_product(tmp_path, bent)
     bent = Bent(story)
@@ -393,7 +413,9 @@ def test_parties_that_collude_with_the_exchange_cannot_pledge_twice_or_spend_bey
     first = bent.find("lien")
     bent.texts.insert(first, canonical.encode({"at": json.loads(bent.texts[first])["at"], "body": offer.to_json(), "kind": "offer", "seq": 0}))  # fmt: skip
     bent.renumber()
-    bent.add("lien", message(Consent, home / "bank-a", offer=offer.id).to_json())
+    filing = json.loads(json.loads(bent.texts[bent.find("lien")])["body"]["body"])
+    for kind, body in colluded(home, offer.id, title=filing["title"]):
+        bent.add(kind, body)
     assert "a second claim of rank 1 goes live" in both_refuse(tmp_path, bent.sign().bytes())
 
     bent = Bent(story)

@@ -296,6 +296,10 @@ def test_the_commands_take_a_pledge_to_its_certificate_and_field_sheet(running, 
     assert "TS-REQ-002" in touchstone("verify", certificate, "--key", "0" * 64, fails=True)
     touchstone("form", lender, offer, *at, "-o", sheet)
     assert "动产" in Path(sheet).read_text("utf-8")
+    assert "last day to cure" in touchstone(
+        "notice", lender, offer, "margin_call", "--evidence", certificate, *at, fails=True
+    )
+    assert "registered" in touchstone("status", tmp_path / "ann", offer, *at)
     assert "not one of yuan and cents" in touchstone("draw", lender, offer, "--amount", "1.005", *at, fails=True)
     assert "no such pledge" in touchstone("status", tmp_path / "ben", "f" * 64, *at, fails=True)
 

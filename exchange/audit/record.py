@@ -11,7 +11,8 @@ from typing import Any
 
 from exchange.audit.spending import Spending
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.messages import AccessRequest, Offer
+from exchange.protocol.messages import AccessRequest
+from exchange.protocol.pledge import LIVE, Agreement
 from exchange.protocol.session import Session
 from privacy.errors import Mismatch
 from privacy.modulus import PublicKey
@@ -29,6 +30,7 @@ class Dataset:
     standard: str
     population: str
     ends: str | None
+    title: str
     state: str = "active"
 
 
@@ -45,15 +47,6 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Offered:
-    """A lender's offer and its state: open, live, refused."""
-
-    lender: str
-    offer: Offer
-    state: str = "open"
-
-
-@dataclass(slots=True)
 class Record:
     """Everything on record after some entry of the log."""
 
@@ -66,8 +59,9 @@ class Record:
     heads: dict[str, int] = field(default_factory=dict)
     sessions: dict[str, Asked] = field(default_factory=dict)
     appraisals: dict[str, tuple[str, str, str]] = field(default_factory=dict)
-    offers: dict[str, Offered] = field(default_factory=dict)
+    pledges: dict[str, Agreement] = field(default_factory=dict)
     claims: dict[tuple[str, int], str] = field(default_factory=dict)
+    sales: dict[str, list[Agreement]] = field(default_factory=dict)
     officers: dict[str, frozenset[str]] = field(default_factory=dict)
     requests: dict[str, tuple[AccessRequest, tuple[str, ...]]] = field(default_factory=dict)
     rulings: dict[str, dict[str, Envelope | None]] = field(default_factory=dict)
@@ -95,6 +89,19 @@ class Record:
             ),
             None,
         )
+
+    def moved(self, after: Agreement) -> None:
+        """Take what a pledge became; its claim is live for as long as the pledge is a live lien.
+
+        Raises:
+            Mismatch: if another claim is live on the asset at its rank.
+        """
+        before = self.pledges[after.id]
+        self.pledges[after.id] = after
+        if before.state in LIVE:
+            del self.claims[before.asset, before.rank]
+        if after.state in LIVE:
+            self.claim(after.asset, after.rank, by=after.holder)
 
     def claim(self, asset: str, rank: int, *, by: str) -> None:
         """Let a claim go live.

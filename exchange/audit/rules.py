@@ -4,12 +4,14 @@ A kind that is not in it is refused: whoever adds an event adds its rule.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from exchange.audit.record import Asked, Dataset, Offered, Record, fields, require
+from exchange.audit.record import Asked, Dataset, Record, fields, require
 from exchange.audit.spending import Answer
 from exchange.identity import ROLES
 from exchange.journal import Entry
+from exchange.protocol.agreement import Endorsement, Filing, Realisation, Renewal, StepIn, read_step
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.keys import read_key
 from exchange.protocol.messages import (
@@ -17,7 +19,6 @@ from exchange.protocol.messages import (
     AccessRequest,
     Appraisal,
     Ask,
-    Consent,
     Deprecation,
     Objection,
     Offer,
@@ -31,7 +32,9 @@ from exchange.protocol.messages import (
     expect,
     read,
 )
+from exchange.protocol.pledge import LIVE, Agreement
 from exchange.protocol.session import OVER, Session, Stage
+from exchange.protocol.waterfall import Ranked, distribute
 from privacy import seal
 from privacy.modulus import shares_a_factor
 from privacy.plan import Plan
@@ -76,6 +79,7 @@ def _dataset(record: Record, entry: Entry) -> None:
         standard=told.standard,
         population=told.population,
         ends=min(ends, default=None),
+        title=envelope.id,
         state="active" if before is None else before.state,
     )
 
@@ -214,31 +218,97 @@ def _offer(record: Record, entry: Entry) -> None:
     envelope = Envelope.from_json(entry.body)
     told = expect(envelope, record.directory, Offer)
     require(record.roles[envelope.signer] == "lender", "its signer is no lender")
-    require(envelope.id not in record.offers, "the offer is on record already")
+    require(envelope.id not in record.pledges, "the offer is on record already")
     dataset = record.live(told.asset)
     require(record.appraisals.get(told.appraisal, ("",))[0] == told.asset, "it rests on no appraisal of the asset")
     require(dataset.ends is None or told.matures <= dataset.ends, "a right in the asset ends before the loan")
     require(told.rank not in record.ranks(told.asset), "the rank was taken before")
-    record.offers[envelope.id] = Offered(envelope.signer, told)
+    record.pledges[envelope.id] = Agreement.quoted(envelope)
 
 
 def _lien(record: Record, entry: Entry) -> None:
     envelope = Envelope.from_json(entry.body)
-    offered = _offered(record, envelope, expect(envelope, record.directory, Consent).offer)
-    record.live(offered.offer.asset)
-    record.claim(offered.offer.asset, offered.offer.rank, by=offered.lender)
-    offered.state = "live"
+    filing = expect(envelope, record.directory, Filing)
+    held = _pledged(record, filing.offer)
+    dataset = record.live(held.asset)
+    require(dataset.title == filing.title, "it is filed under another title than the registration in force")
+    for other in record.pledges.values():
+        if other.asset != held.asset or other.state not in LIVE or held.id in other.lets_in:
+            continue
+        require(other.rank <= held.rank, "it goes over the head of a lien that was registered before")
+        require(other.rank == held.rank or not other.forbids_juniors, "an earlier rank forbids it")
+    record.moved(held.step(filing, envelope))
 
 
 def _objected(record: Record, entry: Entry) -> None:
     envelope = Envelope.from_json(entry.body)
-    _offered(record, envelope, expect(envelope, record.directory, Objection).offer).state = "refused"
+    objection = expect(envelope, record.directory, Objection)
+    record.moved(_pledged(record, objection.offer).step(objection, envelope))
+
+
+def _pledge(record: Record, entry: Entry) -> None:
+    body = entry.body
+    required = {"offer", "stage", "envelope"}
+    require(
+        isinstance(body, dict) and required <= body.keys() <= {*required, "awaits", "paid"}, "its body is another's"
+    )
+    envelope = Envelope.from_json(body["envelope"])
+    message = read_step(envelope, record.directory)
+    require(not isinstance(message, Filing | Objection), "its message is of another kind")
+    held = _pledged(record, body["offer"])
+    if isinstance(message, Endorsement):
+        named = record.officers.get(held.lender, frozenset())
+        require(envelope.signer in named and record.roles[envelope.signer] == "officer", "its signer is no officer")
+    if isinstance(message, Renewal):
+        require(record.live(held.asset).title == message.title, "it is renewed under another title")
+    if isinstance(message, StepIn | Realisation):
+        require(_pledged(record, message.offer).rank == _first(record, held.asset, message), "it is not the first rank")
+    if isinstance(message, Realisation):
+        paid = body.get("paid")
+        require(paid == _waterfall(record, held.asset, message), "what was paid out does not follow from the claims")
+    after = held.step(message, envelope)
+    require(after.state == body["stage"], f"the pledge is {after.state} after it")
+    record.moved(after)
+
+
+def _first(record: Record, asset: str, message: StepIn | Realisation) -> int:
+    """Return the first live rank on an asset; a realisation's later entries go by the ranks at its first one."""
+    if isinstance(message, Realisation):
+        return min(made.rank for made in _realised(record, asset, message))
+    return min(record.ranks(asset), default=0)
+
+
+def _realised(record: Record, asset: str, message: Realisation) -> list[Agreement]:
+    """Return the pledges that a realisation ends, as they stood before it: its entries follow each other, by rank."""
+    if record.pledges[message.offer].state in LIVE or message.offer not in record.sales:
+        record.sales[message.offer] = [
+            one for one in record.pledges.values() if one.asset == asset and one.state in LIVE
+        ]
+    return record.sales[message.offer]
+
+
+def _waterfall(record: Record, asset: str, message: Realisation) -> list[dict[str, str | int]]:
+    payouts = distribute(
+        message.proceeds,
+        costs=message.costs,
+        liens=[Ranked(one.rank, one.holder, one.secured, one.claim) for one in _realised(record, asset, message)],
+        unregistered=[(one.name, one.amount) for one in message.unregistered],
+        pledgor=asset.partition("/")[0],
+    )
+    return [payout.to_json() for payout in payouts]
+
+
+def _lapsed(record: Record, entry: Entry) -> None:
+    held = _pledged(record, fields(entry.body, "offer")["offer"])
+    day = datetime.fromtimestamp(entry.at // 1_000_000, tz=UTC).date().isoformat()
+    require(held.last_day < day, "its last day has not passed")
+    record.moved(held.lapse())
 
 
 def _officers(record: Record, entry: Entry) -> None:
     envelope = Envelope.from_json(entry.body)
     told = expect(envelope, record.directory, Officers)
-    require(record.roles[envelope.signer] == "institution", "its signer is no institution")
+    require(record.roles[envelope.signer] in ("institution", "lender"), "its signer has no officers")
     record.officers[envelope.signer] = frozenset(told.officers)
 
 
@@ -291,6 +361,8 @@ RULES: Mapping[str, Rule] = {
     "offer": _offer,
     "lien": _lien,
     "objected": _objected,
+    "pledge": _pledge,
+    "lapsed": _lapsed,
     "officers": _officers,
     "access": _access,
     "ruling": _ruling,
@@ -302,9 +374,6 @@ def _asked(record: Record, session: Any) -> Asked:
     return record.sessions[session]
 
 
-def _offered(record: Record, envelope: Envelope, offer: str) -> Offered:
-    held = record.offers.get(offer)
-    require(held is not None and held.offer.asset.partition("/")[0] == envelope.signer, "it is about no such offer")
-    found = record.offers[offer]
-    require(found.state == "open", "the offer was answered before")
-    return found
+def _pledged(record: Record, offer: Any) -> Agreement:
+    require(offer in record.pledges, "it is about no such offer")
+    return record.pledges[offer]
