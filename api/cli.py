@@ -66,7 +66,7 @@ def demo(
     check: Annotated[bool, typer.Option("--check", help="Verify every step against the truth; exit 0 or 1.")] = False,
     keep: Annotated[Path | None, typer.Option(help="Keep everything in this directory.")] = None,
     rows: Annotated[
-        int, typer.Option(min=1_000, max=10_000_000, help="Synthetic rows for each institution.")
+        int, typer.Option(min=5_000, max=10_000_000, help="Synthetic rows for each institution.")
     ] = 100_000,
 ) -> None:
     """Run the whole story on this machine: three banks, an exchange, two lenders, a query, a price, a lien."""
