@@ -40,7 +40,6 @@ app.add_typer(backup_app, name="backup")
 backup_app.command("take")(keeping.backup)
 backup_app.command("verify")(keeping.verify)
 backup_app.command("restore")(keeping.restore)
-app.command("doctor")(keeping.doctor)
 app.add_typer(pledge_app, name="pledge")
 for name, command in {**quoting.COMMANDS, **pledging.COMMANDS, **pledge_records.COMMANDS}.items():
     pledge_app.command(name)(command)
@@ -465,6 +464,9 @@ def value_report(
     from api import valuing  # noqa: PLC0415
 
     valuing.state(report, output=output, lang=lang)
+
+
+app.command("doctor")(keeping.doctor)
 
 
 def main() -> None:
