@@ -272,13 +272,13 @@ def _constraints(
     terms: Terms, recognised: Traced, exact_value: Fraction, found: Mapping[str, Ceiling], most: Traced
 ) -> tuple[tuple[Traced, ...], dict[str, Fraction]]:
     cap = given("pledge.ltv_cap", "LTV cap on recognised value", terms.ltv_cap, unit="share", source="lender's terms")
-    by_ltv = exact_value * cap.fraction
+    by_ltv = exact_value * min(cap.fraction, most.fraction)
     figures = [
         derived(
             "limit.ltv",
             "limit by loan to value",
             Money.of(by_ltv, terms.policy_cap.currency),
-            formula="LTV cap * recognised value; the cap is within what the proof of the income bears",
+            formula="min(LTV cap, highest LTV cap that the proof bears) * recognised value",
             because=(cap, most, recognised),
             source=SOURCE,
         )

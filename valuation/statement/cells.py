@@ -121,6 +121,11 @@ def _largest(live: Live, figure: Figure, _: re.Match[str]) -> str:
     return f"MAX({','.join(live.reasons(figure))})"
 
 
+def _by_value(live: Live, figure: Figure, _: re.Match[str]) -> str:
+    cap, most, recognised = live.reasons(figure)
+    return f"MIN({cap},{most})*{recognised}"
+
+
 def _ratio(live: Live, figure: Figure, _: re.Match[str]) -> str:
     over, under = live.reasons(figure)
     return f"{over}/{under}"
@@ -381,7 +386,7 @@ _RULES: tuple[tuple[re.Pattern[str], re.Pattern[str], Callable[[Live, Figure, re
             _concentration,
         ),
         (r"pledge\.recognised", r"max\(lower value \* product of \(1 - haircut\) - prior claims, 0\)", _recognised),
-        (r"limit\.ltv", r"LTV cap \* recognised value", _product),
+        (r"limit\.ltv", r"min\(LTV cap, highest LTV cap that the proof bears\) \* recognised value", _by_value),
         (r"pledge\.limit", r"smallest of [\w, ]+ \(\w+ binds\), rounded down to the yuan", _limit),
         (r"pledge\.total_haircut", r"1 - recognised value / value", _less_ratio),
         (r"pledge\.(?:ltv|value_to_book)", r"loan limit / value|value / carrying amount", _ratio),

@@ -82,7 +82,7 @@ _PHRASES = {  # where the Chinese has places to fill, the English is a pattern
         "取大：较低的估值 ×（1 − 各折扣率）之积 − 在先债权、0"
     ),
     r"smallest of ([\w, ]+) \((\w+) binds\), rounded down to the yuan": "取小：{0}（{1}起约束作用），向下取整到元",
-    "LTV cap * recognised value": "质押率上限 × 认定价值",
+    "min(LTV cap, highest LTV cap that the proof bears) * recognised value": "min(质押率上限, 收益证明所支持的最高质押率) × 认定价值",
     "1 - recognised value / value": "1 − 认定价值 ÷ 估值",
     "loan limit / value": "贷款限额 ÷ 估值",
     "value / carrying amount": "估值 ÷ 账面价值",
