@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from api import access, catalog, description, formulas, liens, observing, previews, problems, reference, sessions
+from api import access, catalog, collateral, description, formulas, liens, observing, previews, problems, reference, sessions
 from api.service import Service
 from exchange.hub import rounds
 from exchange.hub.store import Store
@@ -43,6 +43,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
         previews.router,
         access.router,
         liens.router,
+        collateral.router,
         formulas.router,
         observing.router(metrics),
         reference.router(app),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api import cataloguing, keeping
+from api import cataloguing, keeping, watching
 from api.approving import app as access_app
 from api.policy import policy_app
 from privacy.errors import PrivacyError, Refused
@@ -24,6 +24,7 @@ job_app = typer.Typer(no_args_is_help=True, help="Find questions again that were
 app.add_typer(desk_app, name="desk")
 app.add_typer(job_app, name="job")
 value_app = typer.Typer(no_args_is_help=True, help="Value data assets.")
+pledge_app = typer.Typer(no_args_is_help=True, help="Pledge data assets, from quote to release.")
 app.add_typer(access_app, name="access")
 app.add_typer(policy_app, name="policy")
 app.add_typer(cataloguing.catalog_app, name="catalog")
@@ -36,9 +37,17 @@ backup_app.command("take")(keeping.backup)
 backup_app.command("verify")(keeping.verify)
 backup_app.command("restore")(keeping.restore)
 app.command("doctor")(keeping.doctor)
+app.add_typer(pledge_app, name="pledge")
 node_app.command("draft")(cataloguing.draft)
 node_app.command("deprecate")(cataloguing.deprecate)
 node_app.command("withdraw")(cataloguing.withdraw)
+node_app.command("collateral-key")(watching.collateral_key)
+node_app.command("fingerprint")(watching.fingerprint)
+node_app.command("confirm")(watching.confirm)
+exchange_app.command("appoint")(watching.appoint)
+pledge_app.command("watch")(watching.watch)
+pledge_app.command("reviews")(watching.reviews)
+pledge_app.command("review")(watching.review)
 
 FAILED, REFUSED, UNREACHABLE = 1, 3, 4
 """Exit codes: 0 done, 1 failed, 2 a wrong command line, 3 refused by policy, budget or a lien, 4 nobody could be reached."""

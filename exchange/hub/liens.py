@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from exchange.hub import collateral
 from exchange.hub.store import Event, Lien, Store, View
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Forbidden, PeerFault, Taken, Unknown
@@ -57,11 +58,12 @@ def offer(store: Store, envelope: Envelope) -> str:
 
 
 def answer(store: Store, offer_id: str, envelope: Envelope) -> dict[str, Any]:
-    """Take the owner's consent or objection; a consent registers the lien in the same step.
+    """Take the owner's consent or objection; a consent registers the lien in the same step, if the rows are nobody else's.
 
     Raises:
         Unknown: if there is no such offer for this owner.
         Taken: if another lien of this rank went live meanwhile.
+        Refused: if there is no fingerprint of the version in force.
     """
     message = read(envelope, store.view().directory())
     if not isinstance(message, Consent | Objection) or message.offer != offer_id:
@@ -80,7 +82,7 @@ def answer(store: Store, offer_id: str, envelope: Envelope) -> dict[str, Any]:
         if view.dataset(held["asset"]) is None:
             raise PeerFault("the asset was withdrawn", fix="ask the lender for an offer on another asset")
         _check_free(view, asset=held["asset"], rank=held["rank"])
-        return [("lien", envelope.to_json())], None
+        return collateral.register_unless_alike(view, held, consent=envelope), None
 
     store.write(decide)
     return describe(store.view(), offer_id, caller=envelope.signer)
@@ -98,6 +100,7 @@ def describe(view: View, offer_id: str, *, caller: str) -> dict[str, Any]:
     lien = view.lien(held["asset"], held["rank"])
     told = {name: held[name] for name in ("id", "asset", "owner", "lender", "rank", "amount", "matures", "state")}
     told["answer"] = json.loads(held["answer"]) if held["answer"] else None
+    told["search"] = collateral.outcome(view, offer_id)
     told["since"] = lien.since if lien is not None and lien.offer == offer_id else None
     return told
 

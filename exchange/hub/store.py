@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from exchange import identity
 from exchange.book import Book
+from exchange.hub import marks
 from exchange.hub.search import FACETS, UNDECLARED_LEVEL, Search
 from exchange.journal import Entry
 from exchange.projection import Find, Foreseen, Projection, Rows
@@ -62,6 +63,7 @@ _TABLES = [
     "closes VARCHAR, envelope VARCHAR)",
     "CREATE TABLE ruling (id VARCHAR PRIMARY KEY, request VARCHAR, owner VARCHAR, seq BIGINT, envelope VARCHAR, "
     "word VARCHAR)",
+    *marks.TABLES,
 ]
 
 
@@ -226,7 +228,7 @@ def _ruling(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
 
 
 PROJECTION = Projection(
-    version=2,
+    version=3,
     tables=_TABLES,
     apply={
         "party": Rows("party", _party),
@@ -249,6 +251,7 @@ PROJECTION = Projection(
         "officers": _officers,
         "access": _access,
         "ruling": _ruling,
+        **marks.APPLY,
     },
 )
 

@@ -380,7 +380,7 @@ def expect(envelope: Envelope, directory: Mapping[str, bytes], cls: type[M]) -> 
     Raises:
         Malformed: if it is another message.
     """
-    message = read(envelope, directory)
-    if not isinstance(message, cls):
+    envelope.verify(directory)
+    if envelope.kind != cls.kind:
         raise Malformed(f"a message of kind {cls.kind} was expected", fix="use a client of this release")
-    return message
+    return _parse(envelope, cls)

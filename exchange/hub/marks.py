@@ -1,0 +1,212 @@
+"""Fingerprints, confirmations, searches and reviewers' rulings as tables of the exchange's projection, and typed reading of them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from exchange.journal import Entry
+from exchange.projection import Apply, Cursor, Rows
+from exchange.protocol.collateral import DIGITS
+from exchange.protocol.envelope import Envelope
+
+TABLES = [
+    "CREATE TABLE fingerprint (id VARCHAR PRIMARY KEY, asset VARCHAR, standard VARCHAR, version VARCHAR, key VARCHAR, "
+    "root VARCHAR, columns VARCHAR, least BIGINT, below BIGINT, sketch VARCHAR, heard BIGINT, seq BIGINT)",
+    "CREATE TABLE confirmation (id VARCHAR PRIMARY KEY, asset VARCHAR, fingerprint VARCHAR, day VARCHAR, found VARCHAR, "
+    "heard BIGINT, seq BIGINT)",
+    "CREATE TABLE reviewer (party VARCHAR PRIMARY KEY)",
+    "CREATE TABLE clearance (id VARCHAR PRIMARY KEY, first VARCHAR, second VARCHAR, act VARCHAR, officer VARCHAR, "
+    "because VARCHAR, seq BIGINT)",
+    "CREATE TABLE search (offer VARCHAR PRIMARY KEY, asset VARCHAR, fingerprint VARCHAR, state VARCHAR, found VARCHAR, "
+    "consent VARCHAR, seq BIGINT)",
+]
+
+
+class Reading(Protocol):
+    """What of a view of the store is needed here."""
+
+    @property
+    def rows(self) -> Any:
+        """Runs one SELECT with its parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A fingerprint on record; ``at`` is the journal's time of it (microseconds since 1970)."""
+
+    id: str
+    asset: str
+    standard: str
+    version: str
+    key: str
+    root: str
+    columns: str
+    least: int
+    below: int
+    sketch: Sequence[str]
+    at: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A node's confirmation on record."""
+
+    id: str
+    fingerprint: str
+    day: str
+    found: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What the search for copies found when an owner agreed to an offer."""
+
+    offer: str
+    asset: str
+    fingerprint: str
+    state: str
+    found: list[dict[str, Any]]
+    consent: Envelope
+
+
+_MARK = "SELECT id, asset, standard, version, key, root, columns, least, below, sketch, heard, seq FROM fingerprint"
+_PLEDGED = "SELECT search.fingerprint FROM search JOIN lien ON lien.offer = search.offer"
+
+
+def current(view: Reading, asset: str) -> Mark | None:
+    """Return the fingerprint of an asset that was taken last."""
+    return _first(view.rows(f"{_MARK} WHERE asset = ? ORDER BY seq DESC LIMIT 1", [asset]))
+
+
+def mark(view: Reading, fingerprint: str) -> Mark | None:
+    """Return a fingerprint by its id."""
+    return _first(view.rows(f"{_MARK} WHERE id = ?", [fingerprint]))
+
+
+def key_in_use(view: Reading, standard: str) -> str | None:
+    """Return the name of the key under which the first fingerprint of a standard's name was made."""
+    found = view.rows("SELECT key FROM fingerprint WHERE standard = ? ORDER BY seq LIMIT 1", [standard])
+    return str(found[0][0]) if found else None
+
+
+def others(view: Reading, asset: str, standard: str) -> list[Mark]:
+    """Return the fingerprints to compare with: of every other asset under the standard's name the last one and those pledged."""
+    newest = "seq IN (SELECT max(seq) FROM fingerprint GROUP BY asset)"
+    sql = f"{_MARK} WHERE asset <> ? AND standard = ? AND ({newest} OR id IN ({_PLEDGED})) ORDER BY seq"
+    return [_mark(row) for row in view.rows(sql, [asset, standard])]
+
+
+def pledged(view: Reading, asset: str) -> Mark | None:
+    """Return the fingerprint under which the oldest live lien on an asset was registered."""
+    return _first(view.rows(f"{_MARK} WHERE id IN ({_PLEDGED} WHERE lien.asset = ?) ORDER BY seq LIMIT 1", [asset]))
+
+
+def words(view: Reading, asset: str, most: int) -> list[Word]:
+    """Return the last confirmations of an asset, newest first."""
+    sql = "SELECT id, fingerprint, day, found, heard FROM confirmation WHERE asset = ? ORDER BY seq DESC LIMIT ?"
+    return [Word(*row) for row in view.rows(sql, [asset, most])]
+
+
+def is_known(view: Reading, word: str) -> bool:
+    """Whether a confirmation of this id is on record."""
+    return bool(view.rows("SELECT 1 FROM confirmation WHERE id = ?", [word]))
+
+
+def is_reviewer(view: Reading, party: str) -> bool:
+    """Whether the exchange's operator has appointed a party to rule on rows that are alike."""
+    return bool(view.rows("SELECT 1 FROM reviewer WHERE party = ?", [party]))
+
+
+def rulings(view: Reading, fingerprint: str) -> dict[str, str]:
+    """Return the last ruling on a fingerprint by the other one that it was compared with."""
+    sql = "SELECT first, second, act FROM clearance WHERE first = ? OR second = ? ORDER BY seq"
+    return {second if first == fingerprint else first: act for first, second, act in view.rows(sql, [fingerprint] * 2)}
+
+
+def is_ruled(view: Reading, ruling: str) -> bool:
+    """Whether a ruling of this id is on record."""
+    return bool(view.rows("SELECT 1 FROM clearance WHERE id = ?", [ruling]))
+
+
+def has_offered(view: Reading, asset: str, lender: str) -> bool:
+    """Whether an offer of a lender on an asset waits, for its owner or for a reviewer."""
+    sql = "SELECT 1 FROM offer WHERE asset = ? AND lender = ? AND state IN ('open', 'review') LIMIT 1"
+    return bool(view.rows(sql, [asset, lender]))
+
+
+def search(view: Reading, offer: str) -> Search | None:
+    """Return what the search found when an offer was agreed to."""
+    return next(iter(_searches(view, "offer = ?", [offer])), None)
+
+
+def waiting(view: Reading, asset: str | None = None) -> list[Search]:
+    """Return the searches that wait for a reviewer, of one asset or of all, oldest first."""
+    return _searches(view, "state = 'review' AND asset = coalesce(?, asset)", [asset])
+
+
+def _searches(view: Reading, condition: str, values: list[Any]) -> list[Search]:
+    sql = f"SELECT offer, asset, fingerprint, state, found, consent FROM search WHERE {condition} ORDER BY seq"  # noqa: S608  constant text
+    return [
+        Search(offer, asset, fingerprint, state, json.loads(found), Envelope.from_json(json.loads(consent)))
+        for offer, asset, fingerprint, state, found, consent in view.rows(sql, values)
+    ]
+
+
+def _first(rows: list[tuple[Any, ...]]) -> Mark | None:
+    return _mark(rows[0]) if rows else None
+
+
+def _mark(row: tuple[Any, ...]) -> Mark:
+    id_, asset, standard, version, key, root, columns, least, below, sketch, at, seq = row
+    values = [sketch[start : start + DIGITS] for start in range(0, len(sketch), DIGITS)]
+    return Mark(id_, asset, standard, version, key, root, columns, least, below, values, at, seq)
+
+
+# -- events ----------------------------------------------------------------------------------------------------------
+
+
+def _signed(entry: Entry) -> tuple[str, str, dict[str, Any]]:
+    """Return id, signer and message of an entry's envelope, which was checked before it was written."""
+    envelope = Envelope.from_json(entry.body)
+    return envelope.id, envelope.signer, json.loads(envelope.body)
+
+
+def _fingerprint(entry: Entry) -> list[Any]:
+    id_, owner, told = _signed(entry)
+    return [
+        id_, f"{owner}/{told['dataset']}", told["standard"].partition("/")[0], told["version"], told["key"], told["root"],
+        told["columns_digest"], told["least"], told["below"], told["sketch"], entry.at, entry.seq,
+    ]  # fmt: skip
+
+
+def _confirmation(entry: Entry) -> list[Any]:
+    id_, owner, told = _signed(entry)
+    asset = f"{owner}/{told['dataset']}"
+    return [id_, asset, told["fingerprint"], told["day"], told["found"], entry.at, entry.seq]
+
+
+def _clearance(entry: Entry) -> list[Any]:
+    id_, officer, told = _signed(entry)
+    pair = [told["fingerprint"], told["other_fingerprint"]]
+    return [id_, *pair, told["act"], officer, told["because"], entry.seq]
+
+
+def _searched(cursor: Cursor, entry: Entry) -> None:
+    """The outcome of a search; an offer whose rows are another's, or may be, waits or is over."""
+    body = entry.body
+    consent = json.dumps(body["consent"])
+    row = [body["offer"], body["asset"], body["fingerprint"], body["state"], json.dumps(body["found"]), consent]
+    cursor.execute("INSERT OR REPLACE INTO search VALUES (?, ?, ?, ?, ?, ?, ?)", [*row, entry.seq])
+    cursor.execute("UPDATE offer SET state = ?, answer = ? WHERE id = ?", [body["state"], consent, body["offer"]])
+
+
+APPLY: dict[str, Apply] = {
+    "fingerprint": Rows("fingerprint", _fingerprint, replace=False),
+    "confirmation": Rows("confirmation", _confirmation, replace=False),
+    "appointed": Rows("reviewer", lambda entry: [entry.body["party"]]),
+    "clearance": Rows("clearance", _clearance, replace=False),
+    "searched": _searched,
+}
