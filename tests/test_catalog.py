@@ -30,6 +30,7 @@ from exchange.protocol.messages import Appraisal, Consent, Deprecation, Offer, R
 from exchange.standards import shipped
 from privacy.errors import Malformed, Refused
 from privacy.terms import Standard
+from tests.marked import mark
 
 CREDIT = shipped("consumer_credit/1")
 OTHER = Standard.from_json(CREDIT.to_json() | {"name": "card_accounts"})
@@ -93,6 +94,8 @@ def pledge(store, asset="bank-a/accounts", *, consent=True, nonce="0" * 64):
     liens.record_appraisal(store, appraisal)
     told = Offer(asset=asset, rank=1, amount=10, matures="2027-12-31", appraisal=appraisal.id, nonce=nonce)
     offer = liens.offer(store, told.sealed_by("lender-x", lender))
+    if not store.view().rows("SELECT 1 FROM fingerprint WHERE asset = ?", [asset]):
+        mark(store, asset, key_of(owner))
     if consent:
         liens.answer(store, offer, Consent(offer=offer).sealed_by(owner, key_of(owner)))
     return offer

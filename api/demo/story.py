@@ -251,7 +251,9 @@ def _pledged(telling: Telling, desk: Desk, rival: Desk, valued: Valued, owner: s
     telling.say(f"{owner} consents; {told['asset']} is pledged to {told['lender']} at rank 1 since {told['since']}")
     telling.expect("the lien is live for lender-x", holds=told["state"] == "live" and told["lender"] == "lender-x")
     watched = desk.line.get(f"/v1/collateral/{told['asset']}")
-    telling.say(f"its fingerprint {watched['root'][:16]}… was compared with all on record; lender-x sees: {watched['state']}")
+    telling.say(
+        f"its fingerprint {watched['root'][:16]}… was compared with all on record; lender-x sees: {watched['state']}"
+    )
     telling.expect("the lender sees the pledged rows confirmed", holds=watched["state"] == "confirmed")
     try:
         pledge(rival, valued, owner=owner)

@@ -26,7 +26,10 @@ from exchange.protocol.collateral import DIGITS, SKETCH, Fingerprint, band, colu
 from privacy.errors import Malformed, Refused
 
 PARTS = 16
-"""Steps after the first one, in which a sixteenth of the row hashes each is put in order, so that memory stays bounded."""
+"""Parts in which the row hashes of a large source are put in order, so that memory stays bounded."""
+
+LARGE = 1 << 20
+"""Rows from which on a source is large."""
 
 KEY_BYTES = 32
 
@@ -90,7 +93,7 @@ def compute(dataset: Dataset, *, key: bytes, spill: Path, progress: Progress = l
         Refused: if a column that the standard requires is not mapped, or no row has a person.
         SourceFault: if the source cannot be read.
     """
-    required = [column.name for column in dataset.standard.columns if column.required]
+    required = sorted(column.name for column in dataset.standard.columns if column.required)
     missing = [name for name in required if name not in dataset.mapping]
     if missing:
         raise Refused(
@@ -112,17 +115,19 @@ def compute(dataset: Dataset, *, key: bytes, spill: Path, progress: Progress = l
             f"left({_hash('core', unit, core)}, {DIGITS}) AS core FROM ({told})",
             parameters,
         )
-        progress(1, PARTS + 1)
+        counted = opened.execute("SELECT count(*) FROM hashed").fetchall()
+        parts = PARTS if counted[0][0] >= LARGE else 1
+        progress(1, parts + 1)
         smallest = opened.execute(f"SELECT core FROM hashed GROUP BY core ORDER BY core LIMIT {SKETCH}").fetchall()
-        for part in range(PARTS):
-            first, last = (f"{part * _LEAVES // PARTS + step:02x}" for step in (0, _LEAVES // PARTS - 1))
+        for part in range(parts):
+            first, last = part * _LEAVES // parts, (part + 1) * _LEAVES // parts - 1
             found = opened.execute(
                 "SELECT left(hex(leaf), 2) AS place, count(*), sha256(string_agg(hex(leaf), '' ORDER BY leaf)) "
                 "FROM hashed WHERE leaf >= unhex($first) AND leaf <= unhex($last) GROUP BY place",
-                {"first": first, "last": last + "ff" * 31},
+                {"first": f"{first:02x}", "last": f"{last:02x}" + "ff" * 31},
             ).fetchall()
             leaves |= {int(place, 16): (int(count), str(digest)) for place, count, digest in found}
-            progress(part + 2, PARTS + 1)
+            progress(part + 2, parts + 1)
     rows = sum(count for count, _ in leaves.values())
     if not rows:
         raise Refused("there is no row to pledge", fix="check the source and the mapping of the person")
