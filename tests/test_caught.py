@@ -48,6 +48,7 @@ from privacy.policy import Grant, Policy
 from privacy.sensitivity import calibrate
 from privacy.terms import NANO, Bounds, Column, Kind, Standard
 from privacy.unseal import SecretKey
+from tests.marked import mark
 
 PARTIES = ("bank-a", "bank-b", "bank-c")
 LENDERS = ("lender-x", "lender-y")
@@ -581,6 +582,8 @@ def offered(town, lender, *, rank=1, nonce="bb"):
 
 
 def consent(town, offer):
+    if not town.store.view().rows("SELECT 1 FROM fingerprint", []):
+        mark(town.store, "bank-a/accounts", town.signing["bank-a"])
     signed = Consent(offer=offer).sealed_by("bank-a", town.signing["bank-a"])
     return liens.answer(town.store, offer, signed)
 

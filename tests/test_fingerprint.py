@@ -76,7 +76,7 @@ def second_opinion(rows, standard):
     return level[0].hex(), "".join(sorted(one[:16] for one in core)[:SKETCH])
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(tables(), st.randoms(use_true_random=False), st.sampled_from([STANDARD, REQUIRED]))
 def test_order_names_formats_and_the_dataset_s_name_do_not_matter_and_each_row_does(
     tmp_path_factory, rows, choose, standard

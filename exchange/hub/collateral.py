@@ -101,11 +101,14 @@ def check_unique(
             fix="have the owner's node make it: touchstone node fingerprint",
         )
     rulings = marks.rulings(view, own.id) | (ruled or {})
+    first = marks.pledged(view, asset)
     found = []
     for other in marks.others(view, asset, own.standard):
         liens = view.liens(other.asset)
         if not liens and _owner(other.asset) == _owner(asset):
             continue  # what an owner holds twice is pledged once all the same
+        if not liens and first is not None and first.seq < other.seq:
+            continue  # who shows the rows after they were pledged does not hinder a second rank
         likeness = compare(own.sketch, other.sketch)
         outcome = _outcome(likeness, pledged=bool(liens))
         if outcome == "review":  # no ruling lifts a block
