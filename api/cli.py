@@ -46,6 +46,7 @@ node_app.command("fingerprint")(watching.fingerprint)
 node_app.command("confirm")(watching.confirm)
 exchange_app.command("appoint")(watching.appoint)
 pledge_app.command("watch")(watching.watch)
+pledge_app.command("timeline")(watching.timeline)
 pledge_app.command("reviews")(watching.reviews)
 pledge_app.command("review")(watching.review)
 

@@ -103,6 +103,33 @@ def watch(home: Party, asset: Asset, *, exchange: Address, as_json: AsJson = Fal
         typer.echo(f"  {word['day']}  {word['found']:<9}  heard {word['at']}")
 
 
+def timeline(
+    history: Annotated[
+        Path, typer.Argument(help="JSON file of a pledge's readings, docs/collateral.md; - reads stdin.")
+    ],
+    *,
+    picture: Annotated[Path | None, typer.Option("--svg", help="Draw the time line into this file.")] = None,
+) -> None:
+    """Print a pledge's LTV over time against its thresholds, and why it is to be valued anew, as JSON."""
+    import sys  # noqa: PLC0415
+
+    from privacy.errors import Malformed  # noqa: PLC0415
+    from valuation import timeline as room  # noqa: PLC0415
+    from valuation.timeline_picture import draw  # noqa: PLC0415
+
+    try:
+        document = json.loads(sys.stdin.read() if str(history) == "-" else history.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        raise Malformed(f"{history.name} cannot be read as JSON", fix="check the path and the file") from None
+    line = room.timeline(document)
+    typer.echo(json.dumps({"schema_version": "1", **line.to_json()}, indent=2, ensure_ascii=False))
+    if picture is not None:
+        try:
+            picture.write_text(draw(line), "utf-8")
+        except OSError:
+            raise Malformed(f"{picture.name} cannot be written", fix="name a file in a directory of yours") from None
+
+
 def reviews(home: Reviewer, *, exchange: Address, as_json: AsJson = False) -> None:
     """List the pledges that wait for a reviewer, with how alike the rows are."""
     with _line(home, exchange) as line:
