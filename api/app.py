@@ -8,7 +8,19 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from api import access, catalog, collateral, description, formulas, liens, observing, previews, problems, reference, sessions
+from api import (
+    access,
+    catalog,
+    collateral,
+    description,
+    formulas,
+    liens,
+    observing,
+    previews,
+    problems,
+    reference,
+    sessions,
+)
 from api.service import Service
 from exchange.hub import rounds
 from exchange.hub.store import Store

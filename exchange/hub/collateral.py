@@ -226,7 +226,9 @@ def rule(store: Store, envelope: Envelope) -> str:
 
 def _check_reviewer(view: View, party: str) -> None:
     if not marks.is_reviewer(view, party) or view.owners(party):
-        raise Forbidden("only reviewers of the exchange, officers of no institution, rule on this", fix="ask its operator")
+        raise Forbidden(
+            "only reviewers of the exchange, officers of no institution, rule on this", fix="ask its operator"
+        )
 
 
 # -- confirmations ---------------------------------------------------------------------------------------------------
