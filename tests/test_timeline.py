@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from copy import deepcopy
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -169,3 +170,9 @@ def test_the_command_prints_the_line_and_draws_it(tmp_path):
     file.write_text("{")
     refused = CliRunner().invoke(cli.app, ["pledge", "timeline", str(file)])
     assert isinstance(refused.exception, PrivacyError)
+
+
+def test_the_documented_history_is_one():
+    page = (Path(__file__).parents[1] / "docs" / "collateral.md").read_text("utf-8")
+    line = timeline(json.loads(page.split("```json\n")[1].split("```")[0]))
+    assert (line.points[0].state, line.points[0].revalue) == ("normal", ())
