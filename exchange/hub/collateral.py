@@ -14,7 +14,7 @@ from exchange.hub.likeness import Likeness, compare
 from exchange.hub.store import Event, Store, View
 from exchange.protocol.collateral import Clearance, Confirmation, Fingerprint, columns_digest
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Forbidden, PeerFault, Unknown
+from exchange.protocol.errors import PeerFault, Unknown
 from exchange.protocol.messages import expect
 from privacy.errors import Mismatch, Refused
 
@@ -181,12 +181,9 @@ def appoint(store: Store, party: str) -> None:
 
 
 def reviews(view: View, *, caller: str) -> list[dict[str, Any]]:
-    """Return what waits for a reviewer: of each pair of fingerprints how alike they are.
-
-    Raises:
-        Forbidden: to everybody else.
-    """
-    _check_reviewer(view, caller)
+    """Return to a reviewer what waits for one: of each pair of fingerprints how alike they are; to others, nothing."""
+    if not _may_rule(view, caller):
+        return []
     return [
         {"offer": held.offer, "asset": held.asset, "fingerprint": held.fingerprint, "found": held.found}
         for held in marks.waiting(view)
@@ -197,13 +194,13 @@ def rule(store: Store, envelope: Envelope) -> str:
     """Take a reviewer's ruling and return its id; offers that waited for it alone become liens or are over in the same step.
 
     Raises:
-        Forbidden: if the signer is no reviewer of the exchange.
-        Unknown: if no search found the two fingerprints alike.
+        Unknown: if no search found the two fingerprints alike, or the signer is no reviewer of the exchange.
     """
     told = expect(envelope, store.view().signer(envelope.signer), Clearance)
 
     def decide(view: View) -> tuple[list[Event], str]:
-        _check_reviewer(view, envelope.signer)
+        if not _may_rule(view, envelope.signer):
+            raise Unknown("review")
         if marks.is_ruled(view, envelope.id):
             return [], envelope.id
         held = [one for one in marks.waiting(view, told.asset) if one.fingerprint == told.fingerprint]
@@ -224,11 +221,9 @@ def rule(store: Store, envelope: Envelope) -> str:
     return store.write(decide)
 
 
-def _check_reviewer(view: View, party: str) -> None:
-    if not marks.is_reviewer(view, party) or view.owners(party):
-        raise Forbidden(
-            "only reviewers of the exchange, officers of no institution, rule on this", fix="ask its operator"
-        )
+def _may_rule(view: View, party: str) -> bool:
+    """Whether a party is a reviewer of the exchange, and no institution's officer."""
+    return marks.is_reviewer(view, party) and not view.owners(party)
 
 
 # -- confirmations ---------------------------------------------------------------------------------------------------
