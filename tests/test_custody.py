@@ -21,10 +21,11 @@ from api import cli
 from api.demo import people, town
 from exchange.analyst import desk as desks
 from exchange.analyst.reading import quality_plan
-from exchange.node.registration import refresh
+from exchange.node import vault as vaults
+from exchange.node.registration import refresh, register
 from exchange.node.vault import Vault
 from exchange.protocol import messages
-from privacy.errors import PrivacyError
+from privacy.errors import PrivacyError, Refused
 from tests.asked import open_desk
 from tests.recorder import Recorder
 
@@ -196,8 +197,23 @@ def test_the_lender_sees_what_becomes_of_the_rows(running):
     assert re.search(r"\d{4}-\d\d-\d\d  gone", shown)
 
 
-def test_a_fingerprint_leaves_only_for_a_pledge(running):
-    """bank-b's policy agrees to a pledge, so its owner may publish by hand; without the consent nothing leaves."""
+def test_without_the_owner_s_consent_or_the_key_nothing_is_even_computed(tmp_path):
+    """No exchange is there to be called: what is refused is refused before that."""
+    one = people.synthesise(tmp_path, rows=1_000)[1]
+    for pledging, reason in ((None, "not agreed to pledge"), (town.policy_document(one)["pledging"], "no key")):
+        home = tmp_path / reason
+        vaults.create(home, party="bank-b")
+        with closing(Vault.open(home, clock=lambda: time.time_ns() // 1000)) as vault:
+            register(
+                vault, dataset=town.dataset_document(one), policy=town.policy_document(one) | {"pledging": pledging}
+            )
+        with pytest.raises(Refused, match=reason):
+            command("node", "fingerprint", home, "accounts", "--exchange", "http://127.0.0.1:9")
+        with pytest.raises(PrivacyError, match="no such fingerprint"):
+            command("node", "confirm", home, "accounts", "--exchange", "http://127.0.0.1:9")
+
+
+def test_an_owner_that_agrees_to_a_pledge_publishes_by_hand(running):
     home, at = running.home / "bank-b", ("--exchange", running.url)
     stop(running, "bank-b")
     shown = json.loads(command("node", "fingerprint", home, "accounts", *at, "--json"))["fingerprint"]
