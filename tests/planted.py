@@ -638,10 +638,22 @@ BUGS = (
     ),
     bug(
         "the same rows pledged by a second owner",
-        "exchange/hub/collateral.py",
+        "exchange/protocol/likeness.py",
         ("if pledged and any(share.seen and share.value >= BLOCK", "if pledged and all(share.seen and share.value > 1"),
         ("any(share.high >= REVIEW", "any(share.high > 1"),
         tests="test_collateral.py::test_rows_under_another_owner_are_found",
+    ),
+    bug(
+        "a lien although the search found a copy",
+        "exchange/hub/liens.py",
+        ("if refusal is None else searched), refusal", "if offer_id else searched), None"),
+        tests="test_collateral.py::test_rows_under_another_owner_are_found",
+    ),
+    bug(
+        "an auditor who takes the exchange's word for a search",
+        "exchange/audit/collateral.py",
+        ('require((state, found) == (told["state"], told["found"])', 'require((state, told["found"]) == (state, told["found"])'),
+        tests="test_collateral.py::test_an_exchange_that_lets_a_copy_pass_is_found_by_its_own_log",
     ),
     bug(
         "silence about pledged rows that reads as confirmed",

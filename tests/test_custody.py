@@ -91,7 +91,7 @@ def pledge(running, desk, asset):
         with Line(desk.line.url, party=party, key=key) as line:
             Pledges.under(line, key).approve(name)
     pledges.sign(name)
-    pledges.show(name, wait=30)
+    pledges.show(name, wait=20)
     with suppress(Refused):
         pledges.file(name)
     return pledges.show(name)[1]
