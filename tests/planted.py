@@ -652,7 +652,10 @@ BUGS = (
     bug(
         "an auditor who takes the exchange's word for a search",
         "exchange/audit/collateral.py",
-        ('require((state, found) == (told["state"], told["found"])', 'require((state, told["found"]) == (state, told["found"])'),
+        (
+            'require((state, found) == (told["state"], told["found"])',
+            'require((state, told["found"]) == (state, told["found"])',
+        ),
         tests="test_collateral.py::test_an_exchange_that_lets_a_copy_pass_is_found_by_its_own_log",
     ),
     bug(

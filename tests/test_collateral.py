@@ -14,7 +14,7 @@ from exchange.hub.watch import LATE_AFTER, watch
 from exchange.protocol.agreement import Release
 from exchange.protocol.collateral import Clearance, Confirmation
 from exchange.protocol.declaration import Declaration
-from exchange.protocol.errors import Forbidden, PeerFault, Taken, Unknown
+from exchange.protocol.errors import PeerFault, Taken, Unknown
 from exchange.protocol.messages import Consent, Officers
 from privacy.errors import Malformed, Mismatch, Refused
 from tests import pledging
@@ -266,14 +266,16 @@ def test_who_may_not_rule(waiting):
     held, name = waiting
     access.announce(held, Officers(officers=("officer-b",)).sealed_by("bank-b", key_of("bank-b")))
     for signer in ("officer-p", "officer-b", "bank-a", "lender-x"):
-        with pytest.raises(Forbidden):
+        with pytest.raises(Refused, match="only reviewers"):
             collateral.rule(held, clearance(held, signer=signer))
-        with pytest.raises(Forbidden):
+        with pytest.raises(Refused, match="only reviewers"):
             collateral.reviews(held.view(), caller=signer)
     with pytest.raises(Unknown):
         collateral.rule(held, clearance(held, other_fingerprint="0" * 64))
     with pytest.raises(Unknown):
         collateral.appoint(held, "bank-a")
+    with pytest.raises(Refused, match="as its own"):
+        collateral.appoint(held, "ann")
     with pytest.raises(Malformed):
         collateral.rule(held, Consent(offer=name).sealed_by("officer-o", key_of("officer-o")))
     assert live(held, B) == []

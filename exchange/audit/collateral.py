@@ -65,6 +65,7 @@ def _appointed(record: Record, entry: Entry) -> None:
     party = fields(entry.body, "party")["party"]
     require(record.roles.get(party) == "officer", "no officer of this name is enrolled")
     require(party not in record.custody.reviewers, f"{party} is appointed twice")
+    require(not _is_named(record, party), f"{party} is a party's officer")
     record.custody.reviewers.add(party)
 
 
@@ -73,8 +74,7 @@ def _clearance(record: Record, entry: Entry) -> None:
     told = expect(envelope, record.directory, Clearance)
     held = record.custody
     require(envelope.signer in held.reviewers, "its signer is no reviewer of the exchange")
-    named = any(envelope.signer in officers for officers in record.officers.values())
-    require(not named, "its signer is an institution's officer")
+    require(not _is_named(record, envelope.signer), "its signer is a party's officer")
     pair = frozenset((told.fingerprint, told.other_fingerprint))
     waits = any(
         (one.state, one.asset, one.fingerprint) == ("review", told.asset, told.fingerprint)
@@ -122,6 +122,11 @@ def check_searched(custody: Custody, *, offer: str, seq: int) -> None:
         held is not None and (held.seq, held.state) == (seq - 1, "clear"),
         "it goes live without a search that cleared its rows",
     )
+
+
+def _is_named(record: Record, officer: str) -> bool:
+    """Whether a party of the exchange names an officer as its own."""
+    return any(officer in officers for officers in record.officers.values())
 
 
 def _pledged(record: Record) -> set[str]:

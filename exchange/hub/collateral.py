@@ -12,7 +12,7 @@ from exchange.hub import marks
 from exchange.hub.store import Event, Store, View
 from exchange.protocol.collateral import Clearance, Confirmation, Fingerprint, columns_digest
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Forbidden, PeerFault, Unknown
+from exchange.protocol.errors import PeerFault, Unknown
 from exchange.protocol.likeness import Shown, search
 from exchange.protocol.messages import expect
 from privacy.errors import Mismatch, Refused
@@ -158,11 +158,16 @@ def appoint(store: Store, party: str) -> None:
 
     Raises:
         Unknown: if no officer of this name is enrolled.
+        Refused: if a party of the exchange names it as its own officer.
     """
 
     def decide(view: View) -> tuple[list[Event], None]:
         if view.role(party) != "officer":
             raise Unknown("officer")
+        if view.owners(party):
+            raise Refused(
+                "a party of the exchange names this officer as its own", fix="appoint one whom no party names"
+            )
         return ([] if marks.is_reviewer(view, party) else [("appointed", {"party": party})]), None
 
     store.write(decide)
@@ -172,7 +177,7 @@ def reviews(view: View, *, caller: str) -> list[dict[str, Any]]:
     """Return to a reviewer what waits for a ruling: of each pair of fingerprints how alike they are.
 
     Raises:
-        Forbidden: if the caller is no reviewer of the exchange.
+        Refused: if the caller is no reviewer of the exchange.
     """
     _check_reviewer(view, caller)
     return [
@@ -185,7 +190,7 @@ def rule(store: Store, envelope: Envelope) -> str:
     """Take a reviewer's ruling and return its id; the lender files the pledge again, and the search goes by it.
 
     Raises:
-        Forbidden: if the signer is no reviewer of the exchange.
+        Refused: if the signer is no reviewer of the exchange.
         Unknown: if no ruling on the two fingerprints is waited for.
     """
     told = expect(envelope, store.view().signer(envelope.signer), Clearance)
@@ -209,8 +214,9 @@ def rule(store: Store, envelope: Envelope) -> str:
 def _check_reviewer(view: View, party: str) -> None:
     """Who rules is a reviewer of the exchange, and no institution's officer."""
     if not marks.is_reviewer(view, party) or view.owners(party):
-        raise Forbidden(
-            "only reviewers of the exchange rule on rows that are alike", fix="have the operator appoint you"
+        raise Refused(
+            "only reviewers whom the operator appointed, and whom no party names its officer, rule on rows that are alike",
+            fix="ask the operator of the exchange: touchstone exchange appoint",
         )
 
 

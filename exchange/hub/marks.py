@@ -150,6 +150,8 @@ def waiting(view: Reading) -> list[Search]:
 
 
 def _unruled(found: list[dict[str, Any]], rulings: dict[str, str]) -> list[dict[str, Any]]:
+    if any(rulings.get(finding["fingerprint"]) == "same" for finding in found):
+        return []  # refused already, whatever the others are
     return [finding for finding in found if finding["fingerprint"] not in rulings]
 
 

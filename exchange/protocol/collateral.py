@@ -5,6 +5,7 @@ roughly, and how many a sketch shares with another; nothing else. It is no diffe
 node only after its owner has agreed to a pledge.
 """
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -88,6 +89,9 @@ class Clearance(Message):
     act: Literal["clear", "same"]
     because: Annotated[Words, Field(min_length=1)]
     nonce: Hex32
+
+
+KINDS: Mapping[str, type[Message]] = {cls.kind: cls for cls in (Fingerprint, Confirmation, Clearance)}
 
 
 def columns_digest(*, standard_digest: str, columns: list[str]) -> str:
