@@ -40,7 +40,6 @@ app.add_typer(backup_app, name="backup")
 backup_app.command("take")(keeping.backup)
 backup_app.command("verify")(keeping.verify)
 backup_app.command("restore")(keeping.restore)
-app.command("doctor")(keeping.doctor)
 app.add_typer(pledge_app, name="pledge")
 for name, command in {
     **quoting.COMMANDS,
@@ -75,7 +74,7 @@ def demo(
     check: Annotated[bool, typer.Option("--check", help="Verify every step against the truth; exit 0 or 1.")] = False,
     keep: Annotated[Path | None, typer.Option(help="Keep everything in this directory.")] = None,
     rows: Annotated[
-        int, typer.Option(min=1_000, max=10_000_000, help="Synthetic rows for each institution.")
+        int, typer.Option(min=5_000, max=10_000_000, help="Synthetic rows for each institution.")
     ] = 100_000,
 ) -> None:
     """Run the whole story on this machine: three banks, an exchange, two lenders, a query, a price, a lien."""
@@ -474,6 +473,9 @@ def value_report(
     from api import valuing  # noqa: PLC0415
 
     valuing.state(report, output=output, lang=lang)
+
+
+app.command("doctor")(keeping.doctor)
 
 
 def main() -> None:

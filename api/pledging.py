@@ -34,7 +34,7 @@ def offer(
     rank: Annotated[int, typer.Option(min=1, max=9, help="Rank of the lien.")] = 1,
     forbid_juniors: Annotated[bool, typer.Option("--forbid-juniors", help="No later rank without your leave.")] = False,
 ) -> None:
-    """Quote a pledge as its lender; prints its id. Two of your officers approve it next."""
+    """Offer a loan against an asset as its lender; prints its id. Two of your officers approve it next."""
     from exchange.protocol.messages import Appraisal, Offer  # noqa: PLC0415
 
     digest, releases = _report(report)

@@ -20,6 +20,7 @@ from valuation import split as splits
 from valuation.desk import wire
 from valuation.errors import OutOfRange
 from valuation.money import Money
+from valuation.reperform import NOTICE
 from valuation.statement.words import Language
 
 SIGNED = "valuation-report"
@@ -160,7 +161,7 @@ def compare(first: Path, second: Path, *, as_json: bool) -> None:
         sys.stdout.write(json.dumps(found.to_json(), ensure_ascii=False) + "\n")
         return
     console = Console()
-    console.print(report.NOTICE["en"], highlight=False, markup=False)
+    console.print(NOTICE["en"], highlight=False, markup=False)
     for label, change in (("value", found.value), ("loan limit", found.limit)):
         if change is None:
             continue

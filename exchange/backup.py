@@ -156,8 +156,12 @@ def _party(home: Path) -> str:
 
 
 def _kept(home: Path) -> Iterator[str]:
-    """Names of the files to keep, relative to ``home``, in order; links are not followed."""
-    for path in sorted([*home.glob("*"), *home.glob("*/*")]):
+    """Names of the files to keep, relative to ``home``, in order; links are not followed.
+
+    The journal comes last: a head of the log that was signed meanwhile must not be in the copy without its entries.
+    """
+    found = [*home.glob("*"), *home.glob("*/*")]
+    for path in sorted(found, key=lambda path: (path.parent.name == "journal", path)):
         name = path.relative_to(home).as_posix()
         if _KEPT.fullmatch(name) and path.is_file() and not path.is_symlink():
             yield name

@@ -138,7 +138,7 @@ def with_manifest(members, change):
 
 
 TAMPERED = {
-    "a byte of a key": lambda m: [(n, b"0" + c[1:] if n == "signing.key" else c) for n, c in m],
+    "a byte of a key": lambda m: [(n, (b"e" if c[:1] == b"f" else b"f") + c[1:] if n == "signing.key" else c) for n, c in m],
     "a byte of the journal": lambda m: [(n, c[:-9] + bytes([c[-9] ^ 1]) + c[-8:] if n.endswith(".log") else c) for n, c in m],
     "a file less": lambda m: m[:-1],
     "a file more": lambda m: [*m, ("pinned.json", b"{}")],

@@ -20,7 +20,7 @@ from tests.test_pledge import REPORT as PLAIN
 from tests.test_pledge_loan import INPUTS, WHOLE
 from tests.test_valuation import VECTORS
 from valuation.errors import Differs, MissingKey, OutOfRange
-from valuation.report import NOTICE
+from valuation.reperform import NOTICE
 from valuation.sheet import CAPITAL, sheet
 from valuation.shown import ABSENT, three
 

@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 
 from api import cli, log
 from api.demo import people, town
-from exchange import connect
+from exchange import backup, connect
 from exchange.analyst import desk
+from exchange.analyst.logged import Proofs
 from exchange.analyst.pledging import Pledges
 from exchange.audit import verdict
 from exchange.audit.bundle import Wrong
@@ -86,6 +87,7 @@ def story(tmp_path_factory):
             job = client.jobs()[0]
             proof = job.proof()
             line = client.desk.line
+            record, plan = client.desk.record(job.id), job.plan
             recorded = message(Appraisal, home / "lender-x", asset="bank-a/accounts", report="ab" * 32, releases=())
             line.post("/v1/appraisals", recorded)
             pledges = Pledges(line, client.desk.sign)
@@ -113,7 +115,7 @@ def story(tmp_path_factory):
     run("audit", "export", str(home / "exchange"), "-o", str(copied))
     return SimpleNamespace(
         home=home, id=id_, result=result, proof=proof, bundle=bundle, copied=copied, first=first, head=json.loads(told),
-        watched=watched, recorded=recorded, receipt=job.receipt(),
+        watched=watched, recorded=recorded, receipt=job.receipt(), record=record, plan=plan,
     )  # fmt: skip
 
 
@@ -238,6 +240,49 @@ def test_an_asker_is_promised_its_places_and_proves_them_with_its_receipt(story)
         kinds.append(json.loads(text)["kind"])
     assert kinds == ["session", "message", "message", "message", "folded"]
     assert json.loads((story.home / "lender-x" / "proofs" / f"{promise['session']}.json").read_text()) == story.proof
+
+
+def test_an_answer_whose_place_is_not_promised_is_not_shown(story, tmp_path):
+    home = tmp_path / "desk"
+    home.mkdir()
+    Witness(home).pin(story.id)
+    now, session = int(time.time()), story.receipt["session"]
+    whole = json.loads(json.dumps(story.record))
+    honest = signer_of(story.home / "exchange")
+    body = json.loads(whole["logged"]["promise"]["body"])
+
+    def told(bend):
+        record = json.loads(json.dumps(whole))
+        bend(record["logged"])
+        return record
+
+    def promised(signer=honest, **changed):
+        return lambda logged: logged.update(promise=attest("promise", body | changed, signer).to_json())
+
+    def places(edit):
+        return lambda logged: logged.update(places=edit(logged["places"]))
+
+    proofs = Proofs(home, None, directory={})
+    proofs.keep_promise(session, told(promised()), story.plan, now=now)
+    stranger = LogSigner(Ed25519PrivateKey.generate(), MLDSA65PrivateKey.generate())
+    for bend in (
+        promised(signer=stranger),
+        promised(session="0" * 64),
+        promised(entries=body["entries"][1:]),
+        promised(entries=[*body["entries"][:-1], body["entries"][-1] | {"leaf": "0" * 64}]),
+        places(lambda held: held[1:]),
+        places(lambda held: [*held, held[-1]]),
+        places(lambda held: [held[0] | {"at": held[0]["at"] + 1}, *held[1:]]),
+        places(lambda held: [held[0], held[1] | {"party": "bank-z"}, *held[2:]]),
+        lambda logged: logged.update(promise=attest("head", body, honest).to_json()),
+    ):
+        with pytest.raises(Mismatch):
+            proofs.keep_promise(session, told(bend), story.plan, now=now)
+    for bend in (dict.clear, places(lambda held: [1]), places(lambda held: "all")):
+        with pytest.raises(PeerFault):
+            proofs.keep_promise(session, told(bend), story.plan, now=now)
+    with pytest.raises(Unknown):
+        proofs.prove("0" * 64, now=now)
 
 
 def test_a_regulator_follows_the_head(story):
@@ -596,6 +641,10 @@ def test_an_exchange_does_not_start_on_a_journal_that_lacks_what_it_signed(tmp_p
     store.close()
     store = store_of(home)
     assert store.log.head(now=100)[1] == head, "a head that was signed is remembered"
+    fork(store, 1, "bank-b")
+    assert store.log.head(now=50)[0].size == 7, "a clock that was set back holds nothing up"
+    names = list(backup._kept(home))
+    assert names.index("log.json") < names.index("journal/000001.log"), "no head is kept without its entries"
     store.close()
     shutil.rmtree(home / "journal")
     shutil.copytree(tmp_path / "older", home / "journal")

@@ -18,7 +18,7 @@ from privacy import canonical
 from privacy.errors import Malformed, Mismatch, PrivacyError
 from privacy.plan import CountFilled, CountRows, CountUnits, CountValid, Plan
 from privacy.release import Release
-from valuation import report
+from valuation import reperform
 from valuation.asset import DataAsset
 from valuation.cost import appraise_cost
 from valuation.errors import (
@@ -365,7 +365,7 @@ def test_a_report_says_what_it_is_and_what_was_withheld():
     assert REPORT["inputs"]["necessity"]["withheld"][0]["item"] == "sum(balance)"
     assert Necessity.from_json(CASE["necessity"]).to_json() == CASE["necessity"]
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
-    assert f"{project['name']} {project['version']}" == report.CODE
+    assert f"{project['name']} {project['version']}" == reperform.CODE
 
 
 def test_every_conclusion_is_a_figure_and_every_reason_stands_before():

@@ -213,8 +213,8 @@ def revive(made, process):
     made._start("exchange", ["exchange", "up", str(made.home / "exchange"), "--port", port])
 
 
-IN_SHORT = {("after", 4)}
-"""A filing that is in the journal and was never answered: the step at which most would be lost."""
+KILLS = {("after", 4)}
+"""Filings that are in the journal and were never answered: the step at which most would be lost."""
 
 
 @pytest.fixture(scope="module")
@@ -234,14 +234,13 @@ def halfway(running):
 
 
 @pytest.mark.parametrize("number", range(len(STATES)))
-def test_an_exchange_killed_at_any_step_of_a_pledge_loses_nothing_acknowledged(running, halfway, number, request):
+def test_an_exchange_killed_at_any_step_of_a_pledge_loses_nothing_acknowledged(running, halfway, number):
     """A step whose answer never came is sent again; the journal has it once, and the pledge stands where it should."""
     made, *_ = running
     offer, steps, so_far = halfway
     signer, message = steps[number](offer, so_far)
-    exhaustive = "long" in (request.config.getoption("-m") or "") and "not long" not in request.config.getoption("-m")
     for when in ("before", "after"):
-        if exhaustive or (when, number) in IN_SHORT:
+        if (when, number) in KILLS:
             process = doomed(made, when)
             with ThreadPoolExecutor(1) as pool:
                 cut = pool.submit(send, running, signer, message)
@@ -254,6 +253,14 @@ def test_an_exchange_killed_at_any_step_of_a_pledge_loses_nothing_acknowledged(r
     assert len(kinds) == number + 1, "each step stands in the journal once"
     with line(running, signer) as to:
         assert Pledges.under(to, KEYS[signer]).show(offer)[0].state.value == STATES[number]
+
+
+@pytest.mark.long
+def test_an_exchange_killed_before_and_after_every_step_loses_nothing_acknowledged(running, halfway, monkeypatch):
+    every = {(when, number) for when in ("before", "after") for number in range(len(STATES))}
+    monkeypatch.setattr(sys.modules[__name__], "KILLS", every)
+    for number in range(len(STATES)):
+        test_an_exchange_killed_at_any_step_of_a_pledge_loses_nothing_acknowledged(running, halfway, number)
 
 
 # -- the commands ------------------------------------------------------------------------------------------------------

@@ -536,6 +536,10 @@ class Histories(RuleBasedStateMachine):
     @initialize()
     def open(self):
         self.store = opened(self.home / "exchange", clock=lambda: self.now * 1_000_000 + next(self.numbers))
+        # two live liens to begin with: chance alone rarely goes all the way from a quote to a loan that is paid out
+        active(self.store, "lender-x")
+        active(self.store, "lender-y", rank=2)
+        self.follow()
 
     def attempt(self, act):
         """Somebody tries; a refusal must leave no trace."""
@@ -557,11 +561,11 @@ class Histories(RuleBasedStateMachine):
         lender=st.sampled_from(LENDERS),
         rank=st.integers(1, 2),
         forbids=st.booleans(),
-        whole=st.booleans(),
+        far=st.integers(0, 4),
         data=st.data(),
     )
-    def quote(self, lender, rank, forbids, whole, data):
-        maturity = (datetime.fromtimestamp(self.now, tz=UTC) + timedelta(days=data.draw(st.integers(30, 900)))).date()
+    def quote(self, lender, rank, forbids, far, data):
+        maturity = (datetime.fromtimestamp(self.now, tz=UTC) + timedelta(days=data.draw(st.integers(200, 900)))).date()
         amount = data.draw(st.integers(1, 1_000))
 
         def act():
@@ -569,12 +573,18 @@ class Histories(RuleBasedStateMachine):
                 self.store, lender, rank=rank, amount=amount, matures=maturity.isoformat(), forbids_juniors=forbids,
                 nonce=nonce(next(self.numbers)),
             )  # fmt: skip
-            if whole:
-                pledging.agree(
-                    self.store, offer, lender, key=KEYS[lender], officers=TWO, owner_key=KEYS["bank-a"], now=self.now
-                )
+            told = {"key": KEYS[lender], "officers": TWO, "now": self.now}
+            if far == 1:
+                pledging.offered(self.store, offer, lender, **told)
+            if far > 1:
+                pledging.agree(self.store, offer, lender, owner_key=KEYS["bank-a"], **told)
+            expires = maturity.isoformat()
+            if far > 2:
+                pledging.file(self.store, offer, lender, key=KEYS[lender], expires=expires, now=self.now)
+            if far > 3:
+                pledging.draw(self.store, offer, lender, key=KEYS[lender], amount=amount * 50, now=self.now)
 
-        with suppress(Taken):
+        with suppress(Taken, Encumbered, PeerFault):
             act()
 
     @rule(
@@ -595,7 +605,8 @@ class Histories(RuleBasedStateMachine):
 
     @rule(data=st.data(), consents=st.booleans())
     def answer(self, data, consents):
-        if offer := self.some(data, live=False):
+        waiting = [one for one, held in self.pledges.items() if held["signed"] == 1 and not held["over"]]
+        if offer := data.draw(st.sampled_from(waiting)) if waiting else self.some(data, live=False):
             said = Consent(offer=offer) if consents else Objection(offer=offer, reason="no")
             self.attempt(lambda: liens.answer(self.store, offer, said.sealed_by("bank-a", KEYS["bank-a"])))
 
@@ -665,10 +676,13 @@ class Histories(RuleBasedStateMachine):
             if accepts and waiting is not None:
                 self.say(to, Acceptance(offer=offer, title=told, assignment=waiting["assignment"]))
 
-    @rule(data=st.data(), longer=st.integers(-10, 400))
-    def renew(self, data, longer):
+    @rule(data=st.data(), longer=st.integers(-10, 400), late=st.booleans())
+    def renew(self, data, longer, late):
         if offer := self.some(data):
             held = self.pledges[offer]
+            if late:
+                self.now = max(self.now, seconds(held["until"]) - 60 * DAY)
+                self.attempt_expiry()
             expires = (date.fromisoformat(held["until"]) + timedelta(days=longer)).isoformat()
             self.say(held["holder"], Renewal(offer=offer, title=title(self.store), expires=expires))
 
@@ -696,7 +710,7 @@ class Histories(RuleBasedStateMachine):
                 liens.step(self.store, offer, envelope, now=self.now)
             assert self.store.book.head == head
 
-    @rule(days=st.integers(1, 200))
+    @rule(days=st.sampled_from([1, 7, 30, 400]))
     def wait(self, days):
         self.now += days * DAY
         self.attempt_expiry()

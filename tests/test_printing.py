@@ -17,7 +17,8 @@ from tests.appraised import report
 from tests.spreadsheet import Workbook
 from tests.test_cli import run
 from tests.test_pledge import flip
-from valuation.report import NOTICE, perform, verify
+from valuation.reperform import NOTICE
+from valuation.report import perform, verify
 from valuation.statement import state
 from valuation.statement.blocks import told
 from valuation.statement.words import Language

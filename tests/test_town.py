@@ -110,7 +110,7 @@ def test_however_the_demonstration_ends_every_process_ends(tmp_path, how):
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     running = subprocess.Popen(
-        command("demo", "--rows", "2000"),
+        command("demo", "--rows", "5000"),
         cwd=tmp_path,
         env=environment(temporary) | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,

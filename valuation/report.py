@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from privacy import canonical
-from privacy.errors import Malformed, Mismatch, Refused
+from privacy.errors import Mismatch
 from valuation import exact, pledge, quality, terms
 from valuation.asset import DataAsset
 from valuation.cost import DAYS_A_YEAR, Appraisal, Mode, appraise_cost
 from valuation.effort import check_lists, check_steps
-from valuation.errors import Differs, MissingKey, OutOfRange, UnknownKey
+from valuation.errors import MissingKey, OutOfRange, UnknownKey
 from valuation.evidence import Evidence
 from valuation.facility import rules
 from valuation.facts import Facts
@@ -24,19 +24,11 @@ from valuation.judgement import Judgement
 from valuation.pledge import Quote
 from valuation.proof import LTV_CAPS
 from valuation.reconcile import appraise
+from valuation.reperform import CODE, NOTICE, Verified, reperform
 from valuation.terms import Terms
 from valuation.trace import walk
 
 FORMAT = "touchstone-valuation/1"
-
-CODE = "touchstone-data 0.1.0"
-"""Name and version of the code whose figures a report holds; another version may compute other figures."""
-
-NOTICE: Mapping[str, str] = {
-    "en": "Valuation calculation, not an appraisal report signed by a licensed firm",
-    "zh": "估值计算，不是由持牌机构签署的资产评估报告",
-}
-"""Stands on every page made of a report."""
 
 ASSUMPTIONS = (
     "highest and best lawful use, in the one scenario stated; rights as documented",
@@ -90,15 +82,6 @@ class Necessity:
             withheld.append((inner.text("item"), inner.text("reason")))
         opened = tuple(Record({"item": item}, where, "item").text("item") for where, item in record.items("opened"))
         return cls(record.text("purpose"), opened, tuple(withheld))
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """A report that follows from its inputs: its digest, the hash of what it rests on, the number of figures."""
-
-    digest: str
-    basis: str
-    figures: int
 
 
 def compose(appraisal: Appraisal, quoted: Quote | None, necessity: Necessity) -> dict[str, Any]:
@@ -158,28 +141,8 @@ def verify(document: bytes | Mapping[str, Any]) -> Verified:
         Malformed: if it is not a canonical report, or an input is not what its contract demands.
         Differs: naming the first figure or part that does not follow.
     """
-    report = canonical.decode(document if isinstance(document, bytes) else canonical.encode(document))
     parts = "format code notice inputs parameters releases gates figures conclusion remarks assumptions basis digest"
-    record = Record(report, "report", parts)
-    if report["format"] != FORMAT:
-        raise OutOfRange("report.format", "{" + FORMAT + "}")
-    if report["code"] != CODE:
-        raise Malformed("the report was made by another version of the code", fix="verify it with the version it names")
-    try:
-        expected = perform(report["inputs"])
-    except (Mismatch, Refused) as error:
-        # inputs from which no report could have been made: somebody changed them afterwards
-        raise Differs(f"inputs ({error.reason})") from error
-    figures = [item for _, item in record.items("figures")]
-    for figure, derived in zip(figures, expected["figures"], strict=False):
-        if figure != derived:
-            raise Differs(derived["key"])
-    if len(figures) != len(expected["figures"]):
-        raise Differs("the number of figures")
-    for part in parts.split():
-        if report[part] != expected[part]:
-            raise Differs(part)
-    return Verified(digest=report["digest"], basis=report["basis"], figures=len(figures))
+    return reperform(document, what="report", form=FORMAT, parts=parts, perform=lambda told: perform(told["inputs"]))
 
 
 def perform(inputs: Any) -> dict[str, Any]:

@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from privacy import canonical
-from privacy.errors import Malformed, Mismatch, Refused
 from valuation import contributors, coverage, exact, quality, utilities
 from valuation.asset import Citation
 from valuation.contribution import CENTS, Shared, share_out
 from valuation.contributors import Search
 from valuation.coverage import ReleasedCounts, ReleasedSums
-from valuation.errors import Differs, OutOfRange
+from valuation.errors import OutOfRange
 from valuation.gates import Passed
 from valuation.intake import Record, within
-from valuation.report import CODE, NOTICE, Verified
+from valuation.reperform import CODE, NOTICE, Verified, reperform
 from valuation.trace import Traced, given, walk
 from valuation.utilities import Utilities
 
@@ -86,28 +85,8 @@ def verify(document: bytes | Mapping[str, Any]) -> Verified:
         Malformed: if it is not a canonical split, or an input is not what its contract demands.
         Differs: naming the first figure or part that does not follow.
     """
-    split = canonical.decode(document if isinstance(document, bytes) else canonical.encode(document))
     parts = "format code notice inputs parameters releases gates figures conclusion remarks assumptions basis digest"
-    record = Record(split, "split", parts)
-    if split["format"] != FORMAT:
-        raise OutOfRange("split.format", "{" + FORMAT + "}")
-    if split["code"] != CODE:
-        raise Malformed("the split was made by another version of the code", fix="verify it with the version it names")
-    try:
-        expected = perform(split["inputs"])
-    except (Mismatch, Refused) as error:
-        # inputs from which no split could have been made: somebody changed them afterwards
-        raise Differs(f"inputs ({error.reason})") from error
-    figures = [item for _, item in record.items("figures")]
-    for figure, derived in zip(figures, expected["figures"], strict=False):
-        if figure != derived:
-            raise Differs(derived["key"])
-    if len(figures) != len(expected["figures"]):
-        raise Differs("the number of figures")
-    for part in parts.split():
-        if split[part] != expected[part]:
-            raise Differs(part)
-    return Verified(digest=split["digest"], basis=split["basis"], figures=len(figures))
+    return reperform(document, what="split", form=FORMAT, parts=parts, perform=lambda told: perform(told["inputs"]))
 
 
 def _pool(record: Record) -> tuple[Traced, Citation]:

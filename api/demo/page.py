@@ -10,6 +10,10 @@ from exchange.analyst.result import Result, shown
 
 _WIDTH = 560
 _ROW = 30
+_LABEL = 115
+"""Pixels for a group's name, and between a bar and its text."""
+_CHARACTER = 7.5
+"""Pixels of a character at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,8 @@ def _bars(result: Result) -> list[Bar]:
         if isinstance(figure := row[place], Figure) and figure.value is not None
     ]
     top = max((figure.high for _, figure, _ in figures), default=1.0) or 1.0
-    scale = (_WIDTH - 250) / top
+    longest = max((len(shown(figure)) for _, figure, _ in figures), default=0)
+    scale = (_WIDTH - _LABEL - longest * _CHARACTER) / top
     return [
         Bar(
             label=label,

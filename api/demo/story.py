@@ -22,6 +22,7 @@ from rich.table import Table
 
 from api import asking
 from api.demo import people, town
+from api.demo.checking import check
 from api.demo.lending import Valued, pledge, value
 from api.demo.page import write_page
 from api.demo.people import Institution
@@ -96,7 +97,8 @@ def tell(*, data: Path | None, check: bool, keep: Path | None, rows: int) -> int
         except KeyboardInterrupt:
             telling.console.print("\ninterrupted; every process is stopped")
             return 130
-        _audit(telling, institutions, home)
+        _ledgers(telling, institutions, home)
+        _audited(telling, institutions, home)
         path = write_page((keep or Path.cwd()) / ("summary.html" if keep else "touchstone-demo.html"), telling.page)
     telling.console.print(f"\nSummary page: [bold]{path}[/bold]", highlight=False)
     if check:
@@ -271,7 +273,7 @@ def _pledged(telling: Telling, desk: Desk, rival: Desk, valued: Valued, owner: s
     telling.page |= {"lien": told, "second": refused.reason if refused else ""}
 
 
-def _audit(telling: Telling, institutions: list[Institution], home: Path) -> None:
+def _ledgers(telling: Telling, institutions: list[Institution], home: Path) -> None:
     """Open the stopped nodes' ledgers: what was charged must be what was told, to the unit."""
     telling.step("7. What it cost, from each institution's own ledger")
     rows = []
@@ -287,6 +289,30 @@ def _audit(telling: Telling, institutions: list[Institution], home: Path) -> Non
         owed = 2 * PRICE + (NANO // 50 if index == 0 else 0)
         telling.expect(f"{one.party} spent exactly {owed / NANO:g} rho", holds=spent == owed)
     telling.page["ledger"] = rows
+
+
+def _audited(telling: Telling, institutions: list[Institution], home: Path) -> None:
+    telling.step("8. Anybody can check it all, offline and with no account")
+    found = check(home)
+    record = found.verdict.record
+    telling.say(f"the exchange's log, {found.entries} entries: every signature, hash and rule holds")
+    telling.say(f"cosigned by {', '.join(found.verdict.cosigned)}; its id is {found.verdict.log[:16]}…")
+    spent = {account["population"]: account["everyone"] / NANO for account in record.spending.to_json()}
+    for population, rho in spent.items():
+        telling.say(f"{population}: {rho:g} rho charged, as far as answers arrived")
+    telling.say(f"one byte of a copy changed: [red]refused[/red], {found.spoiled}")
+    telling.expect(
+        "every institution has cosigned the log",
+        holds={one.party for one in institutions} <= set(found.verdict.cosigned),
+    )
+    telling.expect("the log adds up to one live lien", holds=list(record.claims.values()) == ["lender-x"])
+    telling.expect("the changed byte is found and its entry named", holds=found.spoiled.startswith("entry "))
+    telling.page["log"] = {
+        "entries": found.entries,
+        "id": found.verdict.log,
+        "cosigned": ", ".join(found.verdict.cosigned),
+        "spoiled": found.spoiled,
+    }
 
 
 def _ask(telling: Telling, client: Client, sql: str, *, fresh: bool = False) -> Result:

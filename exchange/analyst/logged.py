@@ -11,7 +11,6 @@ from typing import Any
 
 from exchange import identity
 from exchange.line import Line
-from exchange.protocol.attest import Attested
 from exchange.protocol.errors import PeerFault, Unknown
 from exchange.protocol.log import entry_text, read_promise
 from exchange.protocol.tree import leaf_hash
@@ -44,8 +43,7 @@ class Proofs:
                 raise PeerFault("the exchange promises no place in its log", fix="do not rely on the answer; report it")
         if self.witness.log is None:
             self.witness.look(self._line, now=now, directory=self._directory)
-        log = self.witness.log or Attested.from_json(document).keys.id
-        promise = read_promise(document, log)
+        promise = read_promise(document, self._log())
         texts = _texts(session, record, places, plan)
         told = {place.seq: place.leaf for place in promise.entries}
         if promise.session != session or told != {seq: leaf_hash(text).hex() for seq, text in texts.items()}:
@@ -63,10 +61,7 @@ class Proofs:
         if not path.exists():
             raise Unknown("promise for this question")
         kept = json.loads(path.read_text("utf-8"))
-        log = self.witness.log
-        if log is None:
-            raise Unknown("log that this desk follows")
-        promise = read_promise(kept["promise"], log)
+        promise = read_promise(kept["promise"], self._log())
         last = max(place.seq for place in promise.entries)
         seen = self.witness.look(self._line, now=now, directory=self._directory, covering=last)
         if seen.head.size < last:
@@ -82,6 +77,11 @@ class Proofs:
         }
         self._write(session, document)
         return document
+
+    def _log(self) -> str:
+        if self.witness.log is None:
+            raise Unknown("log that this desk follows")
+        return self.witness.log
 
     def _write(self, session: str, document: Mapping[str, Any]) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

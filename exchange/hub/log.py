@@ -97,7 +97,7 @@ class Log:
             last = self._last
             if last is not None and last[0].size >= covering:
                 age = now - last[0].at
-                if age < REST or (last[0].size == seq and age < FRESH):
+                if 0 <= age < REST or (last[0].size == seq and age < FRESH):
                     return last
             at = max(now, last[0].at if last is not None else 0)
             told = TreeHead(size=seq, root=self.tree.root(seq).hex(), chain=chain, at=at)

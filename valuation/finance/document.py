@@ -4,12 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from privacy import canonical
-from privacy.errors import Malformed, Mismatch, Refused
-from valuation.errors import Differs, OutOfRange
+from valuation.errors import OutOfRange, WrongType
 from valuation.finance import guarantee, portfolio, securitisation, trust
 from valuation.finance.arrangement import Arrangement
-from valuation.intake import Record
-from valuation.report import CODE, NOTICE, Verified
+from valuation.reperform import CODE, NOTICE, Verified, reperform
 from valuation.trace import walk
 
 FORMAT = "touchstone-finance/1"
@@ -70,24 +68,18 @@ def verify(document: bytes | Mapping[str, Any]) -> Verified:
     Raises:
         Malformed: if it is no such document. Differs: naming the first figure or part that does not follow.
     """
-    told = canonical.decode(document if isinstance(document, bytes) else canonical.encode(document))
-    record = Record(told, "document", _PARTS)
-    if told["format"] != FORMAT:
-        raise OutOfRange("document.format", "{" + FORMAT + "}")
-    if told["code"] != CODE:
-        raise Malformed(
-            "the document was made by another version of the code", fix="verify it with the version it names"
-        )
-    try:
-        expected = canonical.decode(canonical.encode(perform(record.text("kind"), told["inputs"])))
-    except (Mismatch, Refused) as error:
-        raise Differs(f"inputs ({error.reason})") from error
-    for part, named in (("figures", "key"), ("tables", "key")):
-        shown = [item for _, item in record.items(part)]
-        for one, other in zip(shown, expected[part], strict=False):
-            if one != other:
-                raise Differs(str(other[named]))
-    for part in _PARTS.split():
-        if told[part] != expected[part]:
-            raise Differs(part)
-    return Verified(digest=told["digest"], basis=told["basis"], figures=len(told["figures"]))
+    return reperform(
+        document,
+        what="document",
+        form=FORMAT,
+        parts=_PARTS,
+        listed=("figures", "tables"),
+        # inputs are kept as they were given, so what is worked out travels once before it is compared
+        perform=lambda told: canonical.decode(canonical.encode(perform(_kind(told), told["inputs"]))),
+    )
+
+
+def _kind(told: Mapping[str, Any]) -> str:
+    if not isinstance(told["kind"], str):
+        raise WrongType("document.kind", "text")
+    return told["kind"]
