@@ -11,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from api import (
     access,
     catalog,
+    collateral,
     description,
     formulas,
     liens,
@@ -61,6 +62,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
         access.router,
         liens.router,
         registry.router,
+        collateral.router,
         formulas.router,
         structures.router,
         quotes.router,

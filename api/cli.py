@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api import cataloguing, keeping, pledge_records, pledging, quoting
+from api import cataloguing, keeping, pledge_records, pledging, quoting, watching
 from api.approving import app as access_app
 from api.auditing import audit_app
 from api.financing import finance_app
@@ -41,11 +41,20 @@ backup_app.command("take")(keeping.backup)
 backup_app.command("verify")(keeping.verify)
 backup_app.command("restore")(keeping.restore)
 app.add_typer(pledge_app, name="pledge")
-for name, command in {**quoting.COMMANDS, **pledging.COMMANDS, **pledge_records.COMMANDS}.items():
+for name, command in {
+    **quoting.COMMANDS,
+    **pledging.COMMANDS,
+    **pledge_records.COMMANDS,
+    **watching.COMMANDS,
+}.items():
     pledge_app.command(name)(command)
 node_app.command("draft")(cataloguing.draft)
 node_app.command("deprecate")(cataloguing.deprecate)
 node_app.command("withdraw")(cataloguing.withdraw)
+node_app.command("collateral-key")(watching.collateral_key)
+node_app.command("fingerprint")(watching.fingerprint)
+node_app.command("confirm")(watching.confirm)
+exchange_app.command("appoint")(watching.appoint)
 
 FAILED, REFUSED, UNREACHABLE = 1, 3, 4
 """Exit codes: 0 done, 1 failed, 2 a wrong command line, 3 refused by policy, budget or a lien, 4 nobody could be reached."""

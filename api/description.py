@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 from api import rights
 from api.problems import MEDIA_TYPE, every
 from exchange.protocol.agreement import STEPS
+from exchange.protocol.collateral import KINDS as COLLATERAL
 from exchange.protocol.messages import KINDS, Message
 
 _SCHEMAS = "#/components/schemas/"
@@ -126,7 +127,7 @@ def _problem(text: str) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    kinds = sorted({*KINDS.values(), *STEPS.values()}, key=lambda kind: kind.__name__)
+    kinds = sorted({*KINDS.values(), *STEPS.values(), *COLLATERAL.values()}, key=lambda kind: kind.__name__)
     _, told = models_json_schema([(kind, "validation") for kind in kinds], ref_template=_SCHEMAS + "{model}")
     codes = [problem.code for problem in every()]
     defined: dict[str, Any] = told["$defs"]

@@ -40,6 +40,8 @@ def status(home: Home, name: Name, *, exchange: Address, as_json: AsJson = False
     typer.echo(f"until     {made.matures} (loan), {made.expires or 'not registered'} (registration)")
     if told["position"] is not None:
         typer.echo(f"position  entry {told['position']} of the journal, since {told['since']}")
+    if told["search"] is not None:
+        typer.echo(f"copies    {_searched(told['search'])}")
     if made.state == "margin_call":
         typer.echo(f"cure by   {made.cure_by}")
     if made.state == "step_in":
@@ -123,6 +125,12 @@ def form(
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "list": every, "status": status, "certificate": certificate, "verify": verify, "form": form,
 }  # fmt: skip
+
+
+def _searched(search: Mapping[str, Any]) -> str:
+    """What the search for copies found when the pledge was filed last, in a few words."""
+    alike = [one.get("asset", "an asset without a lien") for one in search["found"]]
+    return f"{search['state']}{': like ' if alike else ''}{', '.join(alike)}"
 
 
 def _write(text: str, output: Path | None) -> None:

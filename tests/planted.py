@@ -637,6 +637,40 @@ BUGS = (
         tests="test_pledges.py::test_an_owner_releases_what_the_claim_does_not_need_and_the_lender_whatever_it_wants",
     ),
     bug(
+        "the same rows pledged by a second owner",
+        "exchange/protocol/likeness.py",
+        ("if pledged and any(share.seen and share.value >= BLOCK", "if pledged and all(share.seen and share.value > 1"),
+        ("any(share.high >= REVIEW", "any(share.high > 1"),
+        tests="test_collateral.py::test_rows_under_another_owner_are_found",
+    ),
+    bug(
+        "a lien although the search found a copy",
+        "exchange/hub/liens.py",
+        ("if refusal is None else searched), refusal", "if offer_id else searched), None"),
+        tests="test_collateral.py::test_rows_under_another_owner_are_found",
+    ),
+    bug(
+        "an auditor who takes the exchange's word for a search",
+        "exchange/audit/collateral.py",
+        (
+            'require((state, found) == (told["state"], told["found"])',
+            'require((state, told["found"]) == (state, told["found"])',
+        ),
+        tests="test_collateral.py::test_an_exchange_that_lets_a_copy_pass_is_found_by_its_own_log",
+    ),
+    bug(
+        "silence about pledged rows that reads as confirmed",
+        "exchange/hub/watch.py",
+        ("if now - heard > LATE_AFTER:", "if now - heard > LATE_AFTER * LATE_AFTER:"),
+        tests="test_collateral.py::test_each_state_has_its_cause_and_silence_is_late",
+    ),
+    bug(
+        "row hashes without their key",
+        "exchange/node/fingerprint.py",
+        ('f"sha256(${key} || concat_ws', 'f"sha256(left(${key}, 0) || concat_ws'),
+        tests="test_fingerprint.py::test_without_the_key_or_with_another_nothing_matches",
+    ),
+    bug(
         "a token taken twice",
         "api/service.py",
         ("if caller.token_id in self._tokens:", "if caller.token_id is None:"),

@@ -127,9 +127,9 @@ ENVELOPES = {
     "dataset": "", "deprecated": "", "withdrawn": "", "policy": "", "key": "envelope", "session": "ask",
     "message": "envelope", "appraisal": "", "offer": "", "lien": "", "objected": "", "officers": "",
     "pledge": "envelope",
-    "access": "envelope", "ruling": "envelope",
+    "access": "envelope", "ruling": "envelope", "fingerprint": "", "confirmation": "", "clearance": "",
 }  # fmt: skip
-PLAIN = {"party", "standard", "witness", "folded", "expired", "refusal", "lapsed"}
+PLAIN = {"party", "standard", "witness", "folded", "expired", "refusal", "lapsed", "appointed", "searched"}
 
 
 def verify(data, *, log=None, seen=None):
@@ -187,16 +187,14 @@ class Books:
         self.keys, self.asked, self.offers, self.liens = {}, {}, {}, {}
         self.people, self.caps = {}, defaultdict(list)
         self.spent = defaultdict(lambda: defaultdict(int))
+        self.marks, self.pledged_on, self.reviewers, self.ruled, self.cleared = {}, {}, set(), set(), None
 
     def take(self, entry):
         kind, body = entry["kind"], entry["body"]
         need(kind in PLAIN or kind in ENVELOPES, f"entry {entry['seq']} is of an unknown kind")
-        if kind == "party":
-            need(body["id"] not in self.keys, "enrolled twice")
-            self.keys[body["id"]] = body["key"]
-        if kind == "lapsed":
-            self.end(body["offer"])
-        if kind not in ENVELOPES:
+        cleared, self.cleared = self.cleared, None
+        if kind in PLAIN:
+            self.plain(kind, body)
             return
         envelope = body[ENVELOPES[kind]] if ENVELOPES[kind] else body
         id_, told = check_envelope(envelope, self.keys)
@@ -211,8 +209,49 @@ class Books:
             held = owner, self.asked[told["session"]]
             self.spent[self.people[held]][owner] += told["charged"]
             need(self.spent[self.people[held]][owner] <= max(self.caps[held]), "spent beyond the cap")
+        elif kind in ("fingerprint", "clearance"):
+            self.identity(kind, owner, id_=id_, told=told)
         else:
+            need(kind != "lien" or cleared == told["offer"], "no search before the lien")
             self.pledge(kind, body, envelope, id_=id_, told=told)
+
+    def plain(self, kind, body):
+        """What nobody but the exchange signs."""
+        if kind == "party":
+            need(body["id"] not in self.keys, "enrolled twice")
+            self.keys[body["id"]] = body["key"]
+        elif kind == "lapsed":
+            self.end(body["offer"])
+        elif kind == "appointed":
+            self.reviewers.add(body["party"])
+        elif kind == "searched":
+            self.search(body)
+
+    def identity(self, kind, owner, *, id_, told):
+        """Whose rows are known by which sketch, and what reviewers have cleared."""
+        if kind == "fingerprint":
+            sketch = {told["sketch"][at : at + 16] for at in range(0, len(told["sketch"]), 16)}
+            self.marks[f"{owner}/{told['dataset']}"] = id_, told["standard"].split("/")[0], sketch
+            return
+        need(owner in self.reviewers, "no reviewer")
+        if told["act"] == "clear":
+            self.ruled |= {frozenset((told["fingerprint"], told["other_fingerprint"]))}
+
+    def search(self, body):
+        """A search that cleared: whose rows are pledged, at eight tenths of what both sketches show in full, it must not be."""
+        id_, standard, sketch = self.marks[body["asset"]]
+        need(id_ == body["fingerprint"], "a search of another version")
+        if body["state"] != "clear":
+            return
+        for offer, (other, named, theirs) in self.pledged_on.items():
+            asset, rank, _ = self.offers[offer]
+            if asset == body["asset"] or named != standard or (asset, rank) not in self.liens:
+                continue
+            ends = [max(one) for one in (sketch, theirs) if len(one) == 1024]
+            ours, known = ({v for v in one if not ends or v <= min(ends)} for one in (sketch, theirs))
+            share = max(len(ours & known) / max(1, len(one)) for one in (ours, known))
+            need(share < 0.3 or (share < 0.8 and {id_, other} in self.ruled), "a copy was cleared")
+        self.cleared = body["offer"]
 
     def pledge(self, kind, body, envelope, *, id_, told):
         """Offers, liens that go live, change hands and end."""
@@ -223,6 +262,7 @@ class Books:
             asset, rank, lender = self.offers[told["offer"]]
             need((asset, rank) not in self.liens, "pledged twice")
             self.liens[asset, rank] = lender
+            self.pledged_on[told["offer"]] = self.marks[asset]
         elif kind == "pledge" and envelope["kind"] == "pledge-acceptance":
             asset, rank, _ = self.offers[body["offer"]]
             self.offers[body["offer"]] = asset, rank, owner
@@ -234,3 +274,4 @@ class Books:
         asset, rank, lender = self.offers[offer]
         if self.liens.get((asset, rank)) == lender:
             del self.liens[asset, rank]
+            self.pledged_on.pop(offer, None)

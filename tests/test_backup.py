@@ -67,6 +67,7 @@ def test_a_party_comes_back_as_it_was(parties, tmp_path, party):
     for name in made.files:
         assert (back / name).read_bytes() == (parties / party / name).read_bytes()
     if party == "bank-a":
+        assert "collateral.key" in made.files, "without it, fingerprints could not be compared any more"
         with closing(Vault.open(parties / party, clock=clock)) as old, closing(Vault.open(back, clock=clock)) as new:
             assert old.head == new.head == made.head
             assert old.datasets() == new.datasets() != []

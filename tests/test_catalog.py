@@ -31,6 +31,7 @@ from exchange.standards import shipped
 from privacy.errors import Malformed, Refused
 from privacy.terms import Standard
 from tests import pledging
+from tests.marked import mark
 
 CREDIT = shipped("consumer_credit/1")
 OTHER = Standard.from_json(CREDIT.to_json() | {"name": "card_accounts"})
@@ -96,6 +97,8 @@ def pledge(store, asset="bank-a/accounts", *, consent=True, file=True, nonce="0"
     offer = pledging.quote(store, "lender-x", key=lender, asset=asset, nonce=nonce)
     pledging.name_officers(store, "lender-x", key=lender, officers=LENDERS_OFFICERS)
     pledging.offered(store, offer, "lender-x", key=lender, officers=LENDERS_OFFICERS)
+    if not store.view().rows("SELECT 1 FROM fingerprint WHERE asset = ?", [asset]):
+        mark(store, asset, key_of(owner))
     if consent:
         liens.answer(store, offer, Consent(offer=offer).sealed_by(owner, key_of(owner)))
     if consent and file:

@@ -46,6 +46,7 @@ from privacy.sensitivity import calibrate
 from privacy.terms import NANO, Bounds, Column, Kind, Standard
 from privacy.unseal import SecretKey
 from tests import pledging
+from tests.marked import mark
 
 PARTIES = ("bank-a", "bank-b", "bank-c")
 LENDERS = ("lender-x", "lender-y")
@@ -587,6 +588,8 @@ def signed(town, lender, **told):
 
 
 def file(town, lender, offer):
+    if not town.store.view().rows("SELECT 1 FROM fingerprint", []):
+        mark(town.store, "bank-a/accounts", town.signing["bank-a"])
     return pledging.file(town.store, offer, lender, key=town.signing[lender], expires="2030-01-01")
 
 

@@ -431,8 +431,8 @@ def resigned(bent, other, half):
     return bent.bytes()
 
 
-def colluded(home, offer, *, title):
-    """Yield what lender-y, its officers and the owner would sign for a second lien of the same rank."""
+def colluded(home, offer, *, filed):
+    """Yield what lender-y, its officers and the owner would sign for a second lien of the same rank; ``filed`` is the first."""
     officers = town.OFFICERS["lender-y"]
     yield "officers", message(Officers, home / "lender-y", officers=officers).to_json()
     approvals = [message(Endorsement, home / one, offer=offer, act="approve", because="") for one in officers]
@@ -443,6 +443,9 @@ def colluded(home, offer, *, title):
     ]
     for stage, envelope in zip(("quoted", "approved", "approved", "signed"), said, strict=True):
         yield "pledge", {"offer": offer, "stage": stage, "envelope": envelope.to_json()}
+    searched, filing = filed
+    yield "searched", searched | {"offer": offer}
+    title = json.loads(filing["body"])["title"]
     yield "lien", message(Filing, home / "lender-y", offer=offer, title=title, expires=TERMS["matures"]).to_json()
 
 
@@ -455,13 +458,19 @@ def test_parties_that_collude_with_the_exchange_cannot_pledge_twice_or_spend_bey
     bent = Bent(story)
     bent.opening["cosigned"] = []
     offer = message(Offer, home / "lender-y", **terms, nonce="1" * 64)
-    first = bent.find("lien")
+    first = bent.find("searched")
     bent.texts.insert(first, canonical.encode({"at": json.loads(bent.texts[first])["at"], "body": offer.to_json(), "kind": "offer", "seq": 0}))  # fmt: skip
     bent.renumber()
-    filing = json.loads(json.loads(bent.texts[bent.find("lien")])["body"]["body"])
-    for kind, body in colluded(home, offer.id, title=filing["title"]):
+    filed = [json.loads(bent.texts[bent.find(kind)])["body"] for kind in ("searched", "lien")]
+    for kind, body in colluded(home, offer.id, filed=filed):
         bent.add(kind, body)
     assert "a second claim of rank 1 goes live" in both_refuse(tmp_path, bent.sign().bytes())
+
+    bent = Bent(story)
+    bent.opening["cosigned"] = []
+    del bent.texts[bent.find("searched")]
+    bent.renumber()
+    assert "without a search that cleared its rows" in both_refuse(tmp_path, bent.sign().bytes())
 
     bent = Bent(story)
     bent.opening["cosigned"] = []

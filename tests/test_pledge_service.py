@@ -39,6 +39,7 @@ from exchange.protocol.messages import Appraisal, Consent, Offer, Publication, R
 from exchange.standards import shipped
 from privacy.errors import PrivacyError
 from tests import pledging
+from tests.marked import mark
 from tests.pledging import nonce
 from tests.test_crash import CRASHING
 
@@ -67,8 +68,9 @@ def settle(home):
             raw = key.public_key().public_bytes_raw()
             catalog.enrol(store, party=party, name=party.upper(), role=role, key=raw)
     catalog.publish_standard(store, CREDIT)
-    register(store, "bank-a")
-    register(store, "bank-b")
+    for number, owner in enumerate(("bank-a", "bank-b")):
+        register(store, owner)
+        mark(store, f"{owner}/accounts", KEYS[owner], range(number * 5_000, number * 5_000 + 5_000))
     for lender in MANY:
         pledging.name_officers(store, lender, key=KEYS[lender], officers=OFFICERS)
     return store

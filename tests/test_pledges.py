@@ -46,6 +46,7 @@ from exchange.protocol.waterfall import Ranked, distribute
 from exchange.standards import shipped
 from privacy.errors import Malformed, PrivacyError
 from tests import pledging
+from tests.marked import mark
 from tests.pledging import NOW, nonce
 
 CREDIT = shipped("consumer_credit/1")
@@ -75,6 +76,7 @@ def opened(home, clock=None):
         catalog.enrol(store, party=party, name=party.upper(), role=role, key=DIRECTORY[party])
     catalog.publish_standard(store, CREDIT)
     register(store)
+    mark(store, ASSET, KEYS["bank-a"])
     pledging_to = {"lenders": list(LENDERS), "limit": 10**9, "until": "2049-12-31"}
     policy = {
         "owner": "bank-a", "dataset": "accounts", "standard": CREDIT.id, "version": 1, "everyone": 1, "partner": 1,
@@ -476,6 +478,7 @@ def test_a_registration_is_renewed_in_its_last_90_days_and_ends_with_its_last_da
     head = store.book.head
     liens.expire(store, now=seconds("2030-01-02"))
     assert (state(store, offer), store.view().liens(ASSET), store.book.head) == ("expired", [], head)
+    mark(store, ASSET, KEYS["bank-a"])
     filed(store, "lender-y", matures="2031-01-01", expires="2031-01-01", nonce=nonce(7))
 
 

@@ -256,6 +256,12 @@ def _pledged(telling: Telling, desk: Desk, rival: Desk, valued: Valued, owner: s
     telling.say(f"filed: {told['asset']} is pledged to {told['lender']} at rank 1 since {told['since']}")
     live = told["state"] == "registered" and told["lender"] == "lender-x" and len(told["approved_by"]) == 2
     telling.expect("the lien is live for lender-x, approved by two and signed by both", holds=live)
+    watched = desk.line.get(f"/v1/collateral/{told['asset']}")
+    telling.say(
+        f"its fingerprint {watched['root'][:16]}… was compared with all on record; lender-x sees: {watched['state']}"
+    )
+    telling.expect("no other rows on record are like them", holds=told["search"]["state"] == "clear")
+    telling.expect("the lender sees the pledged rows confirmed", holds=watched["state"] == "confirmed")
     try:
         pledge(rival, valued, owner=owner, home=home)
         refused = None

@@ -16,7 +16,7 @@ from exchange.analyst import desk
 from exchange.hub import catalog
 from exchange.hub.store import Store
 from exchange.line import Unreachable
-from exchange.node import registration, vault
+from exchange.node import custody, registration, vault
 from exchange.standards import every, shipped
 from exchange.witness import Witness
 from privacy.terms import NANO, Kind
@@ -61,6 +61,9 @@ class Town:
         """Give every party its home and keys, pin the keys with each other, register datasets and policies."""
         nodes = {one.party: vault.create(self._home_of(one.party), party=one.party) for one in self.institutions}
         keys = {party: key.public_key().public_bytes_raw() for party, key in nodes.items()}
+        shared = custody.make_key(self._home_of(self.institutions[0].party))
+        for one in self.institutions[1:]:
+            custody.take_key(self._home_of(one.party), shared)
         lenders = {}
         for party, _ in LENDERS:
             made = desk.create(self._home_of(party), party=party, pinned=keys)

@@ -114,6 +114,7 @@ class Pledges:
 
         Raises:
             Taken: if another lien of its rank is live, with holder and time.
+            Refused: if its rows cannot be compared with all on record, or are or may be another asset's.
         """
         made, _ = self.show(pledge)
         return self.send(Filing(offer=pledge, title=self.title(made.asset), expires=expires or made.matures))

@@ -5,7 +5,7 @@ where it changes.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,8 @@ class Dataset:
     population: str
     ends: str | None
     title: str
+    refreshed: str
+    columns: tuple[str, ...]
     state: str = "active"
 
 
@@ -44,6 +46,54 @@ class Asked:
     assets: Mapping[str, str]
     session: Session
     product: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A fingerprint on record."""
+
+    id: str
+    asset: str
+    standard: str
+    version: str
+    columns: str
+    root: str
+    sketch: Sequence[str]
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """The last search for copies of what a pledge names, the entry that holds it, and what it found alike."""
+
+    seq: int
+    asset: str
+    fingerprint: str
+    state: str
+    alike: frozenset[tuple[str, str]]
+
+
+@dataclass(slots=True)
+class Custody:
+    """What is on record of the identity of collateral; words are by asset and id, rulings by pair, searches by offer."""
+
+    marks: dict[str, Marked] = field(default_factory=dict)
+    last: dict[str, Marked] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+    words: dict[str, dict[str, str]] = field(default_factory=dict)
+    reviewers: set[str] = field(default_factory=set)
+    rulings: dict[frozenset[str], str] = field(default_factory=dict)
+    searches: dict[str, Searched] = field(default_factory=dict)
+
+    def mark(self, taken: Marked) -> None:
+        """Take a fingerprint: it is its asset's last one now."""
+        self.marks[taken.id] = self.last[taken.asset] = taken
+
+    def rulings_on(self, fingerprint: str) -> dict[str, str]:
+        """Return the rulings on a fingerprint by the other one of each pair."""
+        return {
+            other: act for pair, act in self.rulings.items() if fingerprint in pair for other in pair - {fingerprint}
+        }
 
 
 @dataclass(slots=True)
@@ -65,6 +115,7 @@ class Record:
     officers: dict[str, frozenset[str]] = field(default_factory=dict)
     requests: dict[str, tuple[AccessRequest, tuple[str, ...]]] = field(default_factory=dict)
     rulings: dict[str, dict[str, Envelope | None]] = field(default_factory=dict)
+    custody: Custody = field(default_factory=Custody)
     spending: Spending = field(default_factory=Spending)
     kinds: Counter[str] = field(default_factory=Counter)
     overrides: list[dict[str, Any]] = field(default_factory=list)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from exchange.audit import collateral
 from exchange.audit.record import Asked, Dataset, Record, fields, require
 from exchange.audit.spending import Answer
 from exchange.identity import ROLES
@@ -80,6 +81,8 @@ def _dataset(record: Record, entry: Entry) -> None:
         population=told.population,
         ends=min(ends, default=None),
         title=envelope.id,
+        refreshed=told.refreshed,
+        columns=tuple(told.columns),
         state="active" if before is None else before.state,
     )
 
@@ -237,6 +240,7 @@ def _lien(record: Record, entry: Entry) -> None:
             continue
         require(other.rank <= held.rank, "it goes over the head of a lien that was registered before")
         require(other.rank == held.rank or not other.forbids_juniors, "an earlier rank forbids it")
+    collateral.check_searched(record.custody, offer=held.id, seq=entry.seq)
     record.moved(held.step(filing, envelope))
 
 
@@ -366,6 +370,7 @@ RULES: Mapping[str, Rule] = {
     "officers": _officers,
     "access": _access,
     "ruling": _ruling,
+    **collateral.RULES,
 }
 
 

@@ -7,7 +7,7 @@ What may happen to a pledge when, and by whose signature, is :mod:`exchange.prot
 from datetime import UTC, datetime
 from typing import Any
 
-from exchange.hub import register
+from exchange.hub import collateral, register
 from exchange.hub.register import agreement
 from exchange.hub.store import Event, Lien, Store, View
 from exchange.protocol.agreement import Endorsement, Filing, Realisation, Step, read_step
@@ -15,7 +15,7 @@ from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Forbidden, PeerFault, Unknown
 from exchange.protocol.messages import Appraisal, Consent, Objection, Offer, expect
 from exchange.protocol.pledge import Agreement
-from privacy.errors import Malformed
+from privacy.errors import Malformed, Refused
 
 
 def record_appraisal(store: Store, envelope: Envelope) -> str:
@@ -98,13 +98,14 @@ def step(store: Store, offer_id: str, envelope: Envelope, *, now: int) -> dict[s
         PeerFault: if the pledge is not where this may happen, or the register forbids it.
         Taken: if another lien of its rank is live.
         Encumbered: if a live lien forbids it or would be overtaken.
+        Refused: if it is filed and its rows cannot be compared with all others on record, or are or may be another asset's.
     """
     message = read_step(envelope, store.view().signer(envelope.signer))
     if isinstance(message, Consent | Objection):
         raise Malformed("an owner answers an offer at the offer's own address", fix="send it there")
     day = datetime.fromtimestamp(now, tz=UTC).date()
 
-    def decide(view: View) -> tuple[list[Event], None]:
+    def decide(view: View) -> tuple[list[Event], Refused | None]:
         held = agreement(view, offer_id)
         if held is None or not _concerned(view, held, envelope.signer):
             raise Unknown("pledge")
@@ -116,9 +117,14 @@ def step(store: Store, offer_id: str, envelope: Envelope, *, now: int) -> dict[s
             raise Forbidden("only officers of the lender approve its quotes", fix="have the lender name its officers")
         events = _events(view, held, message, envelope)
         register.check(view, held, message, signer=envelope.signer, day=day)
-        return events, None
+        if not isinstance(message, Filing):
+            return events, None
+        searched, refusal = collateral.search_for(view, offer=offer_id, asset=held.asset)
+        return ([*searched, *events] if refusal is None else searched), refusal
 
-    store.write(decide)
+    refusal = store.write(decide)  # what the search found is on record, whether it became a lien or not
+    if refusal is not None:
+        raise refusal
     return describe(store.view(), offer_id, caller=envelope.signer)
 
 
@@ -153,6 +159,7 @@ def describe(view: View, offer_id: str, *, caller: str) -> dict[str, Any]:
     if held is None or quoted is None or not (_concerned(view, held, caller) or view.role(caller) == "regulator"):
         raise Unknown("pledge")
     told = _summary(view, held) | {
+        "search": collateral.outcome(view, offer_id),
         "envelope": quoted["envelope"].to_json(),
         "steps": [
             {"seq": seq, "at": at, "said": None if said is None else said.to_json(), "paid": paid}

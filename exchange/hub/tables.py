@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from exchange.hub import traces
+from exchange.hub import marks, traces
 from exchange.journal import Entry
 from exchange.projection import Projection, Rows
 from exchange.protocol.agreement import Acceptance, Realisation, Release, Renewal, StepIn
@@ -53,6 +53,7 @@ _TABLES = [
     "CREATE TABLE ruling (id VARCHAR PRIMARY KEY, request VARCHAR, owner VARCHAR, seq BIGINT, envelope VARCHAR, "
     "word VARCHAR)",
     traces.TABLE,
+    *marks.TABLES,
 ]
 
 
@@ -274,7 +275,7 @@ def _ruling(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
 
 
 PROJECTION = Projection(
-    version=3,
+    version=4,
     tables=_TABLES,
     apply={
         "party": Rows("party", _party),
@@ -299,5 +300,6 @@ PROJECTION = Projection(
         "officers": _officers,
         "access": _access,
         "ruling": _ruling,
+        **marks.APPLY,
     },
 )

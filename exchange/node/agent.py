@@ -18,6 +18,7 @@ from exchange.line import Line
 from exchange.node.rulings import hear
 from exchange.node.source import Dataset, SourceFault, clip
 from exchange.node.vault import Standing, Vault
+from exchange.node.watch import Watch
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Overreach, PeerFault, Unknown
 from exchange.protocol.keys import read_key, stored_key
@@ -87,6 +88,7 @@ class Agent:
         self._seconds = seconds
         self._vault = vault
         self._line = line
+        self._watch = Watch(vault, line, seconds=seconds)
         # The key agreement's secrets live in memory only: after a restart the node gives its open sessions up instead
         # of keeping on disk what could open them.
         self._secrets: dict[str, X25519PrivateKey] = {}
@@ -122,6 +124,8 @@ class Agent:
         """
         while not ending.is_set():
             self._deliver()
+            with working:
+                self._watch.tend(self._today())
             try:
                 tasks = self._poll()
             except (RolledBack, Forked):
@@ -441,6 +445,8 @@ class Agent:
         if reply is None:
             offer = expect(envelope, self._vault.directory(), Offer)
             objection = self._objection(envelope.signer, offer)
+            # the exchange registers no lien on rows that it cannot compare with others'
+            objection = objection or self._watch.objection(offer.asset.partition("/")[2], self._today())
             message: Message = Consent(offer=envelope.id)
             if objection:
                 message = Objection(offer=envelope.id, reason=objection)

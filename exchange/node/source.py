@@ -57,6 +57,10 @@ class SourceFault(PrivacyError):
     code = "TS-SRC-001"
 
 
+class NoRoom(SourceFault):
+    """The source may be well, but the node has too little memory to read it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """Where rows lie: a Parquet or CSV file, or a table of a DuckDB file."""
@@ -398,9 +402,7 @@ def engine(
             lock(opened)
             yield opened
     except duckdb.OutOfMemoryException:
-        raise SourceFault(
-            "the node has too little memory", fix="give it 200 bytes for each row of the source"
-        ) from None
+        raise NoRoom("the node has too little memory", fix="give it 200 bytes for each row of the source") from None
     except duckdb.Error:
         raise _unreadable() from None
 

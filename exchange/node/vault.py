@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from exchange import identity
 from exchange.book import Book
 from exchange.journal import Entry, RolledBack
-from exchange.node import cases
+from exchange.node import cases, custody
 from exchange.node.prepared import Prepared
 from exchange.node.source import Dataset, SourceFault
 from exchange.projection import Projection
@@ -66,6 +66,7 @@ _TABLES = [
     "CREATE TABLE consent (offer VARCHAR PRIMARY KEY, reply VARCHAR)",
     "CREATE TABLE withdrawn (dataset VARCHAR PRIMARY KEY, because VARCHAR, seq BIGINT)",
     *cases.TABLES,
+    *custody.TABLES,
 ]
 
 
@@ -128,7 +129,7 @@ def _withdrawn(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
 
 
 PROJECTION = Projection(
-    version=1,
+    version=2,
     tables=_TABLES,
     apply={
         "pinned": _pinned,
@@ -143,6 +144,7 @@ PROJECTION = Projection(
         "withdrawn": _withdrawn,
         "dismissed": _dismissed,
         **cases.APPLY,
+        **custody.APPLY,
     },
 )
 
@@ -171,14 +173,24 @@ class Vault:
     """One node's memory. Reads go to committed state, writes through the book's single writer."""
 
     def __init__(
-        self, book: Book, *, party: str, signing: Ed25519PrivateKey, sampling: bytes, prepared: Prepared
+        self,
+        book: Book,
+        *,
+        party: str,
+        signing: Ed25519PrivateKey,
+        sampling: bytes,
+        prepared: Prepared,
+        comparing: bytes | None = None,
     ) -> None:
+        """``comparing`` is the key that institutions share for fingerprints, if this node has it."""
         self.book = book
         self.party = party
         self.signing = signing
         self.sampling = sampling
         self.prepared = prepared
+        self.comparing = comparing
         self.cases = cases.Cases(book)
+        self.kept = custody.Kept(book)
 
     @classmethod
     def open(cls, home: Path, *, clock: Callable[[], int]) -> "Vault":
@@ -192,10 +204,11 @@ class Vault:
             sampling = bytes.fromhex((home / "sampling.key").read_text("ascii"))
         except (OSError, ValueError):
             raise Unknown("node under this directory") from None
+        comparing = custody.held_key(home)
         book = Book.open(home, owner=party, projection=PROJECTION, clock=clock)
         # the book is this process's alone from here on, and the prepared tables with it
         prepared = Prepared(home / "prepared", sampling_key=sampling)
-        return cls(book, party=party, signing=signing, sampling=sampling, prepared=prepared)
+        return cls(book, party=party, signing=signing, sampling=sampling, prepared=prepared, comparing=comparing)
 
     def close(self) -> None:
         """Finish what is queued and close the files."""
