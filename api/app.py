@@ -24,6 +24,7 @@ from api import (
     reports,
     sessions,
     structures,
+    supervision,
 )
 from api.service import Service
 from exchange.hub import liens as pledges
@@ -61,6 +62,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
         access.router,
         liens.router,
         registry.router,
+        supervision.router,
         formulas.router,
         structures.router,
         quotes.router,

@@ -27,6 +27,7 @@ _GROUPS = {
     "Appraisals, offers, liens": ("appraisals", "offers", "liens"),
     "Formulas and structures": ("formulas", "structures"),
     "Pledge loans": ("pledges",),
+    "Supervision": ("supervision",),
 }  # fmt: skip
 
 

@@ -54,6 +54,8 @@ TABLE: Mapping[str, frozenset[str]] = {
     "POST /v1/pledges/{offer_id}/steps": LENDING | {"officer"},
     "GET /v1/pledges/{offer_id}/certificate": EVERY,
     "GET /v1/pledges/{offer_id}/form": EVERY,
+    "GET /v1/supervision/pledges": REGULATOR,
+    "GET /v1/supervision/refusals": REGULATOR,
     "GET /v1/formulas": EVERY,
     "GET /v1/formulas/{name}": EVERY,
     "POST /v1/formulas/{name}": EVERY,

@@ -112,6 +112,8 @@ ROUTES = [
     ("POST", "/v1/pledges/abc/steps"),
     ("GET", "/v1/pledges/abc/certificate"),
     ("GET", "/v1/pledges/abc/form"),
+    ("GET", "/v1/supervision/pledges"),
+    ("GET", "/v1/supervision/refusals"),
     ("GET", "/v1/formulas"),
     ("GET", "/v1/formulas/cost_cas2023"),
     ("POST", "/v1/formulas/cost_cas2023"),
