@@ -124,10 +124,11 @@ def running(tmp_path_factory):
     stepped(store, refused, "ann", Endorsement(offer=refused, act="refuse", because=FREE_WORDS))
     waiting = quoted(store, "lender-y", asset=ASSET, digest="b" * 64, rank=3, number=5)
     grouped, plain = (
-        parse(
-            f"SELECT COUNT(*) FROM consumer_credit {more}", standard=CREDIT, purpose=PURPOSE, parties=[OWNER], rho=10**6
+        parse(sql, standard=CREDIT, purpose=PURPOSE, parties=(OWNER,), rho=10**6)
+        for sql in (
+            "SELECT region, COUNT(*) FROM consumer_credit GROUP BY region",
+            "SELECT COUNT(*) FROM consumer_credit",
         )
-        for more in ("GROUP BY region", "")
     )
     for party, one in (("lender-x", grouped), ("lender-x", grouped), (OWNER, plain)):
         with pytest.raises(Overreach):
