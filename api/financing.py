@@ -98,7 +98,7 @@ def sheet(
     document: Document,
     *,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Page (.html), picture alone (.svg) or all tables (.csv).")
+        Path, typer.Option("-o", "--output", help="Page (.pdf or .html), picture alone (.svg) or all tables (.csv).")
     ],
 ) -> None:
     """Write the one-page sheet of a document, or its picture or tables, once it has been verified."""
@@ -108,10 +108,16 @@ def sheet(
 
     forms = {".html": page, ".svg": chart, ".csv": cells}
     form = forms.get(output.suffix)
-    if form is None:
-        raise Malformed("there is no such form", fix=f"name the file with one of {', '.join(forms)}")
+    if form is None and output.suffix != ".pdf":
+        raise Malformed("there is no such form", fix=f"name the file with one of .pdf, {', '.join(forms)}")
     told, _ = _verified(document)
-    _write(output, form(told))
+    if form is not None:
+        _write(output, form(told))
+        return
+    from api.printing import sheets  # noqa: PLC0415  a typesetter only where something is set
+    from valuation.finance.page import page as laid_out  # noqa: PLC0415
+
+    _write(output, sheets.product(laid_out(told)))
 
 
 def _work_out(kind: str, facts: Path, output: Path | None, *, csv: Path | None = None) -> None:
@@ -152,7 +158,7 @@ def _conclude(made: dict[str, Any]) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    from valuation.finance.sheet import concluded  # noqa: PLC0415
+    from valuation.finance.page import concluded  # noqa: PLC0415
 
     console = Console()
     console.print(f"{made['notice']['en']}; no capital relief follows", highlight=False, markup=False)
@@ -171,8 +177,8 @@ def _read(path: Path) -> bytes:
         raise Malformed("the file cannot be read", fix="check its path, or give - for stdin") from None
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     try:
-        path.write_bytes(text.encode("utf-8"))
+        path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
     except OSError:
         raise Malformed("the file cannot be written", fix="check the path and the room on the disk") from None
