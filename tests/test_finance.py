@@ -492,12 +492,13 @@ def test_a_value_that_is_not_shown_is_nowhere_taken_for_one(hidden):
     assert tables["shocks"] == others["shocks"]
     assert [row[2:] for row in tables["states"]] == [row[2:] for row in others["states"]]
     assert tables["ltv"][:-1] == others["ltv"]
-    assert tables["ltv"][-1][:2] == ["value not shown", len(hidden)]
+    assert tables["ltv"][-1][:2] == ["unshown", len(hidden)]
     assert len(tables["unshown"]) == len(hidden)
     for key in ("titles", "expiring", "overrides"):
         assert tables[key] == wholes[key]
     for name in ("lender", "sector"):
         assert [row[:4] for row in tables[f"by.{name}"]] == [row[:4] for row in wholes[f"by.{name}"]]
+    assert sum(row[4] for row in tables["by.lender"]) == len(shown)
     figures, ones = ({one["key"]: one["value"] for one in told["figures"]} for told in (made, alone))
     assert figures["exposure"] == next(one["value"] for one in MADE["portfolio"]["figures"] if one["key"] == "exposure")
     for key in ("ltv.portfolio", "recognised", *(key for key in ones if key.endswith(".triggered"))):

@@ -311,7 +311,7 @@ def test_without_reports_no_value_is_guessed(running):
     keys = {figure["key"] for figure in made["figures"]}
     assert "ltv.portfolio" not in keys
     assert sum(row["recomputed"] for row in rows(made, "states")) == 0
-    assert {row["band"]: row["pledges"] for row in rows(made, "ltv") if row["pledges"]} == {"value not shown": 2}
+    assert {row["band"]: row["pledges"] for row in rows(made, "ltv") if row["pledges"]} == {"unshown": 2}
 
 
 @pytest.mark.parametrize("spoil", ["figure", "asset"])

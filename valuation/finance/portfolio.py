@@ -168,19 +168,25 @@ def _share(part: int, whole: int) -> str:
 
 
 def _exposures(held: Sequence[Held], dimension: str, exposure: int) -> Table:
+    whole = all(one.shown for one in held)
     columns = (
         Column("name", dimension, "text", "as reported"),
         Column("pledges", "pledges", "count", "number of records"),
         Column("loans", "loans", "money", "sum"),
         Column("share", "share of all loans", "share", "loans / all loans"),
-        Column("value", "value", "money", "sum"),
-        Column("recognised", "recognised value", "money", "sum"),
+        *(() if whole else (Column("shown", "with value shown", "count", "number of records"),)),
+        Column("value", "value", "money", "sum" if whole else "sum over the records whose value is shown"),
+        Column(
+            "recognised", "recognised value", "money", "sum" if whole else "sum over the records whose value is shown"
+        ),
     )
     rows: list[tuple[str | int, ...]] = []
     for name, group in _grouped(held, dimension).items():
         loan = sum(one.loan for one in group)
         sums = (sum(one.value for one in group), sum(one.recognised for one in group))
-        rows.append((name, len(group), spelled(loan), _share(loan, exposure), *(spelled(cents) for cents in sums)))
+        shown = () if whole else (sum(one.shown for one in group),)
+        head = (name, len(group), spelled(loan), _share(loan, exposure), *shown)
+        rows.append((*head, *(spelled(cents) for cents in sums)))
     return Table(f"by.{dimension}", f"Exposure by {dimension}", columns, tuple(rows))
 
 
@@ -214,7 +220,7 @@ def _ltv(held: Sequence[Held]) -> Table:
     bands = [(f"{low}-{high} %", _below(Fraction(high, 100))) for low, high in pairwise(BANDS)]
     bands += [(f"{BANDS[-1]} %+", lambda one: one.ltv is not None), ("no value", lambda one: one.shown)]
     if not all(one.shown for one in held):
-        bands.append(("value not shown", lambda _: True))
+        bands.append(("unshown", lambda _: True))
     return _counted(
         "ltv", "Loan to recognised value", "loan to value", "upper end exclusive; each record once", held, bands
     )
