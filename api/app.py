@@ -25,6 +25,7 @@ from api import (
     reports,
     sessions,
     structures,
+    supervision,
 )
 from api.service import Service
 from exchange.hub import liens as pledges
@@ -63,6 +64,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
         liens.router,
         registry.router,
         collateral.router,
+        supervision.router,
         formulas.router,
         structures.router,
         quotes.router,

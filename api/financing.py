@@ -1,10 +1,13 @@
 """Products on pledged data at the command line: worked out from a file, verified, shown on one page."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from privacy.errors import Malformed
 
 finance_app = typer.Typer(no_args_is_help=True, help="Guarantees, data trusts, securitisations and portfolios.")
 
@@ -33,13 +36,53 @@ def securitisation(facts: Facts, *, output: Output = None) -> None:
 
 @finance_app.command()
 def portfolio(
-    records: Facts,
+    records: Annotated[Path | None, typer.Argument(help="JSON file of the records; - reads stdin.")] = None,
     *,
     output: Output = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Write all tables here as CSV.")] = None,
+    from_exchange: Annotated[
+        bool, typer.Option("--from-exchange", help="Read the exchange's register instead of a file; for regulators.")
+    ] = False,
+    home: Annotated[Path | None, typer.Option("--as", help="Directory of a regulator's keys.")] = None,
+    exchange: Annotated[
+        str | None, typer.Option("--exchange", envvar="TOUCHSTONE_URL", help="Address of the exchange.")
+    ] = None,
+    valuations: Annotated[
+        Path | None, typer.Option(help="Directory of valuation reports; each that a pledge cites is computed anew.")
+    ] = None,
+    sectors: Annotated[Path | None, typer.Option(help="JSON object of sectors by institution.")] = None,
+    audit: Annotated[Path | None, typer.Option(help="Verdict with overrides, from audit verify --json.")] = None,
+    shocks: Annotated[Path | None, typer.Option(help="JSON list of shocks to try, as in records.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep what the exchange told; the portfolio cites its digest.")
+    ] = None,
 ) -> None:
-    """Read many pledge records as a supervisor does: exposures, concentration, shocks, titles, overrides, refusals."""
-    _work_out("portfolio", records, output, csv=csv)
+    """Read many pledges as a supervisor does: exposures, concentration, shocks, titles, overrides, refusals."""
+    if from_exchange is (records is not None):
+        raise Malformed("the records come from a file or from the exchange", fix="give a file, or --from-exchange")
+    if records is not None:
+        if any(given is not None for given in (home, valuations, sectors, audit, shocks, keep)):
+            raise Malformed("a file of records holds everything", fix="leave these options out, or use --from-exchange")
+        _work_out("portfolio", records, output, csv=csv)
+        return
+    if home is None or exchange is None:
+        raise Malformed("the register is read with a regulator's keys", fix="give --as HOME and --exchange URL")
+    from api import supervising  # noqa: PLC0415
+
+    told = supervising.fetch(home, exchange, on=datetime.now(tz=UTC).date())
+    if keep is not None:
+        supervising.keep(told, keep)
+    cited = [one["appraisal"]["report"] for one in supervising.live(told) if one["appraisal"] is not None]
+    worths = {} if valuations is None else supervising.valued(valuations, cited)
+    made = supervising.inputs(
+        told,
+        worths=worths,
+        sectors={} if sectors is None else supervising.read_sectors(sectors),
+        overrides={} if audit is None else supervising.read_overrides(audit),
+        shocks=[] if shocks is None else supervising.read_shocks(shocks),
+    )
+    supervising.summarise(told, worths)
+    _make("portfolio", made, output, csv=csv)
 
 
 @finance_app.command()
@@ -55,30 +98,40 @@ def sheet(
     document: Document,
     *,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Page (.html), picture alone (.svg) or all tables (.csv).")
+        Path, typer.Option("-o", "--output", help="Page (.pdf or .html), picture alone (.svg) or all tables (.csv).")
     ],
 ) -> None:
     """Write the one-page sheet of a document, or its picture or tables, once it has been verified."""
-    from privacy.errors import Malformed  # noqa: PLC0415
     from valuation.finance.chart import chart  # noqa: PLC0415
     from valuation.finance.export import cells  # noqa: PLC0415
     from valuation.finance.sheet import sheet as page  # noqa: PLC0415
 
     forms = {".html": page, ".svg": chart, ".csv": cells}
     form = forms.get(output.suffix)
-    if form is None:
-        raise Malformed("there is no such form", fix=f"name the file with one of {', '.join(forms)}")
+    if form is None and output.suffix != ".pdf":
+        raise Malformed("there is no such form", fix=f"name the file with one of .pdf, {', '.join(forms)}")
     told, _ = _verified(document)
-    _write(output, form(told))
+    if form is not None:
+        _write(output, form(told))
+        return
+    from api.printing import sheets  # noqa: PLC0415  a typesetter only where something is set
+    from valuation.finance.page import page as laid_out  # noqa: PLC0415
+
+    _write(output, sheets.product(laid_out(told)))
 
 
 def _work_out(kind: str, facts: Path, output: Path | None, *, csv: Path | None = None) -> None:
-    from privacy import canonical  # noqa: PLC0415
     from valuation.desk import wire  # noqa: PLC0415
+
+    _make(kind, wire.parse(_read(facts)), output, csv=csv)
+
+
+def _make(kind: str, inputs: Any, output: Path | None, *, csv: Path | None = None) -> None:
+    from privacy import canonical  # noqa: PLC0415
     from valuation.finance import document  # noqa: PLC0415
     from valuation.finance.export import cells  # noqa: PLC0415
 
-    made = document.perform(kind, wire.parse(_read(facts)))
+    made = document.perform(kind, inputs)
     text = canonical.encode(made).decode("utf-8")
     if csv is not None:
         _write(csv, cells(made))
@@ -105,7 +158,7 @@ def _conclude(made: dict[str, Any]) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    from valuation.finance.sheet import concluded  # noqa: PLC0415
+    from valuation.finance.page import concluded  # noqa: PLC0415
 
     console = Console()
     console.print(f"{made['notice']['en']}; no capital relief follows", highlight=False, markup=False)
@@ -118,18 +171,14 @@ def _conclude(made: dict[str, Any]) -> None:
 
 
 def _read(path: Path) -> bytes:
-    from privacy.errors import Malformed  # noqa: PLC0415
-
     try:
         return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError:
         raise Malformed("the file cannot be read", fix="check its path, or give - for stdin") from None
 
 
-def _write(path: Path, text: str) -> None:
-    from privacy.errors import Malformed  # noqa: PLC0415
-
+def _write(path: Path, content: str | bytes) -> None:
     try:
-        path.write_bytes(text.encode("utf-8"))
+        path.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
     except OSError:
         raise Malformed("the file cannot be written", fix="check the path and the room on the disk") from None

@@ -75,7 +75,9 @@ def stress(source: Source, *, as_json: AsJson = False) -> None:
 def sheet(
     source: Source,
     *,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write to a file: .html or .json.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write to a file: .pdf, .html or .json.")
+    ] = None,
 ) -> None:
     """Make the credit committee's one page, after computing the report anew."""
     from api import pledge_page, valuing  # noqa: PLC0415
@@ -83,13 +85,17 @@ def sheet(
     from valuation.desk import wire  # noqa: PLC0415
     from valuation.sheet import sheet as made_of  # noqa: PLC0415
 
-    if output is not None and output.suffix not in {".html", ".json"}:
-        raise Malformed("a sheet is written as .html or .json", fix="end the file's name with one of them")
+    if output is not None and output.suffix not in {".pdf", ".html", ".json"}:
+        raise Malformed("a sheet is written as .pdf, .html or .json", fix="end the file's name with one of them")
     text = valuing.read(source, "inputs").removesuffix(b"\n")
     given = wire.parse(text)
     made = made_of(text if _is_report(given) else _quoted(given))
     if output is not None and output.suffix == ".html":
         _write(output, pledge_page.render(made).encode("utf-8"))
+    elif output is not None and output.suffix == ".pdf":
+        from api.printing import sheets  # noqa: PLC0415  a typesetter only where something is set
+
+        _write(output, sheets.committee(made))
     elif output is not None:
         _write(output, canonical.encode(made))
     else:

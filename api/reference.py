@@ -28,6 +28,7 @@ _GROUPS = {
     "Formulas and structures": ("formulas", "structures"),
     "Pledge loans": ("pledges",),
     "Identity of collateral": ("fingerprints", "confirmations", "collateral", "reviews"),
+    "Supervision": ("supervision",),
 }  # fmt: skip
 
 

@@ -59,6 +59,8 @@ TABLE: Mapping[str, frozenset[str]] = {
     "GET /v1/collateral/{owner}/{dataset}": ASKERS,
     "GET /v1/reviews": frozenset({"officer"}),
     "POST /v1/reviews": frozenset({"officer"}),
+    "GET /v1/supervision/pledges": REGULATOR,
+    "GET /v1/supervision/refusals": REGULATOR,
     "GET /v1/formulas": EVERY,
     "GET /v1/formulas/{name}": EVERY,
     "POST /v1/formulas/{name}": EVERY,

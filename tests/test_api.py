@@ -117,6 +117,8 @@ ROUTES = [
     ("GET", "/v1/collateral/bank-a/accounts"),
     ("GET", "/v1/reviews"),
     ("POST", "/v1/reviews"),
+    ("GET", "/v1/supervision/pledges"),
+    ("GET", "/v1/supervision/refusals"),
     ("GET", "/v1/formulas"),
     ("GET", "/v1/formulas/cost_cas2023"),
     ("POST", "/v1/formulas/cost_cas2023"),

@@ -11,6 +11,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from api import cli
@@ -472,6 +474,42 @@ def test_the_picture_is_sound_and_loads_nothing(kind):
         x, y = float(one.get("x", 0)), float(one.get("y", 0))
         assert 0 <= x <= x + float(one.get("width")) <= wide
         assert -0.1 <= y <= y + float(one.get("height")) <= high + 0.1
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.sets(st.integers(0, len(INPUTS["portfolio"]["records"]) - 1), min_size=1))
+def test_a_value_that_is_not_shown_is_nowhere_taken_for_one(hidden):
+    """Whatever compares a loan with a value is what the other records make alone; exposures are those of all."""
+    inputs = copy.deepcopy(INPUTS["portfolio"])
+    for place in hidden:
+        inputs["records"][place] |= {"value": None, "recognised": None}
+    made = perform("portfolio", inputs)
+    verify(canonical.encode(made))
+    shown = [one for place, one in enumerate(inputs["records"]) if place not in hidden]
+    alone = perform("portfolio", inputs | {"records": shown})
+    tables, others = ({one["key"]: one["rows"] for one in told["tables"]} for told in (made, alone))
+    wholes = {one["key"]: one["rows"] for one in MADE["portfolio"]["tables"]}
+    assert tables["shocks"] == others["shocks"]
+    assert [row[2:] for row in tables["states"]] == [row[2:] for row in others["states"]]
+    assert tables["ltv"][:-1] == others["ltv"]
+    assert tables["ltv"][-1][:2] == ["unshown", len(hidden)]
+    assert len(tables["unshown"]) == len(hidden)
+    for key in ("titles", "expiring", "overrides"):
+        assert tables[key] == wholes[key]
+    for name in ("lender", "sector"):
+        assert [row[:4] for row in tables[f"by.{name}"]] == [row[:4] for row in wholes[f"by.{name}"]]
+    assert sum(row[4] for row in tables["by.lender"]) == len(shown)
+    figures, ones = ({one["key"]: one["value"] for one in told["figures"]} for told in (made, alone))
+    assert figures["exposure"] == next(one["value"] for one in MADE["portfolio"]["figures"] if one["key"] == "exposure")
+    for key in ("ltv.portfolio", "recognised", *(key for key in ones if key.endswith(".triggered"))):
+        assert figures.get(key) == ones.get(key)
+
+
+def test_half_a_value_is_refused():
+    inputs = copy.deepcopy(INPUTS["portfolio"])
+    inputs["records"][0]["recognised"] = None
+    with pytest.raises(BadInput, match=r"records\[0\].recognised"):
+        perform("portfolio", inputs)
 
 
 def test_hostile_text_is_inert_everywhere():

@@ -17,6 +17,7 @@ from valuation.finance.arrangement import Arrangement, Column, Table
 from valuation.finance.cascade import STATES, Round, Shock, cascade, margin_state
 from valuation.finance.cents import money_of, spelled
 from valuation.finance.records import Held, read_records, read_refusals, read_shocks
+from valuation.finance.register import UNSHOWN, read_requests, requested, unshown
 from valuation.finance.stated import Frame, stated, texts
 from valuation.intake import Record
 from valuation.trace import Traced, derived, given
@@ -45,7 +46,7 @@ def arrange(inputs: Any) -> Arrangement:
     Raises:
         BadInput: naming the key. CurrencyMismatch: if an amount is in another currency.
     """
-    record = Record(inputs, "inputs", "title on currency reported_by cited records refusals shocks")
+    record = Record(inputs, "inputs", "title on currency reported_by cited records refusals shocks", "requests")
     frame = Frame.of(record)
     held = read_records(record, frame)
     refusals = read_refusals(record, frame)
@@ -53,27 +54,32 @@ def arrange(inputs: Any) -> Arrangement:
     exposure = sum(one.loan for one in held)
     cited = frame.cited(record)
     loans = stated("exposure", "loans", money_of(exposure, frame.currency), cited)
-    held_values = money_of(sum(one.recognised for one in held), frame.currency)
+    measured = [one for one in held if one.shown]
+    compared = loans
+    if len(measured) < len(held):
+        shown_loans = money_of(sum(one.loan for one in measured), frame.currency)
+        compared = stated("exposure.shown", "loans whose value is shown", shown_loans, cited)
+    held_values = money_of(sum(one.recognised for one in measured), frame.currency)
     values = stated("recognised", "recognised value", held_values, cited)
-    figures = [loans, values]
+    figures = [loans, values] if compared is loans else [loans, compared, values]
     if values.fraction:
         figures.append(
             derived(
                 "ltv.portfolio",
                 "loans to recognised value",
-                loans.fraction / values.fraction,
+                compared.fraction / values.fraction,
                 unit="share",
                 formula="loans / recognised value",
-                because=(loans, values),
+                because=(compared, values),
                 source=SOURCE,
             )
         )
     concentration = [_hhi(held, name, loans) for name in DIMENSIONS] if exposure else []
-    pairs = [(one.loan, one.recognised) for one in held]
+    pairs = [(one.loan, one.recognised) for one in measured]
     played = [(shock, cascade(pairs, shock)) for shock in shocks]
     worst = (
-        [_worst(shock, rounds[-1], loans, number) for number, (shock, rounds) in enumerate(played, start=1)]
-        if exposure
+        [_worst(shock, rounds[-1], compared, number) for number, (shock, rounds) in enumerate(played, start=1)]
+        if compared.fraction
         else []
     )
     roots = (*figures, *concentration, *worst)
@@ -93,11 +99,13 @@ def arrange(inputs: Any) -> Arrangement:
             _endings(held, frame.on),
             _overridden(held),
             _refused(refusals),
+            *((requested(read_requests(record)),) if record.given("requests") else ()),
+            *((unshown(held),) if compared is not loans else ()),
         ),
         gates=(),
         remarks=tuple(_remarks(held, frame.on, concentration)),
         conclusion={figure.label: figure.key for figure in roots},
-        assumptions=ASSUMPTIONS,
+        assumptions=ASSUMPTIONS if compared is loans else (*ASSUMPTIONS, UNSHOWN),
     )
 
 
@@ -160,19 +168,25 @@ def _share(part: int, whole: int) -> str:
 
 
 def _exposures(held: Sequence[Held], dimension: str, exposure: int) -> Table:
+    whole = all(one.shown for one in held)
     columns = (
         Column("name", dimension, "text", "as reported"),
         Column("pledges", "pledges", "count", "number of records"),
         Column("loans", "loans", "money", "sum"),
         Column("share", "share of all loans", "share", "loans / all loans"),
-        Column("value", "value", "money", "sum"),
-        Column("recognised", "recognised value", "money", "sum"),
+        *(() if whole else (Column("shown", "with value shown", "count", "number of records"),)),
+        Column("value", "value", "money", "sum" if whole else "sum over the records whose value is shown"),
+        Column(
+            "recognised", "recognised value", "money", "sum" if whole else "sum over the records whose value is shown"
+        ),
     )
     rows: list[tuple[str | int, ...]] = []
     for name, group in _grouped(held, dimension).items():
         loan = sum(one.loan for one in group)
         sums = (sum(one.value for one in group), sum(one.recognised for one in group))
-        rows.append((name, len(group), spelled(loan), _share(loan, exposure), *(spelled(cents) for cents in sums)))
+        shown = () if whole else (sum(one.shown for one in group),)
+        head = (name, len(group), spelled(loan), _share(loan, exposure), *shown)
+        rows.append((*head, *(spelled(cents) for cents in sums)))
     return Table(f"by.{dimension}", f"Exposure by {dimension}", columns, tuple(rows))
 
 
@@ -199,12 +213,14 @@ def _counted(
 
 
 def _below(limit: Fraction) -> Callable[[Held], bool]:
-    return lambda one: one.loan == 0 or (one.ltv is not None and one.ltv < limit)
+    return lambda one: one.shown and (one.loan == 0 or (one.ltv is not None and one.ltv < limit))
 
 
 def _ltv(held: Sequence[Held]) -> Table:
     bands = [(f"{low}-{high} %", _below(Fraction(high, 100))) for low, high in pairwise(BANDS)]
-    bands += [(f"{BANDS[-1]} %+", lambda one: one.ltv is not None), ("no value", lambda _: True)]
+    bands += [(f"{BANDS[-1]} %+", lambda one: one.ltv is not None), ("no value", lambda one: one.shown)]
+    if not all(one.shown for one in held):
+        bands.append(("unshown", lambda _: True))
     return _counted(
         "ltv", "Loan to recognised value", "loan to value", "upper end exclusive; each record once", held, bands
     )
@@ -225,14 +241,14 @@ def _by_state(held: Sequence[Held]) -> Table:
     rows = []
     for state in STATES:
         reported = [one for one in held if one.state == state]
-        actual = [one for one in held if _recomputed(one) == state]
+        actual = [one for one in held if one.shown and _recomputed(one) == state]
         milder = sum(_milder(one) for one in reported)
         rows.append((state, len(reported), len(actual), milder, spelled(sum(one.loan for one in actual))))
     return Table("states", "Margin states", columns, tuple(rows))
 
 
 def _milder(one: Held) -> bool:
-    return STATES.index(one.state) < STATES.index(_recomputed(one))
+    return one.shown and STATES.index(one.state) < STATES.index(_recomputed(one))
 
 
 def _shocked(played: Sequence[tuple[Shock, list[Round]]]) -> Table:
@@ -348,6 +364,7 @@ def _remarks(held: Sequence[Held], on: date, concentration: Sequence[Traced]) ->
         ("red-flag-title-ended", "have a title that has ended", _until(on)),
         ("red-flag-matured", "are past their maturity and still owe", lambda one: one.maturity < on and one.loan > 0),
         ("overrides", "were made with a rule overridden", lambda one: bool(one.overrides)),
+        ("value-not-shown", "have no verified report: their value is not shown", lambda one: not one.shown),
     ):
         number = sum(takes(one) for one in held)
         if number:

@@ -16,7 +16,7 @@ MOST_RECORDS, MOST_SHOCKS = 3000, 10
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One live pledge, amounts in cents."""
+    """One live pledge, amounts in cents; both values are 0 where they are not ``shown``."""
 
     name: str
     groups: dict[str, str]
@@ -27,6 +27,7 @@ class Held:
     title_expires: date | None
     maturity: date
     overrides: tuple[str, ...]
+    shown: bool
 
     @property
     def ltv(self) -> Fraction | None:
@@ -46,8 +47,9 @@ def read_records(record: Record, frame: Frame) -> tuple[Held, ...]:
             inner = Record(entry, place, "rule approved_by")
             inner.text("approved_by")
             overrides.append(inner.text("rule"))
-        value, recognised, loan = (
-            cents_of(frame.money(one, key), one.path(key)) for key in ("value", "recognised", "loan")
+        shown = one.given("value") or one.given("recognised")
+        value, recognised = (
+            cents_of(frame.money(one, key), one.path(key)) if shown else 0 for key in ("value", "recognised")
         )
         if recognised > value:
             raise OutOfRange(one.path("recognised"), "amounts up to the value")
@@ -57,11 +59,12 @@ def read_records(record: Record, frame: Frame) -> tuple[Held, ...]:
                 groups=groups,
                 value=value,
                 recognised=recognised,
-                loan=loan,
+                loan=cents_of(frame.money(one, "loan"), one.path("loan")),
                 state=choice(one, "state", STATES),
                 title_expires=one.day("title_expires") if one.given("title_expires") else None,
                 maturity=one.day("maturity"),
                 overrides=tuple(overrides),
+                shown=shown,
             )
         )
     if len(found) > MOST_RECORDS:
