@@ -25,6 +25,7 @@ from exchange.standards import shipped
 from privacy import canonical
 from privacy.errors import Malformed, Mismatch, PrivacyError
 from tests import pledging
+from tests.marked import mark
 from tests.pledging import nonce
 from tests.test_pledge_loan import INPUTS, WHOLE
 from valuation import report
@@ -110,6 +111,8 @@ def running(tmp_path_factory):
     catalog.publish_standard(store, CREDIT)
     register(store, OWNER, DATASET, TITLED)
     register(store, "bank-z", "accounts")
+    mark(store, ASSET, KEYS[OWNER])
+    mark(store, "bank-z/accounts", KEYS["bank-z"], range(5_000, 10_000))
     for lender in ("lender-x", "lender-y"):
         pledging.name_officers(store, lender, key=KEYS[lender], officers=OFFICERS)
     called = quoted(store, "lender-x", asset=ASSET, digest=WHOLE["digest"])
