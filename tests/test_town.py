@@ -7,13 +7,17 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 import pytest
+from rich.console import Console
 
 from api.demo import people, town
+from api.demo.story import Telling
 from exchange.hub.store import Store
 from exchange.node.vault import Vault
 from privacy import seal
@@ -103,6 +107,26 @@ def test_a_file_without_the_columns_is_refused_by_name(tmp_path):
     assert finished.returncode == 1
     assert "no column education" in finished.stderr
     assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_an_engine_swallows_ends_the_story_at_its_next_word(how):
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        telling = Telling(Console(quiet=True), check=True)
+        timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), how))
+        timer.start()
+        # interrupted, DuckDB raises an error of its own, or nothing at all if it was about to end
+        with suppress(RuntimeError, KeyboardInterrupt, duckdb.Error):
+            duckdb.sql("SELECT sum(hash(a.range + b.range)) FROM range(200000) a, range(2000000) b").fetchall()
+        timer.join()
+        assert telling.ending.code == 128 + how
+        for word in (lambda: telling.say("x"), lambda: telling.step("x")):
+            with pytest.raises(KeyboardInterrupt):
+                word()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -5,7 +5,6 @@ What a step shows comes from the same calls that any party makes: nothing is pre
 
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -45,12 +44,32 @@ SIGMAS = 5
 """Standard errors within which every released value must lie; all of some sixty together do in 29,000 runs of 29,001."""
 
 
+class Ending:
+    """Whether somebody wants the story to end. An engine that is at work may swallow what the handler raises: so it is kept."""
+
+    def __init__(self) -> None:
+        self.code = 0
+        """The exit code that the signal asks for; 0 while none has come."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._take)
+
+    def check(self) -> None:
+        """Go on, unless a signal has come."""
+        if self.code:
+            raise KeyboardInterrupt
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        self.code = 128 + number
+        raise KeyboardInterrupt
+
+
 @dataclass
 class Telling:
     """What was told so far: for the terminal, for the page, and, when checking, what held and what did not."""
 
     console: Console
     check: bool
+    ending: Ending = field(default_factory=Ending)
     started: float = field(default_factory=time.monotonic)
     failures: list[str] = field(default_factory=list)
     checked: int = 0
@@ -58,10 +77,12 @@ class Telling:
 
     def step(self, title: str) -> None:
         """Begin a step."""
+        self.ending.check()
         self.console.print(f"\n[bold]{title}[/bold]  [dim]{time.monotonic() - self.started:.1f} s[/dim]")
 
     def say(self, text: str) -> None:
         """Tell one line."""
+        self.ending.check()
         self.console.print(f"  {text}", highlight=False)
 
     def expect(self, claim: str, *, holds: bool) -> None:
@@ -82,7 +103,18 @@ def tell(*, data: Path | None, check: bool, keep: Path | None, rows: int) -> int
         Malformed: if ``data`` is not the credit-card file.
     """
     telling = Telling(Console(stderr=False, soft_wrap=True), check)
-    signal.signal(signal.SIGTERM, _end)
+    try:
+        failed = _tell(telling, data=data, keep=keep, rows=rows)
+    except BaseException:
+        if not telling.ending.code:
+            raise
+        telling.console.print("\ninterrupted; every process is stopped")
+        return telling.ending.code
+    return telling.ending.code or int(failed)
+
+
+def _tell(telling: Telling, *, data: Path | None, keep: Path | None, rows: int) -> bool:
+    """Run every step; returns whether a check failed."""
     with _home(keep) as home:
         telling.step("1. Three institutions, each with its own table")
         institutions = people.synthesise(home, rows=rows) if data is None else people.split_cards(home, data)
@@ -91,20 +123,16 @@ def tell(*, data: Path | None, check: bool, keep: Path | None, rows: int) -> int
             telling.say(
                 f"{one.party}: {one.rows:,} rows of {one.persons:,} people in {where}, which stays where it lies"
             )
-        try:
-            with town.Town(home, institutions, clock=lambda: time.time_ns() // 1000) as running:
-                _perform(telling, running, institutions, home=home, group="region" if data is None else "education")
-        except KeyboardInterrupt:
-            telling.console.print("\ninterrupted; every process is stopped")
-            return 130
+        with town.Town(home, institutions, clock=lambda: time.time_ns() // 1000) as running:
+            _perform(telling, running, institutions, home=home, group="region" if data is None else "education")
         _ledgers(telling, institutions, home)
         _audited(telling, institutions, home)
         path = write_page((keep or Path.cwd()) / ("summary.html" if keep else "touchstone-demo.html"), telling.page)
     telling.console.print(f"\nSummary page: [bold]{path}[/bold]", highlight=False)
-    if check:
+    if telling.check:
         verdict = f"{telling.checked - len(telling.failures)} of {telling.checked} checks passed"
         telling.console.print(f"{verdict} in {time.monotonic() - telling.started:.0f} s", highlight=False)
-    return 1 if telling.failures else 0
+    return bool(telling.failures)
 
 
 def _perform(telling: Telling, running: town.Town, institutions: list[Institution], *, home: Path, group: str) -> None:
@@ -349,7 +377,3 @@ def _home(keep: Path | None) -> Iterator[Path]:
         yield home
     finally:
         shutil.rmtree(home, ignore_errors=True)
-
-
-def _end(_signal: int, _frame: FrameType | None) -> None:
-    sys.exit(143)
