@@ -131,18 +131,23 @@ async def authenticate(request: Request) -> Call:
     if scheme != "Bearer":
         raise Denied("the request is not signed", fix="use the touchstone client with this party's key")
     query = f"?{request.url.query}" if request.url.query else ""
-    caller = proof.verify(
-        token,
-        directory=await asyncio.to_thread(lambda: service.store.view().directory()),
-        method=request.method,
-        path=request.url.path + query,
-        body=body,
-        now=service.now(),
-    )
+
+    def identify() -> tuple[proof.Caller, str | None]:
+        view = service.store.view()
+        caller = proof.verify(
+            token,
+            directory=view.directory(),
+            method=request.method,
+            path=request.url.path + query,
+            body=body,
+            now=service.now(),
+        )
+        return caller, view.role(caller.party)
+
+    caller, role = await asyncio.to_thread(identify)
     service.remember(caller)
     request.state.party = caller.party
     service.limits.take(caller.party)
-    role = await asyncio.to_thread(lambda: service.store.view().role(caller.party))
     rights.check(f"{request.method} {request.scope['route'].path}", role)
     return Call(service, caller.party, body)
 
