@@ -56,25 +56,22 @@ def _body(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def install(app: FastAPI) -> None:
-    """Give the application its description, made at first use.
+    """Give the application its description, completed at first use.
 
     Raises:
         RuntimeError: if a route has no line in the table of rights, or the other way round.
     """
-    routes = {f"{method.upper()} {path}" for path, kinds in _plain(app)["paths"].items() for method in kinds}
+    plain = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    routes = {f"{method.upper()} {path}" for path, kinds in plain["paths"].items() for method in kinds}
     signed = {route for route in routes if " /v1/" in route}
     if signed != set(rights.TABLE):
         raise RuntimeError(f"routes and rights differ: {sorted(signed ^ set(rights.TABLE))}")
 
-    app.openapi = cache(lambda: _described(app))  # type: ignore[method-assign]  # the framework's documented way
+    app.openapi = cache(lambda: _described(plain))  # type: ignore[method-assign]  # the framework's documented way
 
 
-def _plain(app: FastAPI) -> dict[str, Any]:
-    return get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-
-
-def _described(app: FastAPI) -> dict[str, Any]:
-    told = _plain(app)
+def _described(told: dict[str, Any]) -> dict[str, Any]:
+    """Complete what the framework knows of the routes."""
     for path, methods in told["paths"].items():
         for method, operation in methods.items():
             operation["responses"] = dict(_answers(operation, path, method))
