@@ -1,7 +1,7 @@
 """What a doctor finds in a party's directory and on its way to the exchange: each finding in words to read over the phone.
 
-Looking changes nothing that a start of the party would not. With ``fix`` what needs no decision is mended: rights of files, leftovers of interrupted writes, a
-journal's unfinished end, a catalogue that does not match its journal.
+Looking changes nothing that a start of the party would not. With ``fix`` what needs no decision is mended: rights of files,
+leftovers of interrupted writes, a journal's unfinished end, a catalogue that does not match its journal.
 """
 
 import shutil

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -87,13 +87,7 @@ def appraise(facts: Path, *, output: Path | None) -> None:
         Malformed: if the file cannot be read or written; BadInput, naming the key, if it is not what the appraisal demands.
     """
     made = report.perform(wire.parse(read(facts, "facts")))
-    text = canonical.encode(made)
-    if output is None:
-        sys.stdout.write(text.decode("utf-8") + "\n")
-        return
-    _write(output, text, "report")
-    _conclude(made)
-    sys.stdout.write(f"{len(made['figures'])} figures, digest {made['digest']}\n")
+    _hand_out(made, output=output, what="report", show=_conclude)
 
 
 def split(facts: Path, *, output: Path | None) -> None:
@@ -103,12 +97,17 @@ def split(facts: Path, *, output: Path | None) -> None:
         Malformed: if the file cannot be read or written; BadInput, naming the key, if it is not what a split demands.
     """
     made = splits.perform(wire.parse(read(facts, "facts")))
+    _hand_out(made, output=output, what="split", show=_show_parts)
+
+
+def _hand_out(made: dict[str, Any], *, output: Path | None, what: str, show: Callable[[dict[str, Any]], None]) -> None:
+    """Print a document, or write it to ``output`` and ``show`` what it concludes."""
     text = canonical.encode(made)
     if output is None:
         sys.stdout.write(text.decode("utf-8") + "\n")
         return
-    _write(output, text, "split")
-    _show_parts(made)
+    _write(output, text, what)
+    show(made)
     sys.stdout.write(f"{len(made['figures'])} figures, digest {made['digest']}\n")
 
 
