@@ -27,6 +27,7 @@ from api import (
     structures,
     supervision,
 )
+from api.console import exchange as console
 from api.service import Service
 from exchange.hub import liens as pledges
 from exchange.hub import rounds
@@ -72,6 +73,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
         observing.router(metrics),
         reference.router(app),
         log.router,
+        console.router(app, service),
     ):
         app.include_router(router)
 

@@ -83,6 +83,31 @@ def demo(
     raise typer.Exit(tell(data=data, check=check, keep=keep, rows=rows))
 
 
+@app.command()
+def console(
+    home: Annotated[Path, typer.Argument(help="Directory that holds the keys of your party.")],
+    *,
+    exchange: Address,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on loopback; 0 picks a free one.")] = 0,
+    at_exchange: Annotated[
+        bool, typer.Option("--at-exchange", help="Print a link to the exchange's own console, for reading.")
+    ] = False,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the browser.")] = False,
+) -> None:
+    """Open the console in a browser: beside your keys on this machine, or at the exchange; prints a link that works once."""
+    if at_exchange:
+        from exchange import identity  # noqa: PLC0415
+        from exchange.line import Line  # noqa: PLC0415
+
+        party, key = identity.load(home, what="party")
+        with Line(exchange, party=party, key=key) as line:
+            typer.echo(f"{line.url}{line.post('/v1/links', {})['path']}")
+        return
+    from api.console.desk.app import serve  # noqa: PLC0415
+
+    serve(home, exchange=exchange, port=port, open_browser=open_browser)
+
+
 @exchange_app.command("init")
 def exchange_init(home: Home) -> None:
     """Make an exchange and publish the standards of this release."""

@@ -52,7 +52,7 @@ class Metrics:
 class Observed:
     """Gives each request its id, and notes how it ended."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics | None = None) -> None:
         self._app = app
         self._metrics = metrics
 
@@ -79,7 +79,8 @@ class Observed:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
         method = scope["method"] if route != "unknown" else "any"  # a stranger's words are no labels
-        self._metrics.note(method=method, route=route, status=status, seconds=seconds)
+        if self._metrics is not None:
+            self._metrics.note(method=method, route=route, status=status, seconds=seconds)
         told = {"request": scope["state"]["request_id"], "method": method, "route": route, "status": status}
         told |= {"ms": round(seconds * 1000, 1), "party": scope["state"].get("party")}
         log.info("%s", json.dumps(told))

@@ -121,12 +121,19 @@ async def _known(request: Request, error: Exception) -> JSONResponse:
     return _told(request, error)
 
 
-def _told(request: Request, error: PrivacyError) -> JSONResponse:
+def document(error: PrivacyError) -> dict[str, Any]:
+    """Return an error's problem document, without its request id."""
     told = problems.document(error)
     for kind, problem in _STORAGE.items():
         if isinstance(error, kind):
             told |= _named(problem)
-    return _respond(request, told, {"retry-after": str(error.seconds)} if isinstance(error, Throttled) else None)
+    return told
+
+
+def _told(request: Request, error: PrivacyError) -> JSONResponse:
+    return _respond(
+        request, document(error), {"retry-after": str(error.seconds)} if isinstance(error, Throttled) else None
+    )
 
 
 def _named(problem: Problem) -> dict[str, Any]:

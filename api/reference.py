@@ -21,7 +21,7 @@ PLAIN = {
 }
 
 _GROUPS = {
-    "Standards, parties, datasets, policies": ("exchange", "parties", "standards", "datasets", "deprecations", "withdrawals", "policies"),
+    "Standards, parties, datasets, policies": ("exchange", "links", "parties", "standards", "datasets", "deprecations", "withdrawals", "policies"),
     "Joint questions": ("keys", "previews", "sessions", "poll"),
     "Access and approvals": ("access",),
     "Appraisals, offers, liens": ("appraisals", "offers", "liens"),
@@ -40,6 +40,14 @@ def router(app: FastAPI) -> APIRouter:
     async def interface() -> HTMLResponse:
         """Show every route: who may call it, what it takes, what it answers."""
         return _page("reference.html", **_reference(app))
+
+    made.include_router(problem_pages())
+    return made
+
+
+def problem_pages() -> APIRouter:
+    """Return the routes of the pages about problems."""
+    made = APIRouter(include_in_schema=False)
 
     @made.get("/problems")
     async def every() -> HTMLResponse:

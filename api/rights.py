@@ -17,6 +17,7 @@ LENDING = INSTITUTION | LENDER
 
 TABLE: Mapping[str, frozenset[str]] = {
     "GET /v1/exchange": EVERY,
+    "POST /v1/links": EVERY,
     "GET /v1/parties": EVERY,
     "GET /v1/standards": EVERY,
     "GET /v1/standards/{name}/{version}": EVERY,

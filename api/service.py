@@ -113,6 +113,10 @@ class Call:
         return envelope
 
 
+WITHIN = "touchstone.within"
+"""Key of a scope under which the exchange's own console names the party for whom it reads; no request from outside has it."""
+
+
 async def authenticate(request: Request) -> Call:
     """Read the body, check the caller's token against it and the route against the caller's role, and return the call.
 
@@ -127,6 +131,10 @@ async def authenticate(request: Request) -> Call:
     if not declared.isdecimal() or int(declared) > canonical.MAX_BYTES:
         raise Malformed(f"the body is longer than {canonical.MAX_BYTES} bytes", fix="send a smaller document")
     body = await request.body()
+    within: str | None = request.scope.get(WITHIN)
+    if within is not None:
+        role = await run_in_threadpool(lambda: service.store.view().role(within))
+        return _admit(request, service, within, role, body)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme != "Bearer":
         raise Denied("the request is not signed", fix="use the touchstone client with this party's key")
@@ -146,10 +154,14 @@ async def authenticate(request: Request) -> Call:
 
     caller, role = await asyncio.to_thread(identify)
     service.remember(caller)
-    request.state.party = caller.party
-    service.limits.take(caller.party)
+    return _admit(request, service, caller.party, role, body)
+
+
+def _admit(request: Request, service: Service, party: str, role: str | None, body: bytes) -> Call:
+    request.state.party = party
+    service.limits.take(party)
     rights.check(f"{request.method} {request.scope['route'].path}", role)
-    return Call(service, caller.party, body)
+    return Call(service, party, body)
 
 
 Authenticated = Annotated[Call, Depends(authenticate)]

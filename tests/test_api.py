@@ -91,6 +91,7 @@ ROUTES = [
     ("GET", "/v1/datasets/bank-a/accounts/consequences"),
     ("GET", "/v1/datasets/bank-a/accounts/certificate"),
     ("GET", "/v1/exchange"),
+    ("POST", "/v1/links"),
     ("POST", "/v1/datasets"),
     ("POST", "/v1/deprecations"),
     ("POST", "/v1/withdrawals"),

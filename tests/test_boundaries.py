@@ -70,13 +70,13 @@ LIBRARIES = {
         "api/demo/truth.py",
     },
     "sqlglot": {"exchange/analyst/sql.py"},
-    "httpx2": {"exchange/line.py"},
+    "httpx2": {"api/console/exchange.py", "exchange/line.py"},
     "pandas": {"api/demo/people.py", "api/demo/truth.py", "exchange/analyst/result.py"},
     "numpy": {"api/demo/people.py", "valuation/doubles.py", "valuation/draws.py"},
     "xlsxwriter": {"api/printing/workbook.py", "exchange/analyst/result.py"},
     "typst": {"api/printing/pdf.py"},
     "subprocess": {"api/demo/town.py"},
-    "socket": {"api/processes.py"},
+    "socket": {"api/console/desk/app.py", "api/processes.py"},
 }
 """Libraries that only these rooms may import: what a room must not do, it cannot reach."""
 

@@ -1,0 +1,1 @@
+"""Pages beside an asker's keys: results are opened here, and nowhere else."""

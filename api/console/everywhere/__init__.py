@@ -1,0 +1,5 @@
+"""Pages that stand in every place: what the catalog and the register tell each party."""
+
+from api.console.everywhere import assets, home
+
+PAGES = (*home.PAGES, *assets.PAGES)

@@ -1,0 +1,1 @@
+"""Pages beside an institution's own ledger."""

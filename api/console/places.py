@@ -1,0 +1,54 @@
+"""Where a console stands: whose it is there, how it reads the exchange, and what lies beside it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from exchange.protocol.errors import Unknown
+
+EXCHANGE, DESK, NODE = "exchange", "desk", "node"
+EVERYWHERE = frozenset({EXCHANGE, DESK, NODE})
+
+
+class Place:
+    """One party's console. ``read`` returns the JSON answer of the exchange to this party for an address, or raises its problem.
+
+    What can be done only beside a key or a ledger is in the subclasses of the packages ``desk`` and ``node``.
+    """
+
+    kind = EXCHANGE
+
+    def __init__(self, *, party: str, role: str, read: Callable[[str], Any]) -> None:
+        self.party = party
+        self.role = role
+        self._read = read
+
+    def get(self, *parts: str, **query: object) -> Any:
+        """Return the exchange's answer at ``/v1/`` and these parts of a path; query values of ``None`` or ``""`` are left out.
+
+        Raises:
+            PrivacyError: the problem that the exchange told of.
+        """
+        asked = {name: value for name, value in query.items() if value not in (None, "")}
+        path = "/".join(quote(part, safe="") for part in parts)
+        return self._read(f"/v1/{path}{'?' + urlencode(asked) if asked else ''}")
+
+    def find(self, *parts: str, **query: object) -> Any | None:
+        """Return like :meth:`get`, or ``None`` where there is no such thing."""
+        try:
+            return self.get(*parts, **query)
+        except Unknown:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Same:
+    """How to get the same as a page shows in another way: ``way`` names it (a message), ``code`` is what to copy."""
+
+    way: str
+    code: str
+
+    def to_json(self) -> Mapping[str, str]:
+        """Return the JSON object."""
+        return {"way": self.way, "code": self.code}
