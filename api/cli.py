@@ -15,7 +15,11 @@ from api.policy import policy_app
 from privacy.errors import PrivacyError, Refused
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Value data without moving it."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Value data without moving it.",
 )
 exchange_app = typer.Typer(no_args_is_help=True, help="Run an exchange.")
 node_app = typer.Typer(no_args_is_help=True, help="Run an institution's node.")

@@ -26,11 +26,16 @@ def kept_town(tmp_path_factory) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the workers of one run share it
         if not (root / "summary.html").exists():
             shutil.rmtree(root, ignore_errors=True)
-            command = [sys.executable, "-P", "-m", "api.cli", "demo", "--rows", str(ROWS), "--keep", str(root)]
-            subprocess.run(command, check=True, capture_output=True, timeout=300)
+            told_in(root)
     mine = tmp_path_factory.mktemp("town") / "town"
     shutil.copytree(root, mine)
     return mine
+
+
+def told_in(directory: Path) -> None:
+    """Tell the demonstration's story and keep its town in a new directory."""
+    command = [sys.executable, "-P", "-m", "api.cli", "demo", "--rows", str(ROWS), "--keep", str(directory)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
 
 
 @dataclass

@@ -1,0 +1,118 @@
+"""The console in a real browser: nothing from another host, nothing on the browser's console, nothing that axe finds.
+
+Left out where there is no Chromium. Every page that a visitor reaches by links is opened.
+"""
+
+import pytest
+
+from tests.browsing import browser, chromium, pattern, reachable
+from tests.consoles import kept_town, running
+
+pytestmark = pytest.mark.skipif(chromium() is None, reason="there is no Chromium here")
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory):
+    with running(kept_town(tmp_path_factory)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def links(street):
+    made = {party: street.console(party) for party in ("lender-x", "x-credit")}
+    return made | {"exchange": street.at_exchange("lender-x")}
+
+
+@pytest.fixture(scope="module")
+def chrome():
+    with browser() as made:
+        yield made
+
+
+class Visit:
+    """A browser at a console; ``heard`` is what went wrong: requests to others, words on its console, failed answers."""
+
+    def __init__(self, context, link: str) -> None:
+        self.base = link.partition("/enter/")[0]
+        self.heard: list[str] = []
+        self.page = context.new_page()
+        self.page.on(
+            "console", lambda told: self.heard.append(told.text) if told.type in ("error", "warning") else None
+        )
+        self.page.on("pageerror", lambda error: self.heard.append(str(error)))
+        self.page.on("request", self._watch)
+        self.page.goto(link)
+
+    def _watch(self, request) -> None:
+        if not request.url.startswith((self.base, "data:", "blob:")):
+            self.heard.append(f"another host: {request.url}")
+
+    def read(self, address: str) -> str:
+        return self.page.goto(self.base + address).text()
+
+
+@pytest.fixture(scope="module")
+def visits(chrome, links):
+    """One visit for each console and the addresses that can be reached in it."""
+    made = {}
+    contexts = []
+    for who, link in links.items():
+        contexts.append(chrome.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB"))
+        visit = Visit(contexts[-1], link)
+        made[who] = (visit, reachable(visit.read))
+    yield made
+    for context in contexts:
+        context.close()
+
+
+WHO = ("lender-x", "x-credit", "exchange")
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_every_page_keeps_to_its_host_and_says_nothing_is_wrong(visits, who):
+    visit, addresses = visits[who]
+    assert len(addresses) >= 4
+    assert visit.heard == []
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_axe_finds_nothing(visits, who):
+    from axe_playwright_python.sync_playwright import Axe
+
+    visit, addresses = visits[who]
+    axe = Axe()
+    for number, address in enumerate(addresses):
+        # every page in both languages and both colour schemes: two of the four each time, turn by turn
+        for language, scheme in (("en", "light"), ("zh", "dark")) if number % 2 else (("en", "dark"), ("zh", "light")):
+            visit.page.emulate_media(color_scheme=scheme)
+            visit.page.goto(f"{visit.base}{address}{'&' if '?' in address else '?'}lang={language}")
+            found = axe.run(visit.page).response["violations"]
+            assert not found, (address, language, scheme, [(one["id"], one["nodes"][0]["html"]) for one in found])
+
+
+@pytest.mark.parametrize("width", [320, 375])
+def test_pages_do_not_run_over_a_small_screen(visits, width):
+    # 320 CSS pixels are 1280 at 400 % (WCAG 2.2, 1.4.10)
+    visit, addresses = visits["lender-x"]
+    for address in addresses:
+        visit.page.set_viewport_size({"width": width, "height": 800})
+        visit.page.goto(visit.base + address)
+        over = visit.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert over <= 0, (pattern(address), over)
+    visit.page.set_viewport_size({"width": 1280, "height": 900})
+
+
+def test_the_menu_is_walked_by_keyboard_alone(visits):
+    visit, _ = visits["lender-x"]
+    page = visit.page
+    page.goto(f"{visit.base}/?lang=en")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent").strip() == "Catalog":
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/assets")
+    assert page.locator("h1").inner_text() == "Catalog"
+    assert page.evaluate("getComputedStyle(document.querySelector('a:focus-visible') ?? document.body).outlineStyle")
