@@ -1,6 +1,5 @@
 """Access on the command line: asking owners for it, and an officer's inbox and rulings. Everything goes through the exchange."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from api.terminal import tell
 
 if TYPE_CHECKING:
     from datetime import date
@@ -51,7 +52,10 @@ def request(
         plan = client.query(text, purpose=purpose, budget=budget).plan()
         access, today = _access(client.desk)
         name = access.ask(plan, why=why, standing=standing, closes=today + timedelta(days=days))
-    typer.echo(json.dumps({"id": name}) if as_json else name)
+    if as_json:
+        tell({"id": name})
+    else:
+        typer.echo(name)
 
 
 @app.command("list")
@@ -60,7 +64,7 @@ def every(home: Home, *, exchange: Address, as_json: AsJson = False) -> None:
     with _desk(home, exchange) as (access, _, _):
         listed = list(access.every())
     if as_json:
-        typer.echo(json.dumps({"schema_version": "1", "requests": [_document(one) for one in listed]}))
+        tell({"requests": [_document(one) for one in listed]})
         return
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -87,7 +91,7 @@ def inbox(home: Home, *, exchange: Address, as_json: AsJson = False) -> None:
         ]
     if as_json:
         told = [_document(one) | {"consequences": sentences} for one, sentences in found]
-        typer.echo(json.dumps({"schema_version": "1", "requests": told}))
+        tell({"requests": told})
         return
     for one, sentences in found:
         for owner, sentence in sentences.items():
@@ -106,7 +110,7 @@ def show(home: Home, name: Name, *, exchange: Address, as_json: AsJson = False) 
         sentences = {owner: _consequence(desk, one, owner, today) for owner, side in one.sides.items() if side.own}
         told = _document(one) | {"consequences": sentences, "sql": _sql(desk, one)}
     if as_json:
-        typer.echo(json.dumps({"schema_version": "1", **told}))
+        tell(told)
         return
     typer.echo(f"request   {one.id}")
     typer.echo(

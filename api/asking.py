@@ -9,9 +9,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from api.terminal import tell
 from exchange.analyst.client import Client
 from exchange.analyst.inquiry import Inquiry, Preview
-from exchange.analyst.result import SCHEMA_VERSION, Result, shown
+from exchange.analyst.result import Result, shown
 from exchange.analyst.syntax import QueryFault
 from exchange.protocol.errors import Overreach
 from exchange.protocol.session import OVER
@@ -139,7 +140,7 @@ def list_jobs(client: Client, *, as_json: bool) -> None:
         for job in client.jobs()
     ]
     if as_json:
-        _print_json({"schema_version": SCHEMA_VERSION, "jobs": listed})
+        tell({"jobs": listed}, indent=None)
         return
     view = Table(show_edge=False)
     for name in ("id", "state", "purpose", "sql"):

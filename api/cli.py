@@ -1,22 +1,23 @@
 """The command line. Heavy libraries load inside the commands that need them; data goes to stdout, the rest to stderr."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from api import cataloguing, keeping, pledge_records, pledging, quoting, watching
+from api import cataloguing, keeping, pledge_records, pledging, quoting, terminal, watching
 from api.approving import app as access_app
 from api.auditing import audit_app
 from api.financing import finance_app
 from api.policy import policy_app
-from privacy.errors import PrivacyError, Refused
+from api.terminal import note, tell
+from privacy.errors import PrivacyError
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Value data without moving it.",
@@ -60,13 +61,32 @@ node_app.command("fingerprint")(watching.fingerprint)
 node_app.command("confirm")(watching.confirm)
 exchange_app.command("appoint")(watching.appoint)
 
-FAILED, REFUSED, UNREACHABLE = 1, 3, 4
-"""Exit codes: 0 done, 1 failed, 2 a wrong command line, 3 refused by policy, budget or a lien, 4 nobody could be reached."""
-
 Home = Annotated[Path, typer.Argument(help="Directory that holds the keys, the journal and the catalogue.")]
 Address = Annotated[str, typer.Option("--exchange", envvar="TOUCHSTONE_URL", help="Address of the exchange.")]
 Session = Annotated[str, typer.Argument(help="Id of the question's session, or its beginning.")]
 Lifeline = Annotated[bool, typer.Option("--lifeline", hidden=True)]
+
+
+@app.callback()
+def every(
+    context: typer.Context,
+    *,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show every call to the exchange.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the first call that would change something, and stop before it.")
+    ] = False,
+    lang: Annotated[str, typer.Option(envvar="TOUCHSTONE_LANG", help="Language of the help: en or zh.")] = "en",
+) -> None:
+    """Value data without moving it."""
+    del lang  # known before the help is made
+    if verbose:
+        terminal.show_calls()
+    if dry_run:
+        if context.invoked_subcommand not in terminal.REHEARSED:
+            raise typer.BadParameter(f"only of {', '.join(sorted(terminal.REHEARSED))}", param_hint="--dry-run")
+        from exchange import line  # noqa: PLC0415
+
+        context.with_resource(line.rehearsing())
 
 
 @app.command()
@@ -121,9 +141,9 @@ def exchange_init(home: Home) -> None:
     with _store(home) as store:
         for standard in every():
             catalog.publish_standard(store, standard)
-            _note(f"published {standard.id}")
-        _note(f"signs with {certificates.public_key(store)}")
-        _note(f"log {store.log.id}")
+            note(f"published {standard.id}")
+        note(f"signs with {certificates.public_key(store)}")
+        note(f"log {store.log.id}")
 
 
 @exchange_app.command("enrol")
@@ -140,9 +160,9 @@ def exchange_enrol(
 
     with _store(home) as store:
         catalog.enrol(store, party=party, name=name, role=role, key=_hex_key(key))
-        _note(f"enrolled {party} as {role}")
+        note(f"enrolled {party} as {role}")
         if role == "officer":
-            _note(f"the log holds a commitment to the name; keep its salt with the name: {store.log.salt(party)}")
+            note(f"the log holds a commitment to the name; keep its salt with the name: {store.log.salt(party)}")
 
 
 @exchange_app.command("reset-witness")
@@ -156,7 +176,7 @@ def exchange_reset_witness(
     _hex_key(head)
     with _store(home) as store:
         store.write(lambda _: ([("witness", {"party": party, "seq": seq, "hash": head})], None))
-    _note(f"the exchange now goes by entry {seq} of {party}")
+    note(f"the exchange now goes by entry {seq} of {party}")
 
 
 @exchange_app.command("up")
@@ -196,7 +216,7 @@ def node_pin(
     """Trust a partner's or an own officer's key for a role; compare it by phone first."""
     with _vault(home) as vault:
         vault.pin(party, _hex_key(key), role=role)
-    _note(f"pinned {party} as {role}")
+    note(f"pinned {party} as {role}")
 
 
 @node_app.command("dismiss")
@@ -204,7 +224,7 @@ def node_dismiss(home: Home, officer: Annotated[str, typer.Argument(help="The of
     """Take an officer's key away, and with it every approval that needs it; the node must not be running."""
     with _vault(home) as vault:
         vault.dismiss(officer)
-    _note(f"dismissed {officer}")
+    note(f"dismissed {officer}")
 
 
 @node_app.command("register")
@@ -218,7 +238,7 @@ def node_register(
 
     with _vault(home) as vault:
         register(vault, dataset=_document(dataset), policy=_document(policy))
-    _note("registered; `touchstone node up` announces it")
+    note("registered; `touchstone node up` announces it")
 
 
 @node_app.command("refresh")
@@ -233,7 +253,7 @@ def node_refresh(
 
     with _vault(home) as vault:
         refresh(vault, name=dataset, refreshed=date)
-    _note(f"refreshed {dataset}; `touchstone node up` announces it")
+    note(f"refreshed {dataset}; `touchstone node up` announces it")
 
 
 @node_app.command("up")
@@ -248,7 +268,7 @@ def node_up(home: Home, *, exchange: Address, lifeline: Lifeline = False) -> Non
 def node_budget(home: Home) -> None:
     """Print every charge on the institution's people, as JSON; the node must not be running."""
     with _vault(home) as vault:
-        typer.echo(json.dumps({"charges": vault.spending()}, indent=2))
+        tell({"charges": vault.spending()})
 
 
 @node_app.command("approvals")
@@ -272,7 +292,7 @@ def node_approvals(home: Home) -> None:
             }
             for one in vault.approvals(today)
         ]
-    typer.echo(json.dumps({"approvals": held}, indent=2))
+    tell({"approvals": held})
 
 
 @desk_app.command("init")
@@ -509,40 +529,16 @@ app.command("doctor")(keeping.doctor)
 
 def main() -> None:
     """Run the command line; errors are one sentence and its fix, never a traceback."""
+    arguments = sys.argv[1:]
+    command = typer.main.get_command(app)
+    if terminal.language(arguments, os.environ) == "zh":
+        from api.console.wording import Words  # noqa: PLC0415
+
+        terminal.localise(command, Words("zh").say)
     try:
-        app(standalone_mode=True)
+        command(prog_name="touchstone")
     except PrivacyError as error:
-        _complain(error)
-        sys.exit(_exit_code(error))
-
-
-def _exit_code(error: PrivacyError) -> int:
-    from exchange.line import Unreachable  # noqa: PLC0415
-
-    if isinstance(error, Refused):
-        return REFUSED
-    return UNREACHABLE if isinstance(error, Unreachable) else FAILED
-
-
-def _complain(error: PrivacyError) -> None:
-    from exchange.protocol import problems  # noqa: PLC0415
-    from exchange.protocol.errors import Overreach  # noqa: PLC0415
-
-    _note(f"{error.code or problems.of(error).code}  {error.reason}")
-    if isinstance(error, Overreach):
-        rules: dict[str, list[str]] = {}
-        for violation in error.violations:
-            rules.setdefault(f"{violation.item}: {violation.why}", []).append(violation.rule)
-        for offence, deciding in rules.items():
-            _note(f"  - {offence} ({', '.join(deciding)})")
-    if error.fix:
-        _note(f"Fix: {error.fix}")
-    if rewrite := getattr(error, "rewrite", ""):
-        _note(f"Answered would be: {rewrite}")
-
-
-def _note(text: str) -> None:
-    typer.echo(text, err=True)
+        sys.exit(terminal.end(error, as_json="--json" in arguments))
 
 
 def _store(home: Path) -> Any:

@@ -1,6 +1,5 @@
 """Backups and check-ups at the command line, for exchange, node and desk alike."""
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.terminal import tell
 from privacy.errors import Malformed
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def doctor(
     findings = examine(home, exchange=exchange, fix=fix)
     faults = sum(finding.state == "fault" for finding in findings)
     if as_json:
-        typer.echo(json.dumps([finding.to_json() for finding in findings], indent=2, ensure_ascii=False))
+        tell([finding.to_json() for finding in findings])
     else:
         for number, finding in enumerate(findings, 1):
             typer.echo(

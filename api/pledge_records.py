@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from api.pledging import Address, Home, Name, opened, payouts, shown
+from api.terminal import tell
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -17,7 +18,7 @@ def every(home: Home, *, exchange: Address, as_json: AsJson = False) -> None:
     with opened(home, exchange) as pledges:
         found = pledges.every()
     if as_json:
-        _print({"schema_version": "1", "pledges": found})
+        tell({"pledges": found})
         return
     for one in found:
         typer.echo(f"{one['id'][:16]}  {one['state']:<11}  rank {one['rank']}  {one['asset']}  {one['lender']}")
@@ -30,7 +31,7 @@ def status(home: Home, name: Name, *, exchange: Address, as_json: AsJson = False
     with opened(home, exchange) as pledges:
         made, told = pledges.show(pledges.find(name))
     if as_json:
-        _print({"schema_version": "1", **told})
+        tell(told)
         return
     typer.echo(f"pledge    {made.id}")
     typer.echo(f"asset     {made.asset}, rank {made.rank}{', forbids later ranks' if made.forbids_juniors else ''}")

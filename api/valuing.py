@@ -1,6 +1,5 @@
 """Valuation at the command line: the formula desk, appraisals and the re-performance of their reports."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -10,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from api.terminal import tell
 from exchange import identity
 from exchange.protocol import envelope
 from privacy import canonical
@@ -30,7 +30,7 @@ SIGNED = "valuation-report"
 def list_formulas(*, as_json: bool) -> None:
     """Print every method of the formula desk, in the order of the contract."""
     if as_json:
-        sys.stdout.write(json.dumps([method.to_json() for method in desk.methods()], ensure_ascii=False) + "\n")
+        tell([method.to_json() for method in desk.methods()])
         return
     view = Table(show_edge=False)
     for name in ("method", "for"):
@@ -48,7 +48,7 @@ def show_contract(name: str, *, as_json: bool) -> None:
     """
     told = desk.find(name).to_json()
     if as_json:
-        sys.stdout.write(json.dumps(told, ensure_ascii=False) + "\n")
+        tell(told)
         return
     console = Console()
     console.print(f"{told['name']}: {told['purpose']}", highlight=False, markup=False)
@@ -157,7 +157,7 @@ def compare(first: Path, second: Path, *, as_json: bool) -> None:
     """
     found = comparison.compare(*(_report(path) for path in (first, second)))
     if as_json:
-        sys.stdout.write(json.dumps(found.to_json(), ensure_ascii=False) + "\n")
+        tell(found.to_json())
         return
     console = Console()
     console.print(NOTICE["en"], highlight=False, markup=False)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from api.terminal import tell
+
 if TYPE_CHECKING:
     from datetime import date
 
@@ -53,7 +55,7 @@ def fingerprint(home: Home, dataset: Dataset, *, exchange: Address, as_json: AsJ
     told = unverified(signed, Fingerprint)
     if as_json:
         named = {"id": signed.id, **told.model_dump(mode="json", exclude={"sketch"})}
-        typer.echo(json.dumps({"schema_version": "1", "fingerprint": named}, indent=2))
+        tell({"fingerprint": named})
         return
     typer.echo(f"fingerprint  {signed.id}")
     typer.echo(f"root         {told.root}")
@@ -64,7 +66,10 @@ def confirm(home: Home, dataset: Dataset, *, exchange: Address, as_json: AsJson 
     """Compute a fingerprint anew and tell the exchange whether the rows are still those; a running node does it every day."""
     with _watch(home, exchange) as (watching, today):
         found = watching.confirm(dataset, day=today, progress=_tell)
-    typer.echo(json.dumps({"schema_version": "1", "dataset": dataset, "found": found}) if as_json else found)
+    if as_json:
+        tell({"dataset": dataset, "found": found})
+    else:
+        typer.echo(found)
     if found != "confirmed":
         raise typer.Exit(1)
 
@@ -88,7 +93,7 @@ def watch(home: Party, asset: Asset, *, exchange: Address, as_json: AsJson = Fal
     with _line(home, exchange) as line:
         told = line.get(f"/v1/collateral/{_path(asset)}")
     if as_json:
-        typer.echo(json.dumps({"schema_version": "1", **told}, indent=2, ensure_ascii=False))
+        tell(told)
         return
     typer.echo(f"{told['asset']}  {told['state']}")
     typer.echo(f"  {told['because']}")
@@ -122,7 +127,7 @@ def timeline(
     except (OSError, ValueError, RecursionError):
         raise Malformed(f"{history.name} cannot be read as JSON", fix="check the path and the file") from None
     line = room.timeline(document)
-    typer.echo(json.dumps({"schema_version": "1", **line.to_json()}, indent=2, ensure_ascii=False))
+    tell(line.to_json())
     if picture is not None:
         try:
             picture.write_text(draw(line), "utf-8")
@@ -135,7 +140,7 @@ def reviews(home: Reviewer, *, exchange: Address, as_json: AsJson = False) -> No
     with _line(home, exchange) as line:
         waiting = line.get("/v1/reviews")["reviews"]
     if as_json:
-        typer.echo(json.dumps({"schema_version": "1", "reviews": waiting}, indent=2))
+        tell({"reviews": waiting})
         return
     for one in waiting:
         typer.echo(f"{one['asset']}  offer {one['offer'][:16]}")

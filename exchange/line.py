@@ -5,9 +5,12 @@ so a broken connection is simply tried again.
 """
 
 import json
+import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
@@ -19,6 +22,9 @@ from exchange.protocol.envelope import Envelope
 from exchange.protocol.request import token
 from privacy import canonical
 from privacy.errors import PrivacyError
+
+log = logging.getLogger("touchstone.line")
+"""Told of every call at level DEBUG: method, address, bytes of the body; of nothing that is in it."""
 
 seconds = time.time
 """The default clock: seconds since 1970."""
@@ -34,6 +40,28 @@ LONGEST = 120
 
 MOST_BYTES = 64 << 20
 """Bytes that an answer may have."""
+
+
+CALCULATIONS = ("/v1/previews", "/v1/reports", "/v1/formulas", "/v1/structures", "/v1/pledges/quote")
+"""Addresses that take a document and change nothing."""
+
+_rehearsal: ContextVar[bool] = ContextVar("rehearsal", default=False)
+
+
+class Rehearsed(PrivacyError):
+    """A call that would change something was not sent, since this is a rehearsal."""
+
+    code = "TS-CLI-001"
+
+
+@contextmanager
+def rehearsing() -> Iterator[None]:
+    """Stop before the first call that would change something: :class:`Rehearsed` is raised with it."""
+    token = _rehearsal.set(True)
+    try:
+        yield
+    finally:
+        _rehearsal.reset(token)
 
 
 class Unreachable(PrivacyError):
@@ -90,6 +118,9 @@ class Line:
     def post(self, path: str, value: Any) -> Any:
         """Send a canonical JSON value (or an envelope) and return the JSON answer; raises like :meth:`get`."""
         document = value.to_json() if isinstance(value, Envelope) else value
+        if _rehearsal.get() and not path.startswith(CALCULATIONS):
+            kind = f" with a signed {value.kind}: {value.body.decode()}" if isinstance(value, Envelope) else ""
+            raise Rehearsed(f"POST {self.url}{path}{kind}", fix="nothing was sent; leave out --dry-run to send it")
         return self._call("POST", path, canonical.encode(document))
 
     def close(self) -> None:
@@ -119,6 +150,7 @@ class Line:
         raise self._gone()
 
     def _try(self, method: str, path: str, body: bytes, *, until: float) -> tuple[int, bytes]:
+        log.debug("%s %s%s (%d bytes, signed by %s)", method, self.url, path, len(body), self.party)
         data = bytearray()
         with self._http.stream(method, path, content=body, headers=self._headers(method, path, body)) as response:
             # bit by bit, an answer could go on for ever without any single wait being long

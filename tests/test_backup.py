@@ -209,7 +209,7 @@ def test_the_command_line_tells_what_it_did(parties, tmp_path):
 
 def examined(home, *args):
     run = touchstone("doctor", home, "--json", *args)
-    found = json.loads(run.stdout)
+    found = json.loads(run.stdout)["items"]
     assert run.returncode == int(any(finding["state"] == "fault" for finding in found)), run.stderr
     return found
 

@@ -9,6 +9,8 @@ import time
 import pytest
 
 from api.demo import people, town
+from exchange import identity
+from exchange.line import Line
 from privacy.terms import NANO
 
 
@@ -145,10 +147,59 @@ def test_a_small_consortium_is_set_up_by_hand(tmp_path):
     (tmp_path / "policy.json").write_text(json.dumps(town.policy_document(one)))
     registered = run("node", "register", str(node), str(tmp_path / "dataset.json"), str(tmp_path / "policy.json"))
     assert registered.returncode == 0, registered.stderr
-    assert json.loads(run("node", "budget", str(node)).stdout) == {"charges": []}
+    assert json.loads(run("node", "budget", str(node)).stdout) == {"schema_version": "1", "status": "ok", "charges": []}
     pins = tmp_path / "pins.json"
     pins.write_text(json.dumps({"bank-a": key}))
     assert len(run("desk", "init", str(tmp_path / "lender"), "lender-z", str(pins)).stdout.strip()) == 64
     again = run("node", "init", str(node), "bank-a")
     assert again.returncode == 1
     assert "already holds a node" in again.stderr
+
+
+def test_a_refusal_is_one_object_for_programs(running):
+    refused = query(running, "SELECT region, AVG(income) FROM consumer_credit GROUP BY region", "--json")
+    told = json.loads(refused.stdout)
+    assert refused.returncode == 3
+    assert (told["schema_version"], told["status"], told["code"]) == ("1", "refused", "TS-POL-001")
+    assert any("income" in str(one) for one in told["violations"])
+    assert told["nearest"]
+    mistyped = json.loads(query(running, "SELECT region, MAX(income) FROM consumer_credit", "--json").stdout)
+    assert mistyped["code"] == "TS-SQL-001"
+    home = str(running.home / "lender-x")
+    gone = run("access", "list", home, "--exchange", "http://127.0.0.1:1", "--json")
+    assert (gone.returncode, json.loads(gone.stdout)["status"]) == (4, "unreachable")
+
+
+def test_calls_are_shown_and_a_rehearsal_sends_none_that_changes_anything(running):
+    home = str(running.home / "lender-y")
+    shown = run("-v", "access", "list", home, "--exchange", running.url, "--json")
+    assert f"> GET {running.url}/v1/access" in shown.stderr
+    assert json.loads(shown.stdout) == {"schema_version": "1", "status": "ok", "requests": []}
+    with Line(running.url, party="lender-y", key=identity.load(running.home / "lender-y", what="desk")[1]) as line:
+        before = line.get("/v1/log/head")["head"]["body"]
+        sql = "SELECT region, COUNT(*) FROM consumer_credit GROUP BY region"
+        asked = ("query", home, "--exchange", running.url, "--purpose", town.PURPOSE, "-e", sql)
+        rehearsed = run("--dry-run", *asked)
+        assert rehearsed.returncode == 0, rehearsed.stderr
+        assert rehearsed.stdout.startswith(f"POST {running.url}/v1/")
+        assert "nothing was sent" in rehearsed.stderr
+        assert line.get("/v1/log/head")["head"]["body"] == before
+    assert not (running.home / "lender-y" / "asked").exists()
+
+
+def test_what_cannot_be_rehearsed_is_not_run(tmp_path):
+    refused = run("--dry-run", "exchange", "init", str(tmp_path / "exchange"))
+    assert refused.returncode == 2
+    assert not (tmp_path / "exchange").exists()
+
+
+def test_completion_is_offered():
+    assert "_TOUCHSTONE_COMPLETE" in run("--show-completion", "bash").stdout
+
+
+@pytest.mark.parametrize("group", [(), ("node",), ("pledge",), ("value", "report")])
+def test_help_loads_no_heavy_library(group):
+    program = "import sys; sys.argv[1:] = sys.argv[1:] + ['--help']; from api.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    program += "print([name for name in ('duckdb', 'pandas', 'opendp', 'fastapi', 'numpy', 'rich', 'phe', 'httpx2') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program, *group], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

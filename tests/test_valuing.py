@@ -117,7 +117,7 @@ def test_the_command_line_computes_a_worked_example(tmp_path, name):
 def test_the_command_line_lists_and_explains():
     listed = run("value", "formula", "--list")
     assert all(name in listed.stdout for name in NAMES)
-    assert [row["name"] for row in json.loads(run("value", "formula", "--list", "--json").stdout)] == NAMES
+    assert [row["name"] for row in json.loads(run("value", "formula", "--list", "--json").stdout)["items"]] == NAMES
     told = run("value", "formula", "dcf_finite")
     assert "discount rate" in told.stdout
     assert "(0,1)" in told.stdout
