@@ -60,23 +60,27 @@ def _no_float(_: str) -> Any:
     raise ValueError
 
 
+_PLAIN = (str, bool)
+
+
 def _check(value: Any, *, depth: int) -> None:
+    # most of what is checked is text in lists and objects: that is decided first, and without another call
+    if value is None or isinstance(value, _PLAIN):
+        return
     if depth > MAX_DEPTH:
         raise Malformed(f"the document nests deeper than {MAX_DEPTH} levels", fix="send a flatter document")
-    if value is None or isinstance(value, bool | str):
-        return
     if isinstance(value, int):
-        if abs(value) >= MAX_INTEGER:
+        if not -MAX_INTEGER < value < MAX_INTEGER:
             raise Malformed("an integer needs more than 63 bits", fix="send large numbers as text")
-        return
-    if isinstance(value, dict):
+    elif isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str) or (not key.isascii() and max(key) > LAST_KEY_CHARACTER):
                 raise Malformed("an object key is not text of the Basic Multilingual Plane", fix="use plain text keys")
-            _check(inner, depth=depth + 1)
-        return
-    if isinstance(value, list | tuple):
+            if type(inner) is not str:
+                _check(inner, depth=depth + 1)
+    elif isinstance(value, list | tuple):
         for inner in value:
-            _check(inner, depth=depth + 1)
-        return
-    raise Malformed("the value is not JSON without floats", fix="send integers, text, lists and objects")
+            if type(inner) is not str:
+                _check(inner, depth=depth + 1)
+    else:
+        raise Malformed("the value is not JSON without floats", fix="send integers, text, lists and objects")

@@ -544,6 +544,18 @@ def laboratory():  # noqa: C901  one door after the other
             else json.dumps(document, default=str)
         ),
     )
+    proving = Envelope.verify
+
+    def once(envelope, directory):
+        proving(envelope, directory)
+
+    checked = _memo(once, lambda envelope, directory: (envelope, directory.get(envelope.signer)))
+
+    def verified(envelope, directory):
+        """A signature is checked once in a world; what it covers is parsed for each reader, who may change it."""
+        checked(envelope, directory)
+        return json.loads(envelope.body)
+
     looked = View.session
 
     def session(view, name):
@@ -574,6 +586,7 @@ def laboratory():  # noqa: C901  one door after the other
         (rounds, "read", reading),
         (desk_room, "read", reading),
         (Envelope, "from_json", classmethod(spelled)),
+        (Envelope, "verify", verified),
         (View, "session", session),
         (Plan, "hash", property(plan_hash)),
         (desk_room, "epsilon", lru_cache(maxsize=1000)(desk_room.epsilon)),
