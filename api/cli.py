@@ -100,15 +100,18 @@ def demo(
     rows: Annotated[
         int, typer.Option(min=5_000, max=10_000_000, help="Synthetic rows for each institution.")
     ] = 100_000,
+    console: Annotated[
+        bool, typer.Option("--console", help="Start the town again afterwards, with a console for each role.")
+    ] = False,
 ) -> None:
     """Run the whole story on this machine: three banks, an exchange, two lenders, a query, a price, a lien."""
     from api.demo.story import tell  # noqa: PLC0415
 
-    raise typer.Exit(tell(data=data, check=check, keep=keep, rows=rows))
+    raise typer.Exit(tell(data=data, check=check, keep=keep, rows=rows, console=console))
 
 
-@app.command()
-def console(
+@app.command("console")
+def open_console(
     home: Annotated[Path, typer.Argument(help="Directory that holds the keys of your party.")],
     *,
     exchange: Address,
@@ -117,6 +120,7 @@ def console(
         bool, typer.Option("--at-exchange", help="Print a link to the exchange's own console, for reading.")
     ] = False,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the browser.")] = False,
+    lifeline: Lifeline = False,
 ) -> None:
     """Open the console in a browser: beside your keys on this machine, or at the exchange; prints a link that works once."""
     if at_exchange:
@@ -129,7 +133,7 @@ def console(
         return
     from api.console.desk.app import serve  # noqa: PLC0415
 
-    serve(home, exchange=exchange, port=port, open_browser=open_browser)
+    serve(home, exchange=exchange, port=port, open_browser=open_browser, lifeline=lifeline)
 
 
 @exchange_app.command("init")

@@ -35,7 +35,7 @@ def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool) -> None:
     from api.app import create_app  # noqa: PLC0415
     from exchange.hub.store import Store  # noqa: PLC0415
 
-    _prepare(home, lifeline=lifeline)
+    prepare(home, lifeline=lifeline)
     _Ending()  # the server hands the signal on once it has stopped, and the store is closed after that
     # asyncio sends without delay only on a socket that names its protocol: otherwise each answer waits 40 ms for an ACK
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -67,7 +67,7 @@ def run_node(home: Path, *, exchange: str, lifeline: bool) -> None:
     # Waited for here and held back from every thread that starts below: an exception raised by a handler, anywhere in the
     # work, could leave a lock taken that closing needs.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    _prepare(home, lifeline=lifeline)
+    prepare(home, lifeline=lifeline)
     node = _Node(home, exchange)
     node.start()
     signal.sigwait(_SIGNALS)
@@ -142,7 +142,7 @@ class _Ending:
             raise SystemExit(0)
 
 
-def _prepare(home: Path, *, lifeline: bool) -> None:
+def prepare(home: Path, *, lifeline: bool) -> None:
     """Keep secrets out of core dumps, log to a file under ``home``, and die with the parent if asked."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.basicConfig(

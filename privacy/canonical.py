@@ -8,6 +8,7 @@ escapes that need not be), so equal bytes and equal values are the same thing.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from privacy.errors import Malformed
@@ -73,14 +74,21 @@ def _check(value: Any, *, depth: int) -> None:
         if not -MAX_INTEGER < value < MAX_INTEGER:
             raise Malformed("an integer needs more than 63 bits", fix="send large numbers as text")
     elif isinstance(value, dict):
-        for key, inner in value.items():
-            if not isinstance(key, str) or (not key.isascii() and max(key) > LAST_KEY_CHARACTER):
-                raise Malformed("an object key is not text of the Basic Multilingual Plane", fix="use plain text keys")
-            if type(inner) is not str:
-                _check(inner, depth=depth + 1)
+        _check_keys(value)
+        _check_all(value.values(), depth=depth + 1)
     elif isinstance(value, list | tuple):
-        for inner in value:
-            if type(inner) is not str:
-                _check(inner, depth=depth + 1)
+        _check_all(value, depth=depth + 1)
     else:
         raise Malformed("the value is not JSON without floats", fix="send integers, text, lists and objects")
+
+
+def _check_all(values: Iterable[Any], *, depth: int) -> None:
+    for value in values:
+        if type(value) is not str:
+            _check(value, depth=depth)
+
+
+def _check_keys(value: dict[Any, Any]) -> None:
+    for key in value:
+        if not isinstance(key, str) or (not key.isascii() and max(key) > LAST_KEY_CHARACTER):
+            raise Malformed("an object key is not text of the Basic Multilingual Plane", fix="use plain text keys")

@@ -95,8 +95,8 @@ class Telling:
         self.console.print(f"  {'[green]ok[/green]' if holds else '[red]FAILED[/red]'}  {claim}", highlight=False)
 
 
-def tell(*, data: Path | None, check: bool, keep: Path | None, rows: int) -> int:
-    """Run the story and return the exit code: 0, or 1 if a check failed.
+def tell(*, data: Path | None, check: bool, keep: Path | None, rows: int, console: bool) -> int:
+    """Run the story and return the exit code: 0, or 1 if a check failed. With ``console``, hold open house until Ctrl-C.
 
     Raises:
         PeerFault: if ``keep`` names a directory that is not empty.
@@ -104,7 +104,7 @@ def tell(*, data: Path | None, check: bool, keep: Path | None, rows: int) -> int
     """
     telling = Telling(Console(stderr=False, soft_wrap=True), check)
     try:
-        failed = _tell(telling, data=data, keep=keep, rows=rows)
+        failed = _tell(telling, data=data, keep=keep, rows=rows, console=console)
     except BaseException:
         if not telling.ending.code:
             raise
@@ -113,7 +113,7 @@ def tell(*, data: Path | None, check: bool, keep: Path | None, rows: int) -> int
     return telling.ending.code or int(failed)
 
 
-def _tell(telling: Telling, *, data: Path | None, keep: Path | None, rows: int) -> bool:
+def _tell(telling: Telling, *, data: Path | None, keep: Path | None, rows: int, console: bool) -> bool:
     """Run every step; returns whether a check failed."""
     with _home(keep) as home:
         telling.step("1. Three institutions, each with its own table")
@@ -128,11 +128,29 @@ def _tell(telling: Telling, *, data: Path | None, keep: Path | None, rows: int) 
         _ledgers(telling, institutions, home)
         _audited(telling, institutions, home)
         path = write_page((keep or Path.cwd()) / ("summary.html" if keep else "touchstone-demo.html"), telling.page)
-    telling.console.print(f"\nSummary page: [bold]{path}[/bold]", highlight=False)
-    if telling.check:
-        verdict = f"{telling.checked - len(telling.failures)} of {telling.checked} checks passed"
-        telling.console.print(f"{verdict} in {time.monotonic() - telling.started:.0f} s", highlight=False)
+        telling.console.print(f"\nSummary page: [bold]{path}[/bold]", highlight=False)
+        if telling.check:
+            verdict = f"{telling.checked - len(telling.failures)} of {telling.checked} checks passed"
+            telling.console.print(f"{verdict} in {time.monotonic() - telling.started:.0f} s", highlight=False)
+        if console:
+            _open_house(telling, institutions, home)
     return bool(telling.failures)
+
+
+def _open_house(telling: Telling, institutions: list[Institution], home: Path) -> None:
+    """Start everybody again with a console for each role, and hold them open until somebody wants to end."""
+    telling.step("The consoles: open each link once; Ctrl-C stops everything")
+    with town.Town(home, institutions, clock=lambda: time.time_ns() // 1000) as running:
+        url = running.start_exchange()
+        for one in institutions:
+            running.start_node(one.party)
+        for role, party in town.VISITORS.items():
+            telling.say(f"{role:<24} {running.start_console(party)}")
+        telling.say(f"{'the exchange itself':<24} touchstone console HOME --exchange {url} --at-exchange")
+        telling.say("each begins with a tour: open the page Tour")
+        while True:
+            telling.ending.check()
+            time.sleep(0.2)
 
 
 def _perform(telling: Telling, running: town.Town, institutions: list[Institution], *, home: Path, group: str) -> None:

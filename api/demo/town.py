@@ -25,8 +25,17 @@ STANDARD = "consumer_credit/1"
 DATASET = "accounts"
 REFRESHED = "2026-11-15"
 LENDERS = (("lender-x", "Lender X"), ("lender-y", "Lender Y"))
+AUTHORITY = ("authority", "Supervisory Authority")
 OFFICERS = {"lender-x": ("x-credit", "x-risk"), "lender-y": ("y-credit", "y-risk")}
 """The two people of each lender who approve what it quotes, each with a key of its own."""
+
+VISITORS = {
+    "a lender that asks": "lender-x",
+    "its credit officer": "x-credit",
+    "another lender": "lender-y",
+    "the supervisor": AUTHORITY[0],
+}
+"""Who opens a console when the town holds open house, by role."""
 
 PURPOSE = "credit-risk-statistics"
 VALUATION = "pledge-valuation"
@@ -68,6 +77,7 @@ class Town:
         for party, _ in LENDERS:
             made = desk.create(self._home_of(party), party=party, pinned=keys)
             lenders[party] = made.public_key().public_bytes_raw()
+        watching = desk.create(self._home_of(AUTHORITY[0]), party=AUTHORITY[0], pinned=keys)
         officers = {
             officer: identity.make(self._home_of(officer), party=officer, what="officer")
             for named in OFFICERS.values()
@@ -79,10 +89,12 @@ class Town:
                 catalog.publish_standard(store, standard)
             for one in self.institutions:
                 catalog.enrol(store, party=one.party, name=one.name, role="institution", key=keys[one.party])
-            for party in (*nodes, *lenders):
+            for party in (*nodes, *lenders, AUTHORITY[0]):
                 Witness(self._home_of(party)).pin(store.log.id)
             for party, name in LENDERS:
                 catalog.enrol(store, party=party, name=name, role="lender", key=lenders[party])
+            raw = watching.public_key().public_bytes_raw()
+            catalog.enrol(store, party=AUTHORITY[0], name=AUTHORITY[1], role="regulator", key=raw)
             for officer, signing in officers.items():
                 raw = signing.public_key().public_bytes_raw()
                 catalog.enrol(store, party=officer, name=officer, role="officer", key=raw)
@@ -106,6 +118,10 @@ class Town:
         """Start a node and return its process id, once it has announced its dataset."""
         self._start(party, ["node", "up", str(self._home_of(party)), "--exchange", self.url])
         return self._processes[-1][1].pid
+
+    def start_console(self, party: str) -> str:
+        """Start the console beside a party's keys and return the link that opens it once."""
+        return self._first(f"{party}, console", ["console", str(self._home_of(party)), "--exchange", self.url])
 
     def stop(self) -> None:
         """End every process, last started first; by force if one does not go."""
@@ -132,7 +148,13 @@ class Town:
         return home
 
     def _start(self, party: str, arguments: list[str]) -> dict[str, Any]:
-        log = (self._home_of(party) / "errors.log").open("ab")
+        told: dict[str, Any] = json.loads(self._first(party, arguments))
+        return told
+
+    def _first(self, name: str, arguments: list[str]) -> str:
+        """Start a process and return its first line."""
+        errors = self._home_of(name.partition(",")[0]) / "errors.log"
+        log = errors.open("ab")
         with log:
             # -P keeps the working directory out of the module path: another package named api there must not win
             process = subprocess.Popen(
@@ -142,12 +164,11 @@ class Town:
                 stderr=log,
                 start_new_session=True,
             )
-        self._processes.append((party, process))
+        self._processes.append((name, process))
         line = _first_line(process)
         if not line:
-            raise Unreachable(f"{party} did not start", fix=f"read {self._home_of(party) / 'errors.log'}")
-        told: dict[str, Any] = json.loads(line)
-        return told
+            raise Unreachable(f"{name} did not start", fix=f"read {errors}")
+        return line
 
 
 def dataset_document(one: Institution) -> dict[str, Any]:

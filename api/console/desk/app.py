@@ -15,6 +15,7 @@ from api.console.desk.place import DeskPlace
 from api.console.doors import Doors
 from api.console.pages import Page
 from api.console.serving import routes
+from api.processes import prepare
 from exchange.protocol.errors import PeerFault
 
 PAGES: Sequence[Page] = everywhere.PAGES
@@ -30,8 +31,9 @@ def create_app(pages: Sequence[Page], doors: Doors, *, hosts: frozenset[str]) ->
     return app
 
 
-def serve(home: Path, *, exchange: str, port: int, open_browser: bool) -> None:
+def serve(home: Path, *, exchange: str, port: int, open_browser: bool, lifeline: bool) -> None:
     """Serve the console of the party under ``home`` on loopback until Ctrl-C; prints the link that opens it."""
+    prepare(home, lifeline=lifeline)
     place = DeskPlace(home, exchange)
     try:
         listen(PAGES, place, port=port, open_browser=open_browser)

@@ -1,5 +1,5 @@
 """Pages that stand in every place: what the catalog and the register tell each party."""
 
-from api.console.everywhere import assets, home
+from api.console.everywhere import assets, home, tour
 
-PAGES = (*home.PAGES, *assets.PAGES)
+PAGES = (*home.PAGES, *tour.PAGES, *assets.PAGES)
