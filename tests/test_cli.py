@@ -7,7 +7,10 @@ import sys
 import time
 
 import pytest
+import typer
 
+from api.cli import app
+from api.console import wording
 from api.demo import people, town
 from exchange import identity
 from exchange.line import Line
@@ -203,3 +206,16 @@ def test_help_loads_no_heavy_library(group):
     program += "print([name for name in ('duckdb', 'pandas', 'opendp', 'fastapi', 'numpy', 'rich', 'phe', 'httpx2') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program, *group], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def helped(command) -> set[str]:
+    """Return every help text of a command and of all below it."""
+    told = {command.help or "", *(getattr(one, "help", None) or "" for one in command.params)} - {""}
+    return told.union(*(helped(below) for below in getattr(command, "commands", {}).values()))
+
+
+def test_every_help_text_is_told_in_chinese():
+    missing = helped(typer.main.get_command(app)) - wording.catalog("zh").keys()
+    assert not missing, sorted(missing)
+    assert "数据不动" in run("--lang", "zh", "--help").stdout
+    assert "Value data" in run("--help").stdout
