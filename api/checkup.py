@@ -13,11 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from exchange import identity
+from exchange import identity, strongbox
 from exchange.journal import Held, Journal
 from exchange.line import Line, Unreachable, greet
 from exchange.node.source import SourceFault, inspect
 from exchange.node.vault import Vault
+from exchange.protecting import protection, secret_files
+from exchange.strongbox import Locked
 from privacy.errors import PrivacyError
 
 LOW = 1 << 30
@@ -53,11 +55,11 @@ def examine(home: Path, *, exchange: str | None, fix: bool) -> list[Finding]:
         findings += _journal(home, fix=fix)
     if exchange is not None:
         findings += _exchange(home, exchange.rstrip("/"))
-    return findings
+    return list(dict.fromkeys(findings))
 
 
 def _files(home: Path, *, fix: bool) -> Iterator[Finding]:
-    secret = [home, *home.glob("*.key"), *home.glob("paillier.json")]
+    secret = [home, *secret_files(home)]
     loose = [path for path in secret if stat.S_IMODE(path.stat().st_mode) & 0o077]
     for path in loose:
         if fix:
@@ -97,11 +99,24 @@ def _room(home: Path) -> Iterator[Finding]:
 
 def _keys(home: Path) -> Iterator[Finding]:
     try:
+        held = protection(home)
         party, signing = identity.load(home, what="party")
+    except Locked as error:
+        yield _closed(error)
+        return
     except PrivacyError:
         yield Finding("fault", "the signing key cannot be read", "restore it from a backup; it cannot be made again")
         return
     yield Finding("fine", f"{party}, key {signing.public_key().public_bytes_raw().hex()[:16]}...")
+    plain = [path.name for path in secret_files(home) if not strongbox.is_sealed(path.read_text("utf-8"))]
+    if held is None:
+        yield Finding(
+            "note", "the keys lie in the open, for whoever has the disk", "touchstone keys protect seals them"
+        )
+    elif plain:
+        yield Finding("fault", f"{', '.join(plain)} lie in the open", "touchstone keys protect, again, seals them")
+    else:
+        yield Finding("fine", f"the keys are protected by a {held.kind.replace('-', ' ')}")
 
 
 def _journal(home: Path, *, fix: bool) -> Iterator[Finding]:
@@ -134,6 +149,8 @@ def _opened_store(home: Path) -> Iterator[Finding]:
     try:
         with closing(Store.open(home, clock=microseconds)) as store:
             yield from _mended(store.book.recovered)
+    except Locked as error:
+        yield _closed(error)
     except PrivacyError as error:
         yield Finding("fault", error.reason, error.fix)
 
@@ -157,8 +174,15 @@ def _node(home: Path, *, fix: bool) -> Iterator[Finding]:
                     yield Finding("fault", f"the source of {dataset.name}: {fault.reason}", fault.fix)
             if not held:
                 yield Finding("note", "no dataset is registered", "touchstone node register says how")
+    except Locked as error:
+        yield _closed(error)
     except PrivacyError as error:
         yield Finding("fault", error.reason, error.fix)
+
+
+def _closed(error: Locked) -> Finding:
+    """Keys that nobody opened hide nothing that is wrong; keys that cannot be opened are lost."""
+    return Finding("note" if error.absent else "fault", error.reason, error.fix)
 
 
 def _mended(notes: tuple[str, ...]) -> Iterator[Finding]:
@@ -186,6 +210,9 @@ def _membership(home: Path, url: str) -> Iterator[Finding]:
         party, signing = identity.load(home, what="party")
         with Line(url, party=party, key=signing) as line:
             line.get("/v1/exchange")
+    except Locked as error:
+        yield _closed(error)
+        return
     except PrivacyError as error:
         yield Finding("fault", f"the exchange does not know this party: {error.reason}", error.fix)
         return

@@ -12,6 +12,7 @@ from api import cataloguing, keeping, pledge_records, pledging, quoting, termina
 from api.approving import app as access_app
 from api.auditing import audit_app
 from api.financing import finance_app
+from api.keys import keys_app
 from api.policy import policy_app
 from api.terminal import note, tell
 from privacy.errors import PrivacyError
@@ -35,6 +36,7 @@ pledge_app = typer.Typer(no_args_is_help=True, help="Pledge data assets, from qu
 app.add_typer(access_app, name="access")
 app.add_typer(policy_app, name="policy")
 app.add_typer(audit_app, name="audit")
+app.add_typer(keys_app, name="keys")
 app.add_typer(cataloguing.catalog_app, name="catalog")
 app.add_typer(cataloguing.standard_app, name="standard")
 app.add_typer(cataloguing.certificate_app, name="certificate")

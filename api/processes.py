@@ -4,6 +4,7 @@ Signals end both in order. With a lifeline, a process also ends when its standar
 the program that started it, however that one ends.
 """
 
+import ctypes
 import json
 import logging
 import os
@@ -13,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 GRACE = 5.0
 """Seconds that a node's task may go on after the signal; one that takes longer ends as in a crash, which loses nothing."""
 
+_PR_SET_DUMPABLE = 4  # of linux/prctl.h: no other process of this user may read the memory or have it dumped
 _SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
@@ -143,8 +146,10 @@ class _Ending:
 
 
 def prepare(home: Path, *, lifeline: bool) -> None:
-    """Keep secrets out of core dumps, log to a file under ``home``, and die with the parent if asked."""
+    """Keep secrets out of core dumps and from debuggers, log to a file under ``home``, and die with the parent if asked."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError, AttributeError):  # not every system has the call, and the limit above holds there
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     logging.basicConfig(
         filename=home / "process.log", level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )

@@ -32,15 +32,25 @@ def collateral_key(
     take: Annotated[
         Path | None, typer.Option("--from", help="File of the key that another institution's node made.")
     ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Write the key to hand over here; where keys are protected, it must be.")
+    ] = None,
 ) -> None:
     """Make the key that institutions share for fingerprints, or take over the one that another institution made."""
     from exchange.node import custody  # noqa: PLC0415
+    from exchange.protecting import protection  # noqa: PLC0415
+    from exchange.protocol.errors import PeerFault  # noqa: PLC0415
 
     if take is not None:
         custody.take_key(home, take)
         typer.echo("taken over; fingerprints can be compared with those of the institution that made it", err=True)
         return
     path = custody.make_key(home)
+    if to is not None:
+        custody.hand_over(home, to)
+        path = to
+    elif protection(home) is not None:
+        raise PeerFault("the keys here are protected, so that file is no use to others", fix="give --to FILE")
     typer.echo(str(path))
     typer.echo("hand this file to the other institutions, in secret, and to nobody else", err=True)
 

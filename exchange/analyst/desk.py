@@ -137,10 +137,10 @@ class Desk:
         if self._key is None:
             path = self._home / "paillier.json"
             if path.exists():
-                self._key = SecretKey.from_jwk(json.loads(path.read_text()))
+                self._key = SecretKey.from_jwk(json.loads(identity.read_key(path)))
             else:
                 made = SecretKey.generate()
-                identity.write_secret(path, json.dumps(made.to_jwk()))
+                identity.write_key(path, json.dumps(made.to_jwk()))
                 self._key = made
         return self._key
 

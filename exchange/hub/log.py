@@ -68,11 +68,11 @@ class Log:
         """
         path, salt, file = home / "ml-dsa.key", home / "salt.key", home / "log.json"
         if not path.exists() and not file.exists():
-            identity.write_secret(salt, secrets.token_bytes(32).hex())
-            identity.write_secret(path, MLDSA65PrivateKey.generate().private_bytes_raw().hex())
+            identity.write_key(salt, secrets.token_bytes(32).hex())
+            identity.write_key(path, MLDSA65PrivateKey.generate().private_bytes_raw().hex())
         try:
-            second = MLDSA65PrivateKey.from_seed_bytes(bytes.fromhex(path.read_text("ascii")))
-            salting = bytes.fromhex(salt.read_text("ascii"))
+            second = MLDSA65PrivateKey.from_seed_bytes(bytes.fromhex(identity.read_key(path)))
+            salting = bytes.fromhex(identity.read_key(salt))
         except (OSError, ValueError):
             raise Unknown("ml-dsa.key or salt.key of this exchange: put it back from the backup") from None
         log = cls(tree, signer=LogSigner(signing, second), salting=salting, head=head, file=file)

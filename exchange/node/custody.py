@@ -79,8 +79,19 @@ def make_key(home: Path) -> Path:
     identity.load(home, what="node")
     path = home / KEY_FILE
     if not path.exists():
-        identity.write_secret(path, secrets.token_bytes(KEY_BYTES).hex())
+        identity.write_key(path, secrets.token_bytes(KEY_BYTES).hex())
     return path
+
+
+def hand_over(home: Path, to: Path) -> None:
+    """Write the shared key in the open to a file of mode 0600, for another institution: a protected home's own is sealed.
+
+    Raises:
+        PeerFault: if there is a file at ``to``. OSError: if it cannot be written.
+    """
+    if to.exists():
+        raise PeerFault("there is a file of that name already", fix="choose another name")
+    identity.write_secret(to, identity.read_key(make_key(home)))
 
 
 def take_key(home: Path, file: Path) -> None:
@@ -97,9 +108,9 @@ def take_key(home: Path, file: Path) -> None:
     except (OSError, ValueError):
         raise Malformed("the key's file cannot be read", fix="check the path") from None
     path = home / KEY_FILE
-    if path.exists() and read_key(path.read_text("ascii")) != key:
+    if path.exists() and read_key(identity.read_key(path)) != key:
         raise PeerFault("this node has another key for fingerprints", fix="agree on one with the other institutions")
-    identity.write_secret(path, key.hex())
+    identity.write_key(path, key.hex())
 
 
 def held_key(home: Path) -> bytes | None:
@@ -109,4 +120,4 @@ def held_key(home: Path) -> bytes | None:
         Malformed: if its file holds something else.
     """
     path = home / KEY_FILE
-    return read_key(path.read_text("ascii")) if path.is_file() else None
+    return read_key(identity.read_key(path)) if path.is_file() else None

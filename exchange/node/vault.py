@@ -198,10 +198,11 @@ class Vault:
 
         Raises:
             Unknown: if no node was made there.
+            Locked: if its keys are protected, and not by what was given.
         """
         party, signing = identity.load(home, what="node")
         try:
-            sampling = bytes.fromhex((home / "sampling.key").read_text("ascii"))
+            sampling = bytes.fromhex(identity.read_key(home / "sampling.key"))
         except (OSError, ValueError):
             raise Unknown("node under this directory") from None
         comparing = custody.held_key(home)
@@ -610,7 +611,7 @@ def create(home: Path, *, party: str) -> Ed25519PrivateKey:
         PeerFault: if a node was made there before.
     """
     signing = identity.make(home, party=party, what="node")
-    identity.write_secret(home / "sampling.key", secrets.token_bytes(32).hex())
+    identity.write_key(home / "sampling.key", secrets.token_bytes(32).hex())
     return signing
 
 
