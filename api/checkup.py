@@ -110,9 +110,7 @@ def _keys(home: Path) -> Iterator[Finding]:
     yield Finding("fine", f"{party}, key {signing.public_key().public_bytes_raw().hex()[:16]}...")
     plain = [path.name for path in secret_files(home) if not strongbox.is_sealed(path.read_text("utf-8"))]
     if held is None:
-        yield Finding(
-            "note", "the keys lie in the open, for whoever has the disk", "touchstone keys protect seals them"
-        )
+        yield Finding("fine", "the keys are not sealed, so the disk should be: touchstone keys protect seals them")
     elif plain:
         yield Finding("fault", f"{', '.join(plain)} lie in the open", "touchstone keys protect, again, seals them")
     else:
