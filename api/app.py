@@ -17,6 +17,7 @@ from api import (
     liens,
     log,
     observing,
+    parties,
     previews,
     problems,
     quotes,
@@ -59,6 +60,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
     app.add_middleware(observing.Observed, metrics=metrics)
     for router in (
         catalog.router,
+        parties.router,
         sessions.router,
         previews.router,
         access.router,

@@ -27,8 +27,17 @@ async def standard(name: str, version: int, call: Authenticated) -> dict[str, An
 
 @router.get("/parties")
 async def parties(call: Authenticated) -> dict[str, Any]:
-    """Return who is registered, with roles and keys; compare fingerprints out of band before pinning."""
-    return {"parties": await run_in_threadpool(lambda: call.store.view().parties())}
+    """Return who is registered, with roles and present keys; compare fingerprints out of band before pinning.
+
+    ``revoked`` is since when a party has no key, if the operator took it away.
+    """
+
+    def listed() -> list[dict[str, Any]]:
+        view = call.store.view()
+        revoked = view.revoked()
+        return [party | {"revoked": revoked.get(party["id"])} for party in view.parties()]
+
+    return {"parties": await run_in_threadpool(listed)}
 
 
 @router.get("/standards")

@@ -18,6 +18,7 @@ from api.problems import MEDIA_TYPE, every
 from exchange.protocol.agreement import STEPS
 from exchange.protocol.collateral import KINDS as COLLATERAL
 from exchange.protocol.messages import KINDS, Message
+from exchange.protocol.rotation import Rotation
 
 _SCHEMAS = "#/components/schemas/"
 
@@ -124,7 +125,9 @@ def _problem(text: str) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    kinds = sorted({*KINDS.values(), *STEPS.values(), *COLLATERAL.values()}, key=lambda kind: kind.__name__)
+    kinds: list[type[Message]] = sorted(
+        {*KINDS.values(), *STEPS.values(), *COLLATERAL.values(), Rotation}, key=lambda kind: kind.__name__
+    )
     _, told = models_json_schema([(kind, "validation") for kind in kinds], ref_template=_SCHEMAS + "{model}")
     codes = [problem.code for problem in every()]
     defined: dict[str, Any] = told["$defs"]

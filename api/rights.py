@@ -30,6 +30,8 @@ TABLE: Mapping[str, frozenset[str]] = {
     "POST /v1/withdrawals": INSTITUTION,
     "POST /v1/policies": INSTITUTION,
     "POST /v1/keys": ASKERS,
+    "GET /v1/rotations": EVERY,
+    "POST /v1/rotations": EVERY,
     "POST /v1/previews": ASKERS,
     "GET /v1/previews/{preview_id}": ASKERS,
     "POST /v1/previews/{preview_id}/verdicts": INSTITUTION,

@@ -1,7 +1,7 @@
 """What a request may lean on: the store, the open previews, the clock, who calls, and a bell for long polls."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -11,10 +11,10 @@ from fastapi.concurrency import run_in_threadpool
 from api import rights
 from api.limits import Limits
 from exchange.hub.previews import Previews
-from exchange.hub.store import Store
+from exchange.hub.store import Store, View
 from exchange.protocol import request as proof
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Denied, Forbidden
+from exchange.protocol.errors import Denied, Forbidden, Revoked
 from privacy import canonical
 from privacy.errors import Malformed
 
@@ -122,6 +122,7 @@ async def authenticate(request: Request) -> Call:
 
     Raises:
         Denied: if the caller does not prove who it is.
+        Revoked: if it proves to have a key that the operator took away.
         Throttled: if it asks too often.
         Forbidden: if its role may not call this route.
         Malformed: if the body is too long.
@@ -142,14 +143,18 @@ async def authenticate(request: Request) -> Call:
 
     def identify() -> tuple[proof.Caller, str | None]:
         view = service.store.view()
-        caller = proof.verify(
-            token,
-            directory=view.directory(),
-            method=request.method,
-            path=request.url.path + query,
-            body=body,
-            now=service.now(),
-        )
+
+        def prove(directory: Mapping[str, bytes]) -> proof.Caller:
+            path = request.url.path + query
+            return proof.verify(
+                token, directory=directory, method=request.method, path=path, body=body, now=service.now()
+            )
+
+        try:
+            caller = prove(view.directory())
+        except Denied:
+            _explain(view, token, prove)
+            raise
         return caller, view.role(caller.party)
 
     caller, role = await asyncio.to_thread(identify)
@@ -162,6 +167,26 @@ def _admit(request: Request, service: Service, party: str, role: str | None, bod
     service.limits.take(party)
     rights.check(f"{request.method} {request.scope['route'].path}", role)
     return Call(service, party, body)
+
+
+def _explain(view: View, token: str, prove: Callable[[Mapping[str, bytes]], proof.Caller]) -> None:
+    """Tell who proves to have a key that its party has given up what became of it; strangers learn nothing.
+
+    Raises:
+        Revoked: if the operator took it away. Denied: if its owner replaced it.
+    """
+    party = proof.named(token)
+    for key, revoked in view.given_up(party) if party is not None else ():
+        try:
+            prove({str(party): key})
+        except Denied:
+            continue
+        if revoked:
+            raise Revoked
+        raise Denied(
+            "this key was replaced by its owner",
+            fix="use the new one; `touchstone keys rotate` finishes what was stopped",
+        )
 
 
 Authenticated = Annotated[Call, Depends(authenticate)]

@@ -84,6 +84,8 @@ class Poll(BaseModel):
 async def poll(call: Authenticated) -> dict[str, Any]:
     """Return what the calling node has to do next, held open while there is nothing, and the head it has shown last.
 
+    ``rotated`` is the entry of the last change of a party's key: a node that has not followed it does so first.
+
     To a node that follows the log, its newest head comes with the proof that it goes on from where the node was. A node whose journal is behind that head gets no tasks: it has forgotten charges.
     """
     try:
@@ -106,7 +108,8 @@ async def poll(call: Authenticated) -> dict[str, Any]:
         tasks = [] if behind else await run_in_threadpool(tasks_now)
         left = deadline - call.service.seconds()
         if tasks or behind or left <= 0:
-            told = {"tasks": tasks, "witnessed": {"seq": seq, "head": head}}
+            changed = await run_in_threadpool(lambda: call.store.view().last_rotation())
+            told = {"tasks": tasks, "witnessed": {"seq": seq, "head": head}, "rotated": changed}
             if asked.log is None:
                 return told
             return told | {"log": await run_in_threadpool(_followed, call, asked.log)}

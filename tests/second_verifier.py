@@ -127,9 +127,9 @@ ENVELOPES = {
     "dataset": "", "deprecated": "", "withdrawn": "", "policy": "", "key": "envelope", "session": "ask",
     "message": "envelope", "appraisal": "", "offer": "", "lien": "", "objected": "", "officers": "",
     "pledge": "envelope",
-    "access": "envelope", "ruling": "envelope", "fingerprint": "", "confirmation": "", "clearance": "",
+    "rotated": "", "access": "envelope", "ruling": "envelope", "fingerprint": "", "confirmation": "", "clearance": "",
 }  # fmt: skip
-PLAIN = {"party", "standard", "witness", "folded", "expired", "refusal", "lapsed", "appointed", "searched"}
+PLAIN = {"party", "standard", "witness", "folded", "expired", "refusal", "lapsed", "appointed", "searched", "revoked"}
 
 
 def verify(data, *, log=None, seen=None):
@@ -171,7 +171,7 @@ def _verify(data, log, seen):
     need(mth(leaves).hex() == head["root"] and chain.hex() == head["chain"], "the root is another")
     for envelope in opening["cosigned"]:
         need(base64.urlsafe_b64encode(unbase(envelope["signature"])).decode().rstrip("=") == envelope["signature"], "-")
-        _, told = check_envelope(envelope, books.keys)
+        told = books.cosigned(envelope)
         need(envelope["kind"] == "cosigned" and told["log"] == log, "cosigned another log")
         need(mth(leaves[: told["size"]]).hex() == told["root"], "cosigned other entries")
     if seen is not None:
@@ -185,12 +185,13 @@ class Books:
 
     def __init__(self):
         self.keys, self.asked, self.offers, self.liens = {}, {}, {}, {}
+        self.ended, self.at = {}, 0
         self.people, self.caps = {}, defaultdict(list)
         self.spent = defaultdict(lambda: defaultdict(int))
         self.marks, self.pledged_on, self.reviewers, self.ruled, self.cleared = {}, {}, set(), set(), None
 
     def take(self, entry):
-        kind, body = entry["kind"], entry["body"]
+        kind, body, self.at = entry["kind"], entry["body"], entry["seq"]
         need(kind in PLAIN or kind in ENVELOPES, f"entry {entry['seq']} is of an unknown kind")
         cleared, self.cleared = self.cleared, None
         if kind in PLAIN:
@@ -209,6 +210,8 @@ class Books:
             held = owner, self.asked[told["session"]]
             self.spent[self.people[held]][owner] += told["charged"]
             need(self.spent[self.people[held]][owner] <= max(self.caps[held]), "spent beyond the cap")
+        elif kind == "rotated":
+            self.rotate(owner, told)
         elif kind in ("fingerprint", "clearance"):
             self.identity(kind, owner, id_=id_, told=told)
         else:
@@ -219,13 +222,44 @@ class Books:
         """What nobody but the exchange signs."""
         if kind == "party":
             need(body["id"] not in self.keys, "enrolled twice")
-            self.keys[body["id"]] = body["key"]
+            self.give(body["id"], body["key"])
+        elif kind == "revoked":
+            need(self.keys[body["party"]] == body["key"], "another key was revoked")
+            self.ended[body["key"]] = body["party"], self.at
+            del self.keys[body["party"]]
         elif kind == "lapsed":
             self.end(body["offer"])
         elif kind == "appointed":
             self.reviewers.add(body["party"])
         elif kind == "searched":
             self.search(body)
+
+    def give(self, party, key):
+        need(key not in self.keys.values() and key not in self.ended, "another's key, or one that was given up")
+        self.keys[party] = key
+
+    def rotate(self, party, told):
+        """The present key signed this; the new one must have signed it, too."""
+        need(self.keys[party] == told["old"] != told["key"], "not the present key")
+        proved = b"touchstone/rotation/1\0" + spelled([party, told["old"], told["key"]])
+        try:
+            Ed25519PublicKey.from_public_bytes(bytes.fromhex(told["key"])).verify(bytes.fromhex(told["proof"]), proved)
+        except (InvalidSignature, ValueError) as error:
+            raise Refuted("the new key is not proved") from error
+        self.ended[told["old"]] = party, self.at
+        self.give(party, told["key"])
+
+    def cosigned(self, envelope):
+        """Under the present key, or under one that was given up after what it cosigned."""
+        for key, (party, at) in self.ended.items():
+            if party == envelope["signer"]:
+                try:
+                    _, told = check_envelope(envelope, {party: key})
+                except Refuted:
+                    continue
+                need(told["size"] < at, "cosigned with a key that was given up")
+                return told
+        return check_envelope(envelope, self.keys)[1]
 
     def identity(self, kind, owner, *, id_, told):
         """Whose rows are known by which sketch, and what reviewers have cleared."""

@@ -97,6 +97,8 @@ ROUTES = [
     ("POST", "/v1/withdrawals"),
     ("POST", "/v1/policies"),
     ("POST", "/v1/keys"),
+    ("GET", "/v1/rotations"),
+    ("POST", "/v1/rotations"),
     ("POST", "/v1/sessions"),
     ("GET", "/v1/sessions/abc"),
     ("POST", "/v1/sessions/abc/messages"),

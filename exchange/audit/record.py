@@ -13,6 +13,7 @@ from exchange.audit.spending import Spending
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.messages import AccessRequest
 from exchange.protocol.pledge import LIVE, Agreement
+from exchange.protocol.rotation import signed_by
 from exchange.protocol.session import Session
 from privacy.errors import Mismatch
 from privacy.modulus import PublicKey
@@ -97,11 +98,22 @@ class Custody:
 
 
 @dataclass(slots=True)
+class Holder:
+    """Who has, or had, a key; ``until`` is the entry from which on it signs nothing any more, ``heir`` the key it signed over to."""
+
+    party: str
+    until: int | None = None
+    heir: bytes | None = None
+
+
+@dataclass(slots=True)
 class Record:
     """Everything on record after some entry of the log."""
 
     roles: dict[str, str] = field(default_factory=dict)
     directory: dict[str, bytes] = field(default_factory=dict)
+    holders: dict[bytes, Holder] = field(default_factory=dict)
+    enrolled: dict[str, int] = field(default_factory=dict)
     standards: dict[str, Standard] = field(default_factory=dict)
     datasets: dict[str, Dataset] = field(default_factory=dict)
     policies: dict[str, list[tuple[int, Policy]]] = field(default_factory=dict)
@@ -119,6 +131,36 @@ class Record:
     spending: Spending = field(default_factory=Spending)
     kinds: Counter[str] = field(default_factory=Counter)
     overrides: list[dict[str, Any]] = field(default_factory=list)
+
+    def take_key(self, party: str, key: bytes, *, seq: int) -> None:
+        """Give a party a key from an entry on, in place of the one that it has.
+
+        Raises:
+            Mismatch: if the key belongs, or belonged, to a party.
+        """
+        require(key not in self.holders, "the key belongs to a party, or did")
+        if party in self.directory:
+            self.holders[self.directory[party]].heir = key
+        self.drop_key(party, seq=seq)
+        self.holders[key], self.directory[party] = Holder(party), key
+
+    def drop_key(self, party: str, *, seq: int) -> None:
+        """Take a party's key away, if it has one, from an entry on."""
+        before = self.directory.pop(party, None)
+        if before is not None:
+            self.holders[before].until = seq
+
+    def leads_to_present(self, party: str, key: bytes) -> bool:
+        """Whether a key is a party's present one or has signed, over others perhaps, for it."""
+        held = self.holders.get(key)
+        while held is not None and held.party == party and held.heir is not None:
+            key = held.heir
+            held = self.holders[key]
+        return held is not None and held.party == party and self.directory.get(party, key) == key
+
+    def signed(self, envelope: Envelope) -> Mapping[str, bytes]:
+        """Return the key under which an envelope that is on record holds, whatever key its signer has now."""
+        return signed_by(envelope, [key for key, held in self.holders.items() if held.party == envelope.signer])
 
     def live(self, asset: str) -> Dataset:
         """Return a dataset that is not withdrawn.

@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from exchange.audit import collateral
+from exchange.audit import collateral, holders
 from exchange.audit.record import Asked, Dataset, Record, fields, require
 from exchange.audit.spending import Answer
-from exchange.identity import ROLES
 from exchange.journal import Entry
 from exchange.protocol.agreement import Endorsement, Filing, Realisation, Renewal, StepIn, read_step
 from exchange.protocol.envelope import Envelope
@@ -40,18 +39,9 @@ from privacy import seal
 from privacy.modulus import shares_a_factor
 from privacy.plan import Plan
 from privacy.policy import Policy
-from privacy.terms import Standard, check_party
+from privacy.terms import Standard
 
 Rule = Callable[[Record, Entry], None]
-
-
-def _party(record: Record, entry: Entry) -> None:
-    told = fields(entry.body, "id", "name", "role", "key")
-    party, key = check_party(told["id"]), bytes.fromhex(told["key"])
-    require(told["role"] in ROLES and len(key) == 32, "the party's role or key is not valid")
-    require(party not in record.roles, f"{party} is enrolled twice")
-    require(key not in record.directory.values(), "the key belongs to another party")
-    record.roles[party], record.directory[party] = told["role"], key
 
 
 def _standard(record: Record, entry: Entry) -> None:
@@ -170,7 +160,9 @@ def _spend(record: Record, asked: Asked, share: Share, *, owner: str) -> None:
     # those in force when the session began, and all since: a node that was slow goes by the one it charged under
     first = max((at for at, (seq, _) in enumerate(policies) if seq < asked.opened), default=0)
     require(policies, f"{owner} has no policy in force")
-    accepts = {party: expect(told, record.directory, Accept).version for party, told in asked.session.accepts.items()}
+    accepts = {
+        party: expect(told, record.signed(told), Accept).version for party, told in asked.session.accepts.items()
+    }
     record.spending.take(
         Answer(
             owner=owner,
@@ -191,7 +183,7 @@ def _folded(record: Record, entry: Entry) -> None:
     asked = _asked(record, told["session"])
     require(asked.session.stage is Stage.ANSWERED and not asked.product, "the session has no product to come")
     key, _ = record.keys[asked.session.key_fingerprint]
-    shares = [expect(one, record.directory, Share).ciphertexts for one in asked.session.shares.values()]
+    shares = [expect(one, record.signed(one), Share).ciphertexts for one in asked.session.shares.values()]
     product = seal.fold([seal.Sealed.from_wire(list(share), key) for share in shares]).to_wire()
     require(product == told["product"], "it is not the product of the signed answers")
     asked.product = True
@@ -348,7 +340,6 @@ def _ruling(record: Record, entry: Entry) -> None:
 
 
 RULES: Mapping[str, Rule] = {
-    "party": _party,
     "standard": _standard,
     "dataset": _dataset,
     "deprecated": _declared,
@@ -371,6 +362,7 @@ RULES: Mapping[str, Rule] = {
     "access": _access,
     "ruling": _ruling,
     **collateral.RULES,
+    **holders.RULES,
 }
 
 

@@ -78,10 +78,11 @@ def verify(
         if entry.seq > head.size:
             raise Wrong(f"the head ends at entry {head.size}", seq=entry.seq)
         tree.add(entry.text)
-        _apply(record, entry, pinned or {})
+        _apply(record, entry)
         last = entry
     if tree.size < head.size:
         raise Wrong(f"it is missing: the head counts {head.size} entries", seq=tree.size + 1)
+    _check_pinned(record, pinned or {})
     cosigned = _cosigned(lines.opening.cosigned, tree, record, log=id_)
     if tree.root().hex() != head.root or (last is not None and last.hash != head.chain):
         sound = max(cosigned.values(), default=0)
@@ -95,7 +96,7 @@ def verify(
     return Verdict(id_, head, cosigned, record)
 
 
-def _apply(record: Record, entry: Entry, pinned: Mapping[str, bytes]) -> None:
+def _apply(record: Record, entry: Entry) -> None:
     rule = RULES.get(entry.kind)
     if rule is None:
         raise Wrong("it is of a kind that this release does not know", seq=entry.seq, fix="use a newer release")
@@ -107,23 +108,29 @@ def _apply(record: Record, entry: Entry, pinned: Mapping[str, bytes]) -> None:
         raise Wrong(error.reason, seq=entry.seq) from None
     except (KeyError, TypeError, ValueError, AttributeError):
         raise Wrong("it is not well formed", seq=entry.seq) from None
-    if entry.kind == "party":
-        party = entry.body["id"]
-        if pinned.get(party, record.directory[party]) != record.directory[party]:
-            raise Wrong(f"{party} is enrolled with another key than the pinned one", seq=entry.seq)
     record.kinds[entry.kind] += 1
+
+
+def _check_pinned(record: Record, pinned: Mapping[str, bytes]) -> None:
+    """A key that the reader pins is the party's: the present one, or one that has signed for it."""
+    for party, key in pinned.items():
+        if party in record.roles and not record.leads_to_present(party, key):
+            raise Wrong(f"{party} is enrolled with another key than the pinned one", seq=record.enrolled[party])
 
 
 def _cosigned(listed: tuple[Envelope, ...], tree: Tree, record: Record, *, log: str) -> dict[str, int]:
     """Check every cosignature against the entries: what a party saw must be how the log begins."""
     found: dict[str, int] = {}
     try:
-        said = [(expect(envelope, record.directory, Cosigned), envelope) for envelope in listed]
+        said = [(expect(envelope, record.signed(envelope), Cosigned), envelope) for envelope in listed]
     except PrivacyError as error:
         raise Wrong(f"a cosignature does not hold: {error.reason}", seq=0) from None
     for told, envelope in sorted(said, key=lambda pair: pair[0].size):
         if told.log != log or told.size > tree.size:
             raise Wrong(f"{envelope.signer} cosigned another or a longer log", seq=0)
+        until = record.holders[record.signed(envelope)[envelope.signer]].until
+        if until is not None and told.size >= until:
+            raise Wrong(f"{envelope.signer} cosigned with a key that was given up at entry {until}", seq=0)
         if tree.root(told.size).hex() != told.root:
             raise Wrong(
                 f"{envelope.signer} saw other entries up to {told.size}: the log was rewritten or forked",

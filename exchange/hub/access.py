@@ -158,7 +158,7 @@ def describe(view: View, request_id: str, *, caller: str) -> dict[str, Any]:
 
 def _record(view: View, held: dict[str, Any], *, caller: str, owners: frozenset[str]) -> dict[str, Any]:
     asked = Envelope.from_json(held["envelope"])
-    standard = Plan.from_json(expect(asked, view.directory(), AccessRequest).plan).standard
+    standard = Plan.from_json(expect(asked, view.signed(asked), AccessRequest).plan).standard
     shown: dict[str, dict[str, Any]] = {}
     heard = 0
     for owner in held["owners"]:

@@ -29,18 +29,23 @@ def enrol(store: Store, *, party: str, name: str, role: str, key: bytes) -> None
         raise Malformed("the party's role, name or key is not valid", fix=f"roles: {', '.join(ROLES)}; key: 32 bytes")
     if role == "officer":
         name = store.log.commitment(party, name)
-    store.write(lambda view: (_enrolment(view.parties(), party=party, name=name, role=role, key=key), None))
+    store.write(lambda view: (enrolment(view, party=party, name=name, role=role, key=key), None))
 
 
-def _enrolment(held: list[dict[str, str]], *, party: str, name: str, role: str, key: bytes) -> list[Event]:
+def enrolment(view: View, *, party: str, name: str, role: str, key: bytes) -> list[Event]:
+    """Return what enrolling a party changes: nothing if it is enrolled so; anew only where its key was revoked.
+
+    Raises:
+        PeerFault: if the name is taken, or the key belongs, or belonged, to a party.
+    """
     row = {"id": party, "name": name, "role": role, "key": key.hex()}
-    for other in held:
-        if other == row:
-            return []
-        if other["id"] == party:
-            raise PeerFault("this party is already enrolled with other facts", fix="choose another id")
-        if other["key"] == row["key"]:
-            raise PeerFault("this key already belongs to a party", fix="give each party its own key")
+    held = next((other for other in view.parties() if other["id"] == party), None)
+    if held == row and party not in view.revoked():
+        return []
+    if held is not None and (party not in view.revoked() or held["role"] != role):
+        raise PeerFault("this party is already enrolled with other facts", fix="choose another id")
+    if view.owner_of(row["key"]) is not None:
+        raise PeerFault("this key already belongs to a party, or did", fix="give each party its own key")
     return [("party", row)]
 
 

@@ -2,9 +2,9 @@
 
 from exchange.hub import catalog, liens
 from exchange.hub.register import agreement
-from exchange.hub.store import Store
+from exchange.hub.store import Store, View
 from exchange.journal import Entry
-from exchange.protocol.certificate import Certificate, Head, Place
+from exchange.protocol.certificate import Certificate, Changed, Head, Place
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault, Unknown
 from exchange.protocol.pledge_certificate import PledgeCertificate, Record
@@ -46,6 +46,7 @@ def issue(store: Store, asset: str, *, reader: str) -> Envelope:
         registration=held[0].to_json(),
         standing=None if standing is None else standing[0].to_json(),
         head=Head(seq=seq, hash=head),
+        rotations=_changes(store, view, {owner["id"]}),
     ).sealed(store.signing)
 
 
@@ -78,7 +79,17 @@ def issue_pledge(store: Store, offer: str, *, reader: str) -> Envelope:
         title=title.to_json(),
         entries=tuple(Record(place=_place(entry), kind=entry.kind, body=entry.body) for entry in found),
         head=Head(seq=seq, hash=head),
+        rotations=_changes(store, view, signers),
     ).sealed(store.signing)
+
+
+def _changes(store: Store, view: View, parties: set[str]) -> tuple[Changed, ...]:
+    """Return the changes of some parties' keys with their places, oldest first."""
+    told = sorted(
+        ((seq, envelope) for party in parties for seq, envelope in view.rotations(party=party)), key=lambda one: one[0]
+    )
+    found = ((next(store.book.journal.entries(after=seq - 1)), envelope) for seq, envelope in told)
+    return tuple(Changed(place=_place(entry), body=envelope.to_json()) for entry, envelope in found)
 
 
 def _place(entry: Entry) -> Place:

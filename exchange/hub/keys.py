@@ -22,7 +22,7 @@ def register(store: Store, envelope: Envelope) -> str:
         held = view.key(key.fingerprint)
         if held is not None and held.signer == envelope.signer:
             return [], key.fingerprint
-        others = [stored_key(other, directory) for other in view.registered_keys()]
+        others = [stored_key(other, view.signed(other)) for other in view.registered_keys()]
         if held is not None or shares_a_factor([*others, key]):
             raise PeerFault("the key is not independent of a registered key", fix="make a new key")
         return [("key", {"fingerprint": key.fingerprint, "envelope": envelope.to_json()})], key.fingerprint

@@ -100,7 +100,7 @@ def receive(store: Store, session_id: str, envelope: Envelope, *, now: int) -> S
             events += _noted(noted, envelope.signer, seq=message.seq, head=message.head)
         if after.stage is Stage.ANSWERED:
             key = _key(inner, ask)
-            shares = [expect(share, inner.directory(), Share).ciphertexts for share in after.shares.values()]
+            shares = [expect(share, inner.signed(share), Share).ciphertexts for share in after.shares.values()]
             events.append(("folded", {"session": session_id, "product": fold(shares, key)}))
         return events, (session.stage, after.stage)
 
@@ -124,7 +124,7 @@ def tasks(view: View, party: str) -> list[dict[str, Any]]:
             continue
         match session.stage:
             case Stage.JUDGING:
-                registered = view.key(expect(ask, view.directory(), Ask).key)
+                registered = view.key(expect(ask, view.signed(ask), Ask).key)
                 told = None if registered is None else registered.to_json()
                 todo.append({"task": "judge", "session": name, "ask": ask.to_json(), "key": told})
             case Stage.COMMITTING:
@@ -234,7 +234,7 @@ def check(store: Store, view: View, *, plan: Plan, asker: str, keeps: int, now: 
 def _check_share(view: View, session_id: str, share: Share) -> None:
     _, ask, _ = _session(view, session_id)
     key = _key(view, ask)
-    plan = Plan.from_json(expect(ask, view.directory(), Ask).plan)
+    plan = Plan.from_json(expect(ask, view.signed(ask), Ask).plan)
     if len(share.ciphertexts) != layout_of(plan, modulus_bits=key.bits).plaintexts:
         raise Mismatch("the answer has another number of ciphertexts than the plan", fix="pack with the plan's layout")
     seal.Sealed.from_wire(list(share.ciphertexts), key)
@@ -242,11 +242,11 @@ def _check_share(view: View, session_id: str, share: Share) -> None:
 
 def _key(view: View, asked: Envelope) -> PublicKey:
     """Return the registered key that an ask names; it must be the asker's own."""
-    ask = expect(asked, view.directory(), Ask)
+    ask = expect(asked, view.signed(asked), Ask)
     registered = view.key(ask.key)
     if registered is None or registered.signer != asked.signer:
         raise Unknown("key of yours")
-    return stored_key(registered, view.directory())
+    return stored_key(registered, view.signed(registered))
 
 
 def _session(view: View, session_id: str) -> tuple[Session, Envelope, int]:

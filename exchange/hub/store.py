@@ -24,6 +24,7 @@ from exchange.projection import Find, Foreseen
 from exchange.protocol import pledge
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Unknown
+from exchange.protocol.rotation import signed_by
 from exchange.protocol.session import OVER, Session, Stage
 from exchange.protocol.tree import Tree
 from privacy.policy import Policy
@@ -73,13 +74,52 @@ class View:
         self.rows = rows
 
     def directory(self) -> Mapping[str, bytes]:
-        """Return the registered Ed25519 keys by party."""
-        return {party: bytes.fromhex(key) for party, key in self.rows("SELECT id, key FROM party", [])}
+        """Return the present Ed25519 keys by party; of one whose key was revoked there is none."""
+        held = self.rows("SELECT id, key FROM party WHERE revoked IS NULL", [])
+        return {party: bytes.fromhex(key) for party, key in held}
 
     def signer(self, party: str) -> Mapping[str, bytes]:
-        """Return the registered Ed25519 key of one party, or nothing."""
-        found = self.rows("SELECT key FROM party WHERE id = ?", [party])
+        """Return the present Ed25519 key of one party, or nothing."""
+        found = self.rows("SELECT key FROM party WHERE id = ? AND revoked IS NULL", [party])
         return {party: bytes.fromhex(found[0][0])} if found else {}
+
+    def signed(self, envelope: Envelope) -> Mapping[str, bytes]:
+        """Return the key under which an envelope that is on record holds: its signer's at the time, whatever it has now."""
+        keys = self.rows("SELECT key FROM held WHERE party = ? ORDER BY since DESC", [envelope.signer])
+        if len(keys) == 1:
+            return {envelope.signer: bytes.fromhex(keys[0][0])}
+        return signed_by(envelope, [bytes.fromhex(key) for (key,) in keys])
+
+    def given_up(self, party: str) -> list[tuple[bytes, bool]]:
+        """Return the keys that a party has no more, newest first, each with whether it was revoked."""
+        sql = "SELECT key, revoked FROM held WHERE party = ? AND until IS NOT NULL ORDER BY since DESC"
+        return [(bytes.fromhex(key), bool(revoked)) for key, revoked in self.rows(sql, [party])]
+
+    def owner_of(self, key: str) -> str | None:
+        """Return the party that has, or had, a key (64 hexadecimal digits)."""
+        return next((row[0] for row in self.rows("SELECT party FROM held WHERE key = ?", [key])), None)
+
+    def rotations(
+        self, *, after: int = 0, limit: int = 1 << 31, party: str | None = None
+    ) -> list[tuple[int, Envelope]]:
+        """Return the changes of keys after an entry of the journal, of all parties or of one, oldest first."""
+        found = self.rows(
+            "SELECT seq, envelope FROM rotation WHERE seq > ? AND party = coalesce(?, party) ORDER BY seq LIMIT ?",
+            [after, party, limit],
+        )
+        return [(seq, _opened(text)) for seq, text in found]
+
+    def last_rotation(self) -> int:
+        """Return the entry of the last change of a key; 0 if there was none."""
+        return int(self.rows("SELECT coalesce(max(seq), 0) FROM rotation", [])[0][0])
+
+    def changed_parties(self) -> set[str]:
+        """Return the parties that have had another key before, or have none now."""
+        return {row[0] for row in self.rows("SELECT DISTINCT party FROM held WHERE until IS NOT NULL", [])}
+
+    def revoked(self) -> dict[str, str]:
+        """Return the parties whose key is revoked, with the time."""
+        return dict(self.rows("SELECT id, revoked FROM party WHERE revoked IS NOT NULL", []))
 
     def standard_before(self, standard: Standard) -> Standard | None:
         """Return the newest published version of a standard below the given one."""
@@ -445,6 +485,7 @@ class Store:
         self.home = home
         self.signing = signing
         self._search: Search | None = None
+        self._changed: set[str] | None = None
         self._opening = threading.Lock()
 
     @classmethod
@@ -474,13 +515,39 @@ class Store:
         What it will ask by key may be ``foreseen``: then that is asked for all waiting decisions at once. ``news`` says of
         the result whether somebody who waits may have something to do now: then the listeners hear of it.
         """
-        result = self.book.write(
-            lambda cursor: decide(View(lambda sql, values: cursor.execute(sql, values).fetchall())), foreseen
-        )
+
+        def decided(cursor: Any) -> tuple[Sequence[Event], T]:
+            view = View(lambda sql, values: cursor.execute(sql, values).fetchall())
+            events, result = decide(view)
+            self._check_signers(view, events)
+            return events, result
+
+        result = self.book.write(decided, foreseen)
         if news(result):
             for listener in self._listeners:
                 listener()
         return result
+
+    def _check_signers(self, view: View, events: Sequence[Event]) -> None:
+        """Let nothing be written that a key signed which its party has given up, even if it was looked at before that.
+
+        Raises:
+            Mismatch: if an event's envelope is not signed by its party's present key.
+        """
+        for kind, body in events:
+            if kind in ("rotated", "revoked"):
+                # the writer alone decides and reads this; one too many after a failed batch costs a look, no more
+                self._changed = self._changed_parties() | {body.get("signer") or body["party"]}
+                continue
+            told = body.get("envelope") or body.get("ask") or body
+            if isinstance(told, dict) and "signature" in told and told["signer"] in self._changed_parties():
+                Envelope.from_json(told).verify(view.signer(told["signer"]))
+
+    def _changed_parties(self) -> set[str]:
+        """Parties whose key was changed or revoked since there is a journal, read once."""
+        if self._changed is None:
+            self._changed = self.view().changed_parties()
+        return self._changed
 
     def check_ready(self) -> None:
         """Return if a write would be taken now; raises what would meet it, see :meth:`exchange.book.Book.check_ready`."""

@@ -23,7 +23,9 @@ _HEARD_IN = {"accept": Stage.JUDGING, "commit": Stage.COMMITTING, "share": Stage
 """The stage in which each message is heard; until the last of its kind, the session stays there."""
 
 _TABLES = [
-    "CREATE TABLE party (id VARCHAR PRIMARY KEY, name VARCHAR, role VARCHAR, key VARCHAR)",
+    "CREATE TABLE party (id VARCHAR PRIMARY KEY, name VARCHAR, role VARCHAR, key VARCHAR, seq BIGINT, revoked VARCHAR)",
+    "CREATE TABLE held (key VARCHAR PRIMARY KEY, party VARCHAR, since BIGINT, until BIGINT, revoked BOOLEAN)",
+    "CREATE TABLE rotation (seq BIGINT PRIMARY KEY, party VARCHAR, envelope VARCHAR)",
     "CREATE TABLE standard (id VARCHAR PRIMARY KEY, digest VARCHAR, document VARCHAR)",
     "CREATE TABLE dataset (asset VARCHAR PRIMARY KEY, id VARCHAR, owner VARCHAR, standard VARCHAR, title VARCHAR, "
     "population VARCHAR, columns VARCHAR, refreshed VARCHAR, level INTEGER, declared VARCHAR, seq BIGINT, since VARCHAR)",
@@ -63,7 +65,27 @@ def stamp(at: int) -> str:
 
 
 def _party(entry: Entry) -> list[Any]:
-    return [entry.body[name] for name in ("id", "name", "role", "key")]
+    return [*(entry.body[name] for name in ("id", "name", "role", "key")), entry.seq, None]
+
+
+def _held(entry: Entry) -> list[Any]:
+    return [entry.body["key"], entry.body["id"], entry.seq, None, False]
+
+
+def _rotated(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    """A party's key is another one from here on; what the old one signed before stays its word."""
+    party, told = entry.body["signer"], json.loads(entry.body["body"])
+    cursor.execute("UPDATE held SET until = ? WHERE key = ?", [entry.seq, told["old"]])
+    cursor.execute("INSERT INTO held VALUES (?, ?, ?, NULL, FALSE)", [told["key"], party, entry.seq])
+    cursor.execute("UPDATE party SET key = ? WHERE id = ?", [told["key"], party])
+    cursor.execute("INSERT INTO rotation VALUES (?, ?, ?)", [entry.seq, party, json.dumps(entry.body)])
+
+
+def _revoked(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
+    """A key is taken away: its party has none until it is enrolled anew."""
+    body = entry.body
+    cursor.execute("UPDATE held SET until = ?, revoked = TRUE WHERE key = ?", [entry.seq, body["key"]])
+    cursor.execute("UPDATE party SET revoked = ? WHERE id = ?", [stamp(entry.at), body["party"]])
 
 
 def _standard(entry: Entry) -> list[Any]:
@@ -275,10 +297,12 @@ def _ruling(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
 
 
 PROJECTION = Projection(
-    version=4,
+    version=5,
     tables=_TABLES,
     apply={
-        "party": Rows("party", _party),
+        "party": Rows("party", _party, beside=(Rows("held", _held, replace=False),)),
+        "rotated": _rotated,
+        "revoked": _revoked,
         "standard": Rows("standard", _standard),
         "dataset": Rows("dataset", _dataset, beside=(Rows("version", _version, replace=False),)),
         "deprecated": Rows("standing", _standing),

@@ -6,6 +6,7 @@ the registration and so holds the exchange to its place in the chain.
 """
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,7 +14,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from exchange.protocol.declaration import Asset, Hex32
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.messages import Amount, Deprecation, Message, Party, Registration, Withdrawal, expect, read
+from exchange.protocol.messages import (
+    Amount,
+    Deprecation,
+    Message,
+    Party,
+    Registration,
+    Withdrawal,
+    expect,
+    read,
+    unverified,
+)
+from exchange.protocol.rotation import Rotation, read_rotation, signed_by
 from privacy import canonical
 from privacy.errors import Malformed, Mismatch
 
@@ -39,8 +51,19 @@ class Head(BaseModel):
     hash: Hex32
 
 
+class Changed(BaseModel):
+    """An entry of the journal that changed a party's key, as the party signed it."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    place: Place
+    body: dict[str, Any]
+
+
 class Certificate(Message):
-    """What the exchange certifies of a dataset; keys are the Ed25519 keys on record, 64 hexadecimal digits."""
+    """What the exchange certifies of a dataset; keys are the Ed25519 keys on record, 64 hexadecimal digits.
+
+    ``rotations`` are the changes that led to the owner's present key, ``owner_key``.
+    """
 
     kind = "certificate"
     asset: Asset
@@ -52,6 +75,7 @@ class Certificate(Message):
     registration: dict[str, Any]
     standing: dict[str, Any] | None
     head: Head
+    rotations: tuple[Changed, ...] = ()
 
     def sealed(self, key: Ed25519PrivateKey) -> Envelope:
         """Put the certificate into an envelope signed by the exchange."""
@@ -74,18 +98,58 @@ def verify(document: Any, *, exchange_key: bytes) -> tuple[Certificate, Registra
     if envelope.kind != Certificate.kind or told.exchange_key != exchange_key.hex():
         raise Mismatch("the certificate names another exchange", fix="compare the exchange's key out of band")
     signed = Envelope.from_json(told.registration)
-    directory = {told.owner: bytes.fromhex(told.owner_key)}
-    registration = expect(signed, directory, Registration)
+    keys = Keys.trace({told.owner: told.owner_key}, told.rotations)
+    registration = expect(signed, keys.at(told.place.seq), Registration)
     if told.asset != f"{told.owner}/{registration.dataset}" or signed.signer != told.owner:
         raise Mismatch("the certificate is for another dataset than the owner registered", fix="report the exchange")
     if entry_hash(told.place, "dataset", told.registration) != told.place.hash or told.place.seq > told.head.seq:
         raise Mismatch("the registration is not the entry that the certificate names", fix="report the exchange")
-    standing = None if told.standing is None else read(Envelope.from_json(told.standing), directory)
+    said = None if told.standing is None else Envelope.from_json(told.standing)
+    standing = None if said is None else read(said, keys.of(said))
     if standing is not None and (
         not isinstance(standing, Deprecation | Withdrawal) or standing.dataset != registration.dataset
     ):
         raise Mismatch("what the owner said is not about this dataset", fix="report the exchange")
     return told, registration, standing
+
+
+class Keys:
+    """The keys of some parties by their place in the journal, traced back from the present ones."""
+
+    def __init__(self, held: Mapping[str, Sequence[tuple[int, bytes]]]) -> None:
+        self._held = held
+
+    @classmethod
+    def trace(cls, present: Mapping[str, str], changes: Sequence[Changed]) -> "Keys":
+        """Check every change from the newest back, each against the key that it led to.
+
+        Raises:
+            Mismatch: if one is not the entry that is named, or does not lead to the key that followed it.
+        """
+        held = {party: [(0, bytes.fromhex(key))] for party, key in present.items()}
+        for change in sorted(changes, key=lambda change: change.place.seq, reverse=True):
+            envelope = Envelope.from_json(change.body)
+            told = unverified(envelope, Rotation)
+            line = held.get(envelope.signer)
+            if line is None or entry_hash(change.place, "rotated", change.body) != change.place.hash:
+                raise Mismatch(
+                    "a change of a key is not the entry that the certificate names", fix="report the exchange"
+                )
+            old = bytes.fromhex(told.old)
+            if line[0][1].hex() != told.key:
+                raise Mismatch("the changes do not lead to the key on record", fix="report the exchange")
+            read_rotation(envelope, {envelope.signer: old})
+            line[0] = (change.place.seq, line[0][1])
+            line.insert(0, (0, old))
+        return cls(held)
+
+    def at(self, seq: int) -> Mapping[str, bytes]:
+        """Return the keys that parties had at an entry."""
+        return {party: [key for since, key in line if since <= seq][-1] for party, line in self._held.items()}
+
+    def of(self, envelope: Envelope) -> Mapping[str, bytes]:
+        """Return the one of the signer's keys under which an envelope holds whose place is told by something else."""
+        return signed_by(envelope, [key for _, key in reversed(self._held.get(envelope.signer, ()))])
 
 
 def entry_hash(place: Place, kind: str, body: Any) -> str:

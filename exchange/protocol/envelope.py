@@ -8,7 +8,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -45,14 +45,22 @@ class Envelope:
         key = directory.get(self.signer)
         if key is None:
             raise Mismatch("the signer is not among the pinned parties", fix="pin the party's key after checking it")
+        if not self.holds(key):
+            raise Mismatch("the signature does not belong to this message", fix="have the party send it again")
+        return canonical.decode(self.body)
+
+    def holds(self, key: bytes) -> bool:
+        """Whether this key (32 bytes) signed the envelope."""
         try:
             signed = _signed(self.kind, self.signer, self.body)
             Ed25519PublicKey.from_public_bytes(key).verify(self.signature, signed)
         except (InvalidSignature, ValueError):
-            raise Mismatch(
-                "the signature does not belong to this message", fix="have the party send it again"
-            ) from None
-        return canonical.decode(self.body)
+            return False
+        return True
+
+    def resigned(self, key: Ed25519PrivateKey) -> "Envelope":
+        """Return the same message of the same signer under another key of that signer; its id stays."""
+        return replace(self, signature=key.sign(_signed(self.kind, self.signer, self.body)))
 
     def to_json(self) -> dict[str, str]:
         """Return the wire form."""

@@ -6,6 +6,7 @@
      +-- PeerFault      a party broke the protocol; its message changed nothing
      +-- Unknown        there is no such thing, or it is not yours to see: the two read the same
      +-- Denied         the caller did not prove who it is
+     +-- Revoked        the exchange has taken the caller's key away
      +-- Forbidden      the caller is known, and may not do this
      +-- Throttled      the caller asks too often; it may go on after some seconds
      +-- Taken          someone holds what was asked for: the holder and the time are public facts
@@ -32,6 +33,16 @@ class Unknown(PrivacyError):
 
 class Denied(PrivacyError):
     """The caller is not who it says it is."""
+
+
+class Revoked(PrivacyError):
+    """The caller proved to have a key that the exchange's operator has revoked."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the exchange has revoked this key",
+            fix="ask its operator for an invite, and enrol anew with `touchstone join`",
+        )
 
 
 class Forbidden(PrivacyError):

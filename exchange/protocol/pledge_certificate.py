@@ -5,6 +5,7 @@ signatures: an exchange cannot certify a pledge, a rank, an assignment or a rele
 nothing was said between the last step and the head is the exchange's word, under its key.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from exchange.protocol.agreement import Filing, Realisation, read_step
-from exchange.protocol.certificate import SIGNER, Head, Place, entry_hash
+from exchange.protocol.certificate import SIGNER, Changed, Head, Keys, Place, entry_hash
 from exchange.protocol.declaration import Hex32
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.messages import Amount, Message, Offer, Party, Registration, expect
@@ -40,7 +41,10 @@ class Paid(BaseModel):
 
 
 class PledgeCertificate(Message):
-    """What the exchange certifies of a pledge; ``keys`` are the Ed25519 keys on record of everybody who signed a step."""
+    """What the exchange certifies of a pledge; ``keys`` are the present Ed25519 keys of everybody who signed a step.
+
+    ``rotations`` are the changes that led to them: each step is checked under the key that its signer had at its entry.
+    """
 
     kind = "pledge-certificate"
     offer: Hex32
@@ -51,6 +55,7 @@ class PledgeCertificate(Message):
     title: dict[str, Any]
     entries: tuple[Record, ...] = Field(min_length=1)
     head: Head
+    rotations: tuple[Changed, ...] = ()
 
     def sealed(self, key: Ed25519PrivateKey) -> Envelope:
         """Put the certificate into an envelope signed by the exchange."""
@@ -87,9 +92,9 @@ def verify(document: Any, *, exchange_key: bytes) -> Pledged:
         ) from None
     if envelope.kind != PledgeCertificate.kind or told.exchange_key != exchange_key.hex():
         raise Mismatch("the certificate names another exchange", fix="compare the exchange's key out of band")
-    directory = {party: bytes.fromhex(key) for party, key in told.keys.items()}
+    keys = Keys.trace(told.keys, told.rotations)
     quote = Envelope.from_json(told.entries[0].body)
-    expect(quote, directory, Offer)
+    expect(quote, keys.at(told.entries[0].place.seq), Offer)
     made, filed, before = Agreement.quoted(quote), None, 0
     paid: tuple[Paid, ...] = ()
     for number, record in enumerate(told.entries):
@@ -97,11 +102,11 @@ def verify(document: Any, *, exchange_key: bytes) -> Pledged:
             raise Mismatch("a step is not the entry that the certificate names", fix="report the exchange")
         before = record.place.seq
         if number:
-            made, paid = _taken(made, record, directory)
+            made, paid = _taken(made, record, keys.at(record.place.seq))
         if record.kind == "lien":
             filed = record.place
     title = Envelope.from_json(told.title)
-    registration = expect(title, directory, Registration)
+    registration = expect(title, keys.of(title), Registration)
     asset = f"{title.signer}/{registration.dataset}"
     if filed is None or title.id != made.title or asset != made.asset:
         raise Mismatch("the title is not the one that the pledge is tied to", fix="report the exchange")
@@ -110,7 +115,7 @@ def verify(document: Any, *, exchange_key: bytes) -> Pledged:
     return Pledged(told, made, registration, position=filed.seq, registered_at=filed.at, paid=paid)
 
 
-def _taken(made: Agreement, record: Record, directory: dict[str, bytes]) -> tuple[Agreement, tuple[Paid, ...]]:
+def _taken(made: Agreement, record: Record, directory: Mapping[str, bytes]) -> tuple[Agreement, tuple[Paid, ...]]:
     """Take the step that an entry holds."""
     if record.kind == "lapsed":
         if record.body != {"offer": made.id}:

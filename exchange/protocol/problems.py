@@ -7,7 +7,17 @@ offending item; never a row value, a key or another tenant's name.
 from dataclasses import dataclass
 from typing import Any
 
-from exchange.protocol.errors import Denied, Encumbered, Forbidden, Overreach, PeerFault, Taken, Throttled, Unknown
+from exchange.protocol.errors import (
+    Denied,
+    Encumbered,
+    Forbidden,
+    Overreach,
+    PeerFault,
+    Revoked,
+    Taken,
+    Throttled,
+    Unknown,
+)
 from privacy.errors import Exhausted, Malformed, Mismatch, Overflow, PrivacyError, Refused
 from privacy.offences import Violation
 from privacy.plan import Plan
@@ -63,6 +73,13 @@ TABLE: dict[type[PrivacyError], Problem] = {
         "The caller is not known",
         "The request does not prove who sends it: no token, a token of another request, a clock that is wrong by more than a "
         "minute, or a key that is not registered. Set the clock by NTP and see that the exchange has your key.",
+    ),
+    Revoked: Problem(
+        "TS-AUTH-003",
+        403,
+        "The key has been revoked",
+        "The operator of the exchange took this key away, since it was lost, stolen or given up. Nothing that it signs is "
+        "taken any more; what is on record stays. Ask the operator for an invite and enrol anew with a new key.",
     ),
     Forbidden: Problem(
         "TS-AUTH-002",
@@ -172,6 +189,8 @@ def error(told: Any) -> PrivacyError:
                 return Encumbered(**{name: told[name] for name in named})
             case "Throttled":
                 return Throttled(int(told["seconds"]))
+            case "Revoked":
+                return Revoked()
             case "Unknown":
                 return Unknown(told["detail"].removeprefix("no such "))
             case _:
