@@ -14,6 +14,7 @@ from exchange.audit.verdict import Verdict
 from exchange.audit.verdict import verify as check
 from exchange.line import Line
 from exchange.line import seconds as clock
+from exchange.pins import PINNED, Pins, fetch
 from exchange.protocol.attest import Attested
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault, Unknown
@@ -80,7 +81,7 @@ def head(home: Path, exchange: str, *, output: Path | None) -> None:
         Forked: if it is another log than before.
     """
     with _line(home, exchange) as line:
-        seen = Witness(home).look(line, now=int(clock()), directory=_pinned(home))
+        seen = Witness(home).look(line, now=int(clock()), directory=_pinned(home, line))
     if output is not None:
         output.write_bytes(canonical.encode(dict(seen.signed)))
     _say(json.dumps(_shown(seen), indent=2))
@@ -88,8 +89,9 @@ def head(home: Path, exchange: str, *, output: Path | None) -> None:
 
 def watch(home: Path, exchange: str, *, every: int, looks: int | None) -> None:
     """Print a line for each new head, looking again after ``every`` seconds; raises like :func:`head`."""
-    witness, pinned, size, looked = Witness(home), _pinned(home), -1, 0
+    witness, size, looked = Witness(home), -1, 0
     with _line(home, exchange) as line:
+        pinned = _pinned(home, line)
         while looks is None or looked < looks:
             if looked:
                 time.sleep(every)
@@ -104,7 +106,7 @@ def _fetch(url: str, home: Path, output: Path) -> int:
     with _line(home, url) as line:
         witness = Witness(home)
         told = line.get(f"/v1/log/head?since={witness.size}")
-        seen = witness.take(told, now=int(clock()), directory=_pinned(home))
+        seen = witness.take(told, now=int(clock()), directory=_pinned(home, line))
         cosigned = [Envelope.from_json(item["said"]) for item in told["cosigned"]]
         return bundle.write(output, signed=seen.signed, cosigned=cosigned, texts=_pages(line, seen.head.size))
 
@@ -179,11 +181,10 @@ def _line(home: Path, url: str) -> Line:
     return Line(url, party=party, key=key, seconds=clock)
 
 
-def _pinned(home: Path) -> Mapping[str, bytes]:
-    path = home / "pinned.json"
-    if not path.exists():
+def _pinned(home: Path, line: Line | None = None) -> Mapping[str, bytes]:
+    if not (home / PINNED).exists():
         return {}
-    return {party: bytes.fromhex(key) for party, key in canonical.decode(path.read_bytes()).items()}
+    return Pins(home, None if line is None else lambda: fetch(line))
 
 
 def _head(path: Path, log: str | None) -> TreeHead:

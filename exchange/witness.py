@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from exchange import identity
 from exchange.line import Line
+from exchange.pins import reading
 from exchange.protocol.attest import Attested
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault, Unknown
@@ -159,7 +160,7 @@ def _cosigned(listed: Sequence[Any], head: TreeHead, log: str, directory: Mappin
                 raise PeerFault("the exchange's list is not one of cosignatures", fix="check the version")
         if envelope.signer not in directory:
             continue
-        told = expect(envelope, directory, Cosigned)
+        told = expect(envelope, reading(directory, envelope), Cosigned)
         if told.log != log:
             raise Mismatch(f"{envelope.signer} has cosigned another log", fix="compare the log's id with that party")
         check_cosigned(told, head, hashes(proof))

@@ -20,8 +20,9 @@ from pydantic import ValidationError
 
 from exchange import identity
 from exchange.line import Line, monotonic
+from exchange.pins import Pins, fetch, own_keys
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Overreach, PeerFault, Unknown
+from exchange.protocol.errors import Overreach, PeerFault
 from exchange.protocol.messages import (
     Abort,
     Accept,
@@ -38,6 +39,7 @@ from exchange.protocol.messages import (
     expect,
     read,
 )
+from exchange.protocol.rotation import signed_by
 from exchange.protocol.session import OVER, Stage, check_commits, roster_hash
 from privacy import canonical, seal
 from privacy.atoms import atoms
@@ -118,12 +120,8 @@ class Desk:
         ticking: Callable[[], float] = monotonic,
     ) -> None:
         self.party, self._signing = identity.load(home, what="desk")
-        try:
-            pinned = canonical.decode((home / "pinned.json").read_bytes())
-        except OSError:
-            raise Unknown("desk under this directory") from None
         self._home = home
-        self._directory = {party: bytes.fromhex(key) for party, key in pinned.items()}
+        self._directory = Pins(home, lambda: fetch(self.line))
         self._key: SecretKey | None = None
         self._registered = False
         self._ticking = ticking
@@ -145,8 +143,8 @@ class Desk:
         return self._key
 
     @property
-    def pinned(self) -> Mapping[str, bytes]:
-        """The keys that this desk trusts, by party."""
+    def pinned(self) -> Pins:
+        """The keys that this desk trusts, by party; changes that these keys have signed are followed."""
         return self._directory
 
     @property
@@ -269,7 +267,7 @@ class Desk:
                 raise PeerFault("the exchange's record is not that of a preview", fix="report the exchange")
         verdicts: dict[str, Verdict | None] = dict.fromkeys(plan.parties)
         for envelope in map(Envelope.from_json, listed):
-            verdict = expect(envelope, self._directory, Verdict)
+            verdict = expect(envelope, self._directory.present(envelope), Verdict)
             if (verdict.preview, verdict.plan_hash) != (preview, plan.hash):
                 raise Mismatch("a verdict is about another preview or plan", fix="report the exchange")
             if verdicts.get(envelope.signer, verdict) is not None:
@@ -291,7 +289,8 @@ class Desk:
                 proof = self.key.prove(context=self.party)
                 signed = self.sign(Key(key=public.to_jwk(), proof=proof.to_json(public)))
                 path.write_bytes(canonical.encode(signed.to_json()))
-            self.line.post("/v1/keys", Envelope.from_json(canonical.decode(path.read_bytes())))
+            signed = Envelope.from_json(canonical.decode(path.read_bytes()))
+            self.line.post("/v1/keys", signed.resigned(self._signing))
             self._registered = True
         return public.fingerprint
 
@@ -346,19 +345,22 @@ class Desk:
         release = _release(plan, session, lattice, standard)
         least = max(accept.min_group for accept in accepts.values())
         versions = {party: accept.version for party, accept in accepts.items()}
-        asked = expect(Envelope.from_json(record["ask"]), self._own, Ask)
+        asked = self._own(Envelope.from_json(record["ask"]))
         granted = {party: accept.policy_digest for party, accept in accepts.items()}
         proof = prove(plan, asker=self.party, keeps=asked.keeps, standard=standard, granted=granted)
         return Answer(release, receipt(release, asker=self.party, shares=shares, necessity=proof), least, versions)
 
-    @property
-    def _own(self) -> Mapping[str, bytes]:
-        """The key that this desk's own messages are checked against."""
-        return {self.party: self._signing.public_key().public_bytes_raw()}
+    def own(self, envelope: Envelope) -> bytes:
+        """Return the key of this desk's own under which an envelope holds: the one that it has, or one that it had before."""
+        keys = own_keys(self._home, self.party, self.public)
+        return signed_by(envelope, keys)[envelope.signer]
+
+    def _own(self, envelope: Envelope) -> Ask:
+        return expect(envelope, {self.party: self.own(envelope)}, Ask)
 
     def _check(self, record: Mapping[str, Any], plan: Plan) -> tuple[str, dict[str, Accept], dict[str, Share]]:
         asked = Envelope.from_json(record.get("ask"))
-        if Plan.from_json(expect(asked, self._own, Ask).plan) != plan:
+        if Plan.from_json(self._own(asked).plan) != plan:
             raise Mismatch("the session is not about this plan", fix="open the session that you asked")
         session = asked.id
         accepts = self._all(record, "accepts", Accept, plan)
@@ -383,7 +385,15 @@ class Desk:
     def _all(self, record: Mapping[str, Any], box: str, cls: type[M], plan: Plan) -> dict[str, tuple[Envelope, M]]:
         listed = record.get(box)
         envelopes = [Envelope.from_json(item) for item in listed] if isinstance(listed, list) else []
-        held = {envelope.signer: (envelope, expect(envelope, self._directory, cls)) for envelope in envelopes}
+        places = _places(record) if cls is Share else {}
+        # an answer stands where the log says; the messages before it are those of the roster that it names
+        held = {
+            envelope.signer: (
+                envelope,
+                expect(envelope, self._directory.of(envelope, seq=places.get(envelope.signer)), cls),
+            )
+            for envelope in envelopes
+        }
         if tuple(sorted(held)) != plan.parties or len(held) != len(envelopes):
             raise Mismatch(f"the {box} are not those of the plan's parties", fix="report the exchange")
         return held
@@ -395,7 +405,7 @@ class Desk:
             waited = ", ".join(map(str, silent)) if isinstance(silent, list) else "an answer"
             return Refused(f"the deadline passed without {waited}", fix="ask again when they are online")
         envelope = Envelope.from_json(record["ended_by"])
-        message = read(envelope, self._directory)
+        message = read(envelope, self._directory.of(envelope))
         if getattr(message, "session", None) != Envelope.from_json(record["ask"]).id:
             raise Mismatch("the session was ended by a message of another one", fix="report the exchange")
         match message:
@@ -407,6 +417,15 @@ class Desk:
                 return Refused(f"{envelope.signer} gave up: {message.reason}", fix="ask again")
             case _:
                 raise PeerFault("the session was ended by a message that cannot end it", fix="report the exchange")
+
+
+def _places(record: Mapping[str, Any]) -> dict[str, int]:
+    """Return by party the entry at which the exchange says that its answer is on record; the promise is checked with it."""
+    match record.get("logged"):
+        case {"places": list(places)}:
+            shares = [place for place in places if isinstance(place, dict) and place.get("kind") == "share"]
+            return {str(place.get("party")): seq for place in shares if isinstance(seq := place.get("seq"), int)}
+    return {}
 
 
 def usual_keeps(purpose: str) -> int:

@@ -1,5 +1,7 @@
 """Issuing certificates of registrations and of pledges from the journal, under the exchange's own key."""
 
+from typing import Literal, cast
+
 from exchange.hub import catalog, liens
 from exchange.hub.register import agreement
 from exchange.hub.store import Store, View
@@ -84,12 +86,13 @@ def issue_pledge(store: Store, offer: str, *, reader: str) -> Envelope:
 
 
 def _changes(store: Store, view: View, parties: set[str]) -> tuple[Changed, ...]:
-    """Return the changes of some parties' keys with their places, oldest first."""
-    told = sorted(
-        ((seq, envelope) for party in parties for seq, envelope in view.rotations(party=party)), key=lambda one: one[0]
+    """Return the entries at which parties gave keys up, with their places, oldest first."""
+    seqs = sorted(seq for party in parties for seq in view.given_up_at(party))
+    found = (next(store.book.journal.entries(after=seq - 1)) for seq in seqs)
+    return tuple(
+        Changed(place=_place(entry), kind=cast("Literal['rotated', 'revoked']", entry.kind), body=entry.body)
+        for entry in found
     )
-    found = ((next(store.book.journal.entries(after=seq - 1)), envelope) for seq, envelope in told)
-    return tuple(Changed(place=_place(entry), body=envelope.to_json()) for entry, envelope in found)
 
 
 def _place(entry: Entry) -> Place:

@@ -95,6 +95,12 @@ class View:
         sql = "SELECT key, revoked FROM held WHERE party = ? AND until IS NOT NULL ORDER BY since DESC"
         return [(bytes.fromhex(key), bool(revoked)) for key, revoked in self.rows(sql, [party])]
 
+    def given_up_at(self, party: str) -> list[int]:
+        """Return the entries at which a party's keys were replaced or revoked."""
+        return [
+            int(seq) for (seq,) in self.rows("SELECT until FROM held WHERE party = ? AND until IS NOT NULL", [party])
+        ]
+
     def owner_of(self, key: str) -> str | None:
         """Return the party that has, or had, a key (64 hexadecimal digits)."""
         return next((row[0] for row in self.rows("SELECT party FROM held WHERE key = ?", [key])), None)

@@ -7,7 +7,7 @@ the registration and so holds the exchange to its place in the chain.
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -52,10 +52,11 @@ class Head(BaseModel):
 
 
 class Changed(BaseModel):
-    """An entry of the journal that changed a party's key, as the party signed it."""
+    """An entry of the journal after which a party's key was another: replaced as the party signed, or revoked."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
     place: Place
+    kind: Literal["rotated", "revoked"]
     body: dict[str, Any]
 
 
@@ -128,19 +129,13 @@ class Keys:
         """
         held = {party: [(0, bytes.fromhex(key))] for party, key in present.items()}
         for change in sorted(changes, key=lambda change: change.place.seq, reverse=True):
-            envelope = Envelope.from_json(change.body)
-            told = unverified(envelope, Rotation)
-            line = held.get(envelope.signer)
-            if line is None or entry_hash(change.place, "rotated", change.body) != change.place.hash:
-                raise Mismatch(
-                    "a change of a key is not the entry that the certificate names", fix="report the exchange"
-                )
-            old = bytes.fromhex(told.old)
-            if line[0][1].hex() != told.key:
-                raise Mismatch("the changes do not lead to the key on record", fix="report the exchange")
-            read_rotation(envelope, {envelope.signer: old})
-            line[0] = (change.place.seq, line[0][1])
-            line.insert(0, (0, old))
+            if entry_hash(change.place, change.kind, change.body) != change.place.hash:
+                raise Mismatch("a change of a key is not the entry that is named", fix="report the exchange")
+            party, old = _before(change, held)
+            line = held[party]
+            if old != line[0][1]:  # the last key of a party stays its own when it is revoked and none follows
+                line[0] = (change.place.seq, line[0][1])
+                line.insert(0, (0, old))
         return cls(held)
 
     def at(self, seq: int) -> Mapping[str, bytes]:
@@ -150,6 +145,22 @@ class Keys:
     def of(self, envelope: Envelope) -> Mapping[str, bytes]:
         """Return the one of the signer's keys under which an envelope holds whose place is told by something else."""
         return signed_by(envelope, [key for _, key in reversed(self._held.get(envelope.signer, ()))])
+
+
+def _before(change: Changed, held: Mapping[str, Sequence[tuple[int, bytes]]]) -> tuple[str, bytes]:
+    """Return whose key a change gave up, and which: a replaced one must have signed for the one that followed."""
+    stray = Mismatch("the changes do not lead to the key on record", fix="report the exchange")
+    if change.kind == "revoked":
+        match change.body:
+            case {"party": str(party), "key": str(key), "because": str()} if party in held:
+                return party, bytes.fromhex(key)
+        raise stray
+    envelope = Envelope.from_json(change.body)
+    told = unverified(envelope, Rotation)
+    if envelope.signer not in held or held[envelope.signer][0][1].hex() != told.key:
+        raise stray
+    read_rotation(envelope, {envelope.signer: bytes.fromhex(told.old)})
+    return envelope.signer, bytes.fromhex(told.old)
 
 
 def entry_hash(place: Place, kind: str, body: Any) -> str:
