@@ -13,14 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from exchange import identity, strongbox
+from exchange import address, identity, strongbox
 from exchange.journal import Held, Journal
 from exchange.line import Line, Unreachable, greet
 from exchange.node.source import SourceFault, inspect
 from exchange.node.vault import Vault
 from exchange.protecting import protection, secret_files
 from exchange.strongbox import Locked
-from privacy.errors import PrivacyError
+from exchange.tls import Impostor
+from privacy.errors import Malformed, PrivacyError
 
 LOW = 1 << 30
 """Bytes left on a disk below which a party is told."""
@@ -192,8 +193,8 @@ def _mended(notes: tuple[str, ...]) -> Iterator[Finding]:
 
 def _exchange(home: Path, url: str) -> Iterator[Finding]:
     try:
-        _, now = greet(url, within=LONGEST)
-    except Unreachable as error:
+        _, now = greet(url, within=LONGEST, pin=address.pin(home))
+    except (Unreachable, Impostor, Malformed) as error:
         yield Finding("fault", error.reason, error.fix)
         return
     yield Finding("fine", f"{url} serves")
@@ -206,7 +207,7 @@ def _exchange(home: Path, url: str) -> Iterator[Finding]:
 def _membership(home: Path, url: str) -> Iterator[Finding]:
     try:
         party, signing = identity.load(home, what="party")
-        with Line(url, party=party, key=signing) as line:
+        with Line(url, party=party, key=signing, pin=address.pin(home)) as line:
             line.get("/v1/exchange")
     except Locked as error:
         yield _closed(error)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api import cataloguing, keeping, pledge_records, pledging, quoting, terminal, watching
+from api import cataloguing, certificates, keeping, pledge_records, pledging, quoting, terminal, watching
 from api.approving import app as access_app
 from api.auditing import audit_app
 from api.financing import finance_app
@@ -62,6 +62,7 @@ node_app.command("collateral-key")(watching.collateral_key)
 node_app.command("fingerprint")(watching.fingerprint)
 node_app.command("confirm")(watching.confirm)
 exchange_app.command("appoint")(watching.appoint)
+exchange_app.command("certify")(certificates.certify)
 
 Home = Annotated[Path, typer.Argument(help="Directory that holds the keys, the journal and the catalogue.")]
 Address = Annotated[str, typer.Option("--exchange", envvar="TOUCHSTONE_URL", help="Address of the exchange.")]
@@ -171,6 +172,21 @@ def exchange_enrol(
             note(f"the log holds a commitment to the name; keep its salt with the name: {store.log.salt(party)}")
 
 
+@exchange_app.command("revoke")
+def exchange_revoke(
+    home: Home,
+    party: Annotated[str, typer.Argument(help="The party's short name.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Why, in one line; it goes on record, and auditors read it.")],
+) -> None:
+    """Take a party's key away: nothing that it signs is taken any more. The exchange must not be running."""
+    from exchange.hub import parties  # noqa: PLC0415
+
+    with _store(home) as store:
+        key = parties.revoke(store, party, because=reason)
+    note(f"revoked {key}; what {party} has on record stays; to come back it enrols anew")
+
+
 @exchange_app.command("reset-witness")
 def exchange_reset_witness(
     home: Home,
@@ -191,12 +207,17 @@ def exchange_up(
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 0,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="PEM file of a certificate (chain); else the one of `exchange certify`, if any.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its private key.")] = None,
     lifeline: Lifeline = False,
 ) -> None:
-    """Serve the exchange until Ctrl-C; prints its address when ready."""
+    """Serve the exchange until Ctrl-C, by TLS if it has a certificate; prints its address when ready."""
+    from api.certificates import pair  # noqa: PLC0415
     from api.processes import serve_exchange  # noqa: PLC0415
 
-    serve_exchange(home, host=host, port=port, lifeline=lifeline)
+    serve_exchange(home, host=host, port=port, lifeline=lifeline, tls=pair(tls_cert, tls_key))
 
 
 @node_app.command("init")

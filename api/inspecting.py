@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from exchange import identity
+from exchange import address, identity
 from exchange.audit import bundle
 from exchange.audit.verdict import Verdict
 from exchange.audit.verdict import verify as check
@@ -178,7 +178,7 @@ def _shown(seen: Seen) -> dict[str, Any]:
 
 def _line(home: Path, url: str) -> Line:
     party, key = identity.load(home, what="desk")
-    return Line(url, party=party, key=key, seconds=clock)
+    return Line(url, party=party, key=key, pin=address.pin(home), seconds=clock)
 
 
 def _pinned(home: Path, line: Line | None = None) -> Mapping[str, bytes]:

@@ -1,5 +1,7 @@
 """``touchstone keys`` on the command line: a party's keys on its own disk, and the change to new ones."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +49,37 @@ def show(home: Home) -> None:
 
     for kept in protecting.shown(home):
         typer.echo(f"{kept.name:<18} {'sealed' if kept.sealed else 'open':<6}  {kept.fingerprint}")
+
+
+@keys_app.command("rotate")
+def rotate(
+    home: Home,
+    *,
+    exchange: Annotated[str, typer.Option("--exchange", envvar="TOUCHSTONE_URL", help="Address of the exchange.")],
+) -> None:
+    """Change the signing key: the old one signs the new one, and partners' nodes and desks follow. Again, it finishes.
+
+    The party must not be running. What the old key signed stays verifiable; what of it still waits for others lapses.
+    """
+    from exchange import address, rotating  # noqa: PLC0415
+    from exchange.line import Line  # noqa: PLC0415
+
+    with _stopped(home):
+        key = rotating.rotate(home, lambda party, key: Line(exchange, party=party, key=key, pin=address.pin(home)))
+    typer.echo(key.hex())
+    _note("changed; who pins the old key follows by itself, since it signed for the new one")
+
+
+@contextmanager
+def _stopped(home: Path) -> Iterator[None]:
+    """Hold a node's journal, so that no process of it goes on with the old key."""
+    from exchange.journal import Journal  # noqa: PLC0415
+
+    if not (home / "journal").is_dir():
+        yield
+        return
+    with Journal.open(home / "journal", owner=(home / "party").read_text("utf-8").strip(), mend=False):
+        yield
 
 
 def _note(text: str) -> None:

@@ -31,10 +31,14 @@ _PR_SET_DUMPABLE = 4  # of linux/prctl.h: no other process of this user may read
 _SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
-def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool) -> None:
-    """Serve the exchange under ``home`` until a signal comes; port 0 picks a free one."""
+def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool, tls: "tuple[Path, Path] | None" = None) -> None:
+    """Serve the exchange under ``home`` until a signal comes; port 0 picks a free one.
+
+    By TLS with the certificate and key of the files ``tls``, or with those that the exchange made for itself, if it did.
+    """
     import uvicorn  # noqa: PLC0415
 
+    from api import certificates  # noqa: PLC0415
     from api.app import create_app  # noqa: PLC0415
     from exchange.hub.store import Store  # noqa: PLC0415
 
@@ -48,6 +52,7 @@ def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool) -> None:
         listener.bind((host, port))
     except OSError:
         raise PeerFault(f"port {port} is taken or not yours", fix="choose another port, or 0 for a free one") from None
+    context = certificates.context(home, tls)
     store = Store.open(home, clock=microseconds)
     try:
         config = uvicorn.Config(
@@ -56,9 +61,11 @@ def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool) -> None:
             access_log=False,
             timeout_graceful_shutdown=1,
             server_header=False,
+            ssl_context_factory=None if context is None else lambda _config, _default: context,
         )
         listener.listen(128)
-        url = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+        scheme = "http" if context is None else "https"
+        url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         _say({"ready": url})
         uvicorn.Server(config).run(sockets=[listener])
     finally:
@@ -111,6 +118,7 @@ class _Node(threading.Thread):
             raise self._failure
 
     def _serve(self) -> None:
+        from exchange import address  # noqa: PLC0415
         from exchange.line import Line  # noqa: PLC0415
         from exchange.node.agent import Agent  # noqa: PLC0415
         from exchange.node.declared import deliver  # noqa: PLC0415
@@ -119,7 +127,7 @@ class _Node(threading.Thread):
 
         vault = self._vault = Vault.open(self._home, clock=microseconds)
         vault.prepare()
-        with Line(self._exchange, party=vault.party, key=vault.signing) as line:
+        with Line(self._exchange, party=vault.party, key=vault.signing, pin=address.pin(self._home)) as line:
             agent = Agent(
                 vault,
                 line,

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Protocol
 
-from exchange import identity
+from exchange import address, identity
 from exchange.line import Line
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.pledge import LIVE, State
@@ -67,7 +67,7 @@ def fetch(home: Path, exchange: str, *, on: date) -> dict[str, Any]:
         Forbidden: if the home is no regulator's.
     """
     party, key = identity.load(home, what="party")
-    with Line(exchange, party=party, key=key) as line:
+    with Line(exchange, party=party, key=key, pin=address.pin(home)) as line:
         return read(line, on=on)
 
 

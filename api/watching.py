@@ -217,6 +217,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
 @contextmanager
 def _watch(home: Path, exchange: str) -> "Iterator[tuple[Watch, date]]":
     from api.processes import microseconds  # noqa: PLC0415
+    from exchange import address  # noqa: PLC0415
     from exchange.line import Line, seconds  # noqa: PLC0415
     from exchange.node.vault import Vault  # noqa: PLC0415
     from exchange.node.watch import Watch  # noqa: PLC0415
@@ -224,18 +225,18 @@ def _watch(home: Path, exchange: str) -> "Iterator[tuple[Watch, date]]":
     today = datetime.fromtimestamp(seconds(), tz=UTC).date()
     with (
         closing(Vault.open(home, clock=microseconds)) as vault,
-        Line(exchange, party=vault.party, key=vault.signing) as line,
+        Line(exchange, party=vault.party, key=vault.signing, pin=address.pin(home)) as line,
     ):
         yield Watch(vault, line, seconds=seconds), today
 
 
 @contextmanager
 def _line(home: Path, exchange: str) -> "Iterator[Line]":
-    from exchange import identity  # noqa: PLC0415
+    from exchange import address, identity  # noqa: PLC0415
     from exchange.line import Line  # noqa: PLC0415
 
     party, key = identity.load(home, what="party")
-    with Line(exchange, party=party, key=key) as line:
+    with Line(exchange, party=party, key=key, pin=address.pin(home)) as line:
         yield line
 
 

@@ -7,6 +7,7 @@ so a broken connection is simply tried again.
 import json
 import logging
 import secrets
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from exchange.protocol import problems
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.request import token
+from exchange.tls import Impostor, client
 from privacy import canonical
 from privacy.errors import PrivacyError
 
@@ -70,16 +72,18 @@ class Unreachable(PrivacyError):
     code = "TS-NET-001"
 
 
-def greet(url: str, *, within: float) -> tuple[Any, float | None]:
+def greet(url: str, *, within: float, pin: bytes | None = None) -> tuple[Any, float | None]:
     """Ask an exchange, unsigned and once, how it is: what it answers, and its time if it tells it (seconds since 1970).
 
-    ``within`` are seconds to wait.
+    ``within`` are seconds to wait, ``pin`` is that of its certificate.
 
     Raises:
         Unreachable: if nothing answers there, or what does is no exchange.
+        Impostor: if it shows another certificate than the pinned one, or none.
     """
     try:
-        answer = httpx2.get(f"{url.rstrip('/')}/healthz", timeout=within, follow_redirects=False)
+        with httpx2.Client(verify=_trust(url, pin), timeout=within, follow_redirects=False) as http:
+            answer = http.get(f"{url.rstrip('/')}/healthz")
         told = answer.headers.get("date")
         return _read(answer.status_code, answer.content), None if told is None else parsedate_to_datetime(
             told
@@ -88,6 +92,8 @@ def greet(url: str, *, within: float) -> tuple[Any, float | None]:
         raise Unreachable(
             f"{url} does not answer", fix="check the address, and that outbound traffic to it is allowed"
         ) from None
+    except Impostor:
+        raise
     except PrivacyError:
         raise Unreachable(
             f"{url} answers, and is no exchange", fix="check the address, and any proxy in between"
@@ -95,16 +101,32 @@ def greet(url: str, *, within: float) -> tuple[Any, float | None]:
 
 
 class Line:
-    """Signed requests from ``party`` to the exchange at ``url``; ``seconds`` tells the time for tokens."""
+    """Signed requests from ``party`` to the exchange at ``url``; ``seconds`` tells the time for tokens.
+
+    With the ``pin`` of the exchange's certificate (32 bytes) nobody else is spoken to: it stands in for certificate authorities.
+    """
 
     def __init__(
-        self, url: str, *, party: str, key: Ed25519PrivateKey, seconds: Callable[[], float] = time.time
+        self,
+        url: str,
+        *,
+        party: str,
+        key: Ed25519PrivateKey,
+        pin: bytes | None = None,
+        seconds: Callable[[], float] = time.time,
     ) -> None:
+        """Make ready; nothing is sent yet.
+
+        Raises:
+            Impostor: if the certificate is pinned, and the address is one without TLS.
+        """
         self.url = url.rstrip("/")
         self.party = party
         self._key = key
         self._seconds = seconds
-        self._http = httpx2.Client(base_url=self.url, timeout=httpx2.Timeout(60, connect=5), follow_redirects=False)
+        self._http = httpx2.Client(
+            base_url=self.url, verify=_trust(url, pin), timeout=httpx2.Timeout(60, connect=5), follow_redirects=False
+        )
 
     def get(self, path: str) -> Any:
         """Return the JSON document at ``path``.
@@ -112,6 +134,7 @@ class Line:
         Raises:
             PrivacyError: the problem that the exchange told of.
             Unreachable: if it could not be reached.
+            Impostor: if somebody else answers at its address.
         """
         return self._call("GET", path, b"")
 
@@ -181,6 +204,17 @@ class Line:
             "content-type": "application/json",
             "accept-encoding": "identity",
         }
+
+
+def _trust(url: str, pin: bytes | None) -> ssl.SSLContext | bool:
+    """Whom to believe that it is the exchange: the holder of the pinned key, or whom the machine's authorities vouch for."""
+    if pin is None:
+        return True
+    if not url.startswith("https://"):
+        raise Impostor(
+            "the exchange's certificate is pinned, and the address is one without TLS", fix="use its https address"
+        )
+    return client(pin)
 
 
 def _read(status: int, data: bytes) -> Any:

@@ -13,7 +13,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 
-from exchange import identity, strongbox
+from exchange import identity, strongbox, tls
 from exchange.protocol.errors import PeerFault, Unknown
 from exchange.strongbox import Opener, Protection
 from privacy import canonical
@@ -119,6 +119,8 @@ def _fingerprint(path: Path) -> str:
         case "ml-dsa.key":
             public = MLDSA65PrivateKey.from_seed_bytes(bytes.fromhex(text)).public_key().public_bytes_raw()
             return hashlib.sha256(public).hexdigest()
+        case "tls.key":
+            return tls.pin_of_key(text).hex()
         case "paillier.json":
             return PublicKey.from_jwk(json.loads(text)["pub"]).fingerprint
         case _:

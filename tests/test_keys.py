@@ -121,12 +121,15 @@ def stopping(monkeypatch, after):
     """Stop at the n-th change of a name on the disk: what was not done by then is never done."""
     changes = 0
 
+    def count():
+        nonlocal changes
+        if changes == after:
+            raise Stopped
+        changes += 1
+
     def counted(original):
         def change(*arguments, **named):
-            nonlocal changes
-            if changes == after:
-                raise Stopped
-            changes += 1
+            count()
             return original(*arguments, **named)
 
         return change
@@ -134,6 +137,7 @@ def stopping(monkeypatch, after):
     for name in ("replace", "unlink"):
         monkeypatch.setattr(Path, name, counted(getattr(Path, name)))
     monkeypatch.setattr(os, "open", counted(os.open))
+    return count
 
 
 @pytest.mark.parametrize("way", ["protect", "unprotect"])

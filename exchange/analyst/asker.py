@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from exchange import identity
+from exchange import address, identity
 from exchange.analyst.desk import Desk, Progress, unwatched
 from exchange.analyst.logged import Proofs
 from exchange.analyst.question import Question
@@ -60,7 +60,9 @@ class Asker:
     """
 
     def __init__(self, home: Path, exchange: str, *, seconds: Callable[[], float]) -> None:
-        self.desk = Desk(home, lambda party, key: Line(exchange, party=party, key=key, seconds=seconds))
+        self.desk = Desk(
+            home, lambda party, key: Line(exchange, party=party, key=key, pin=address.pin(home), seconds=seconds)
+        )
         self.shelf = Shelf(home / "answers")
         self.proofs = Proofs(home, self.desk.line, directory=self.desk.pinned)
         self._asked = home / "asked"

@@ -19,6 +19,7 @@ from exchange.node.rulings import hear
 from exchange.node.source import Dataset, SourceFault, clip
 from exchange.node.vault import Standing, Vault
 from exchange.node.watch import Watch
+from exchange.pins import fetch
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Overreach, PeerFault, Unknown
 from exchange.protocol.keys import read_key, stored_key
@@ -93,6 +94,7 @@ class Agent:
         # of keeping on disk what could open them.
         self._secrets: dict[str, X25519PrivateKey] = {}
         self._accepts: dict[str, dict[str, Accept]] = {}
+        self._changed = 0  # entry of the last change of a key that was looked at
 
     def announce(self) -> None:
         """Publish this node's datasets, policies and officers' names; saying the same again changes nothing."""
@@ -161,6 +163,10 @@ class Agent:
                     if cosigned is not None:
                         followed.told(followed.size)
                     followed.take(told.get("log"), now=int(self._seconds()))
+                changed = told.get("rotated")
+                if isinstance(changed, int) and changed > self._changed:
+                    self._vault.follow(fetch(self._line))
+                    self._changed = changed
                 return tasks
         raise PeerFault("the exchange answered a poll with something else", fix="check the address and the version")
 
@@ -294,7 +300,7 @@ class Agent:
         registered = self._vault.key(ask.key)
         if registered is None:
             raise PeerFault("the session's key was never registered here", fix="open a new session")
-        return stored_key(registered, self._vault.directory())
+        return stored_key(registered, self._vault.signed(registered))
 
     # -- committing ------------------------------------------------------------------------------------------------
 
@@ -435,7 +441,7 @@ class Agent:
     def _hear(self, request: Envelope, ruling: Envelope) -> None:
         """Take an officer's ruling, or say why it counts for nothing."""
         word = hear(self._vault, request=request, ruling=ruling, day=self._today())
-        self._line.post(f"/v1/access/{request.id}/rulings", word)
+        self._line.post(f"/v1/access/{request.id}/rulings", word.resigned(self._vault.signing))
 
     # -- pledges ---------------------------------------------------------------------------------------------------
 
@@ -452,7 +458,7 @@ class Agent:
                 message = Objection(offer=envelope.id, reason=objection)
             reply = self._sign(message)
             self._vault.keep_consent(envelope.id, reply)
-        self._line.post(f"/v1/offers/{envelope.id}/answer", reply)
+        self._line.post(f"/v1/offers/{envelope.id}/answer", reply.resigned(self._vault.signing))
 
     def _objection(self, lender: str, offer: Offer) -> str:
         """Return why the owner does not agree, or nothing."""
@@ -491,7 +497,7 @@ class Agent:
         return standing
 
     def _question(self, standing: Standing) -> tuple[Ask, Plan]:
-        ask = expect(standing.ask, self._vault.directory(), Ask)
+        ask = expect(standing.ask, self._vault.signed(standing.ask), Ask)
         return ask, Plan.from_json(ask.plan)
 
     def _give_up(self, session: str, reason: str) -> None:
@@ -502,9 +508,9 @@ class Agent:
         self._send(session, signed)
 
     def _repeat(self, standing: Standing) -> None:
-        """Say again, byte for byte, what was said last."""
+        """Say again, byte for byte, what was said last, signed with the key of now."""
         if standing.reply is not None:
-            self._send(standing.session, standing.reply)
+            self._send(standing.session, standing.reply.resigned(self._vault.signing))
 
     def _sign(self, message: Message) -> Envelope:
         return message.sealed_by(self._vault.party, self._vault.signing)

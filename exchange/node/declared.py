@@ -15,9 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from exchange import identity
 from exchange.line import Line
 from exchange.node.vault import Vault
+from exchange.pins import own_keys
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault, Unknown
 from exchange.protocol.messages import Deprecation, Withdrawal, read
+from exchange.protocol.rotation import signed_by
 from privacy.errors import Malformed, Mismatch, PrivacyError, Refused
 
 log = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ def deliver(home: Path, vault: Vault, line: Line) -> None:
     """
     for path, envelope, message in _waiting(home, vault):
         try:
-            line.post(PATHS[type(message)], envelope)
+            line.post(PATHS[type(message)], envelope.resigned(vault.signing))
         except _FINAL as error:
             log.warning("the exchange refused what was declared of %s: %s; %s", path.stem, error.reason, error.fix)
             identity.write_secret(path.with_suffix(".refused"), f"{error.reason}\n{error.fix}\n")
@@ -59,11 +61,11 @@ def deliver(home: Path, vault: Vault, line: Line) -> None:
 
 
 def _waiting(home: Path, vault: Vault) -> Iterator[tuple[Path, Envelope, Deprecation | Withdrawal]]:
-    own = {vault.party: vault.signing.public_key().public_bytes_raw()}
+    own = own_keys(home, vault.party, vault.signing.public_key().public_bytes_raw())
     for path in sorted((home / "declared").glob("*.json")):
         try:
             envelope = Envelope.from_json(json.loads(path.read_text("utf-8")))
-            message = read(envelope, own)
+            message = read(envelope, signed_by(envelope, own) if envelope.signer == vault.party else {})
         except (OSError, ValueError, PrivacyError):
             log.warning("a file that was left for this node is not a word of its own: %s", path.name)
             continue

@@ -9,7 +9,7 @@ for the next session, an answer is re-sent as it stands.
 import json
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from exchange import identity
 from exchange.book import Book
 from exchange.journal import Entry, RolledBack
-from exchange.node import cases, custody
+from exchange.node import cases, custody, pins
 from exchange.node.prepared import Prepared
 from exchange.node.source import Dataset, SourceFault
+from exchange.pins import Change
 from exchange.projection import Projection
 from exchange.protocol.access import together
 from exchange.protocol.envelope import Envelope
@@ -54,7 +55,7 @@ Row = Callable[[str, list[Any]], tuple[Any, ...] | None]
 log = logging.getLogger(__name__)
 
 _TABLES = [
-    "CREATE TABLE pinned (party VARCHAR PRIMARY KEY, key VARCHAR, role VARCHAR)",
+    *pins.TABLES,
     "CREATE TABLE paillier (fingerprint VARCHAR PRIMARY KEY, envelope VARCHAR)",
     "CREATE TABLE dataset (standard VARCHAR PRIMARY KEY, name VARCHAR, version VARCHAR, document VARCHAR)",
     "CREATE TABLE policy (dataset VARCHAR PRIMARY KEY, version INTEGER, document VARCHAR)",
@@ -68,15 +69,6 @@ _TABLES = [
     *cases.TABLES,
     *custody.TABLES,
 ]
-
-
-def _pinned(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    row = [entry.body["party"], entry.body["key"], entry.body["role"]]
-    cursor.execute("INSERT OR REPLACE INTO pinned VALUES (?, ?, ?)", row)
-
-
-def _dismissed(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
-    cursor.execute("DELETE FROM pinned WHERE party = ?", [entry.body["party"]])
 
 
 def _key(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
@@ -129,10 +121,9 @@ def _withdrawn(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
 
 
 PROJECTION = Projection(
-    version=2,
+    version=3,
     tables=_TABLES,
     apply={
-        "pinned": _pinned,
         "key": _key,
         "dataset": _dataset,
         "policy": _policy,
@@ -142,7 +133,7 @@ PROJECTION = Projection(
         "noised": _noised,
         "consented": _consented,
         "withdrawn": _withdrawn,
-        "dismissed": _dismissed,
+        **pins.APPLY,
         **cases.APPLY,
         **custody.APPLY,
     },
@@ -322,6 +313,14 @@ class Vault:
         rows = self.book.read("SELECT party, key FROM pinned WHERE role <> 'officer'")
         return {row["party"]: bytes.fromhex(row["key"]) for row in rows}
 
+    def signed(self, envelope: Envelope) -> Mapping[str, bytes]:
+        """Return the key under which an envelope that is on record here holds: its signer's at the time."""
+        return pins.signed(self.book, envelope)
+
+    def follow(self, changes: Sequence[Change]) -> None:
+        """Follow the changes of keys, all that the exchange has, that the pinned keys have signed."""
+        pins.follow(self.book, changes)
+
     def officers(self) -> Mapping[str, bytes]:
         """Return the pinned keys of this institution's officers."""
         rows = self.book.read("SELECT party, key FROM pinned WHERE role = 'officer' ORDER BY party")
@@ -417,7 +416,7 @@ class Vault:
         officers = self.officers()
         found = []
         for request, consented in self.cases.approved(on, asker=asker):
-            asked = expect(request, self.directory(), AccessRequest)
+            asked = expect(request, self.signed(request), AccessRequest)
             plan = Plan.from_json(asked.plan)
             try:
                 consent = self.demanded(plan, asker=request.signer, on=on)
