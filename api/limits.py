@@ -17,10 +17,12 @@ MOST = 10_000
 
 
 class Limits:
-    """The buckets of all parties; ``seconds`` tells the time. Safe for any number of threads."""
+    """The buckets of all parties, or of all addresses; ``seconds`` tells the time. Safe for any number of threads."""
 
-    def __init__(self, seconds: Callable[[], float]) -> None:
+    def __init__(self, seconds: Callable[[], float], *, each_second: float = EACH_SECOND, burst: float = BURST) -> None:
         self._seconds = seconds
+        self._each_second = each_second
+        self._burst = burst
         self._held: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
 
@@ -34,11 +36,11 @@ class Limits:
         with self._lock:
             left = self._left(party, now)
             if left < 1:
-                raise Throttled(math.ceil((1 - left) / EACH_SECOND))
+                raise Throttled(math.ceil((1 - left) / self._each_second))
             if len(self._held) >= MOST and party not in self._held:
-                self._held = {name: held for name, held in self._held.items() if self._left(name, now) < BURST}
+                self._held = {name: held for name, held in self._held.items() if self._left(name, now) < self._burst}
             self._held[party] = left - 1, now
 
     def _left(self, party: str, now: float) -> float:
-        left, since = self._held.get(party, (BURST, now))
-        return min(BURST, left + max(0.0, now - since) * EACH_SECOND)
+        left, since = self._held.get(party, (self._burst, now))
+        return min(self._burst, left + max(0.0, now - since) * self._each_second)

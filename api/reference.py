@@ -21,7 +21,7 @@ PLAIN = {
 }
 
 _GROUPS = {
-    "Standards, parties, datasets, policies": ("exchange", "links", "parties", "standards", "datasets", "deprecations", "withdrawals", "policies", "rotations"),
+    "Standards, parties, datasets, policies": ("exchange", "links", "parties", "standards", "datasets", "deprecations", "withdrawals", "policies", "rotations", "enrolments"),
     "Joint questions": ("keys", "previews", "sessions", "poll"),
     "Access and approvals": ("access",),
     "Appraisals, offers, liens": ("appraisals", "offers", "liens"),

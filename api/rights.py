@@ -76,6 +76,10 @@ TABLE: Mapping[str, frozenset[str]] = {
 """By method and address: the roles that may call. A route without a line lets nobody in, and the service does not start."""
 
 
+OPEN = frozenset({"POST /v1/enrolments"})
+"""Routes that take no caller's key: whoever enrols has none yet, and proves to have an invite."""
+
+
 def check(route: str, role: str | None) -> None:
     """Let a role call a route, or refuse.
 

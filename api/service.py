@@ -53,7 +53,7 @@ LOOK = 1.0
 class Service:
     """One exchange: its memory, its open previews, its clock (seconds since 1970) and the token ids it has seen.
 
-    ``limits`` says how often each party may ask; ``calculating`` lets one long calculation run at a time, so that they never crowd out who asks and answers.
+    ``limits`` says how often each party may ask, ``enrolling`` how often each address may try to enrol; ``calculating`` lets one long calculation run at a time, so that they never crowd out who asks and answers.
     """
 
     def __init__(self, store: Store, seconds: Callable[[], float]) -> None:
@@ -63,6 +63,7 @@ class Service:
         self.bell = Bell()
         self.calculating = asyncio.Semaphore(1)
         self.limits = Limits(seconds)
+        self.enrolling = Limits(seconds, each_second=0.2, burst=10)
         self._tokens: dict[str, int] = {}
 
     def now(self) -> int:

@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -79,8 +78,8 @@ def certify(key: str, host: str, *, now: datetime) -> str:
         Malformed: if it is neither.
     """
     signing = load_pem_private_key(key.encode(), None)
-    if not isinstance(signing, CertificateIssuerPrivateKeyTypes):
-        raise Malformed("the key cannot sign certificates", fix="remove tls.key and certify anew")
+    if not isinstance(signing, ec.EllipticCurvePrivateKey):
+        raise Malformed("the key is not one that was made here", fix="remove tls.key and certify anew")
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64] or "-")])
     made = (
         x509.CertificateBuilder()

@@ -129,7 +129,19 @@ ENVELOPES = {
     "pledge": "envelope",
     "rotated": "", "access": "envelope", "ruling": "envelope", "fingerprint": "", "confirmation": "", "clearance": "",
 }  # fmt: skip
-PLAIN = {"party", "standard", "witness", "folded", "expired", "refusal", "lapsed", "appointed", "searched", "revoked"}
+PLAIN = {
+    "party",
+    "standard",
+    "witness",
+    "folded",
+    "expired",
+    "refusal",
+    "lapsed",
+    "appointed",
+    "searched",
+    "revoked",
+    "invited",
+}
 
 
 def verify(data, *, log=None, seen=None):
@@ -223,6 +235,8 @@ class Books:
         if kind == "party":
             need(body["id"] not in self.keys, "enrolled twice")
             self.give(body["id"], body["key"])
+        elif kind == "invited":
+            need(body["party"] not in self.keys, "invited though enrolled")
         elif kind == "revoked":
             need(self.keys[body["party"]] == body["key"], "another key was revoked")
             self.ended[body["key"]] = body["party"], self.at

@@ -23,6 +23,17 @@ def _party(record: Record, entry: Entry) -> None:
     record.enrolled[party] = entry.seq
 
 
+def _invited(record: Record, entry: Entry) -> None:
+    told = fields(entry.body, "party", "name", "role", "expires", "key")
+    party = check_party(told["party"])
+    require(told["role"] in ROLES and 0 < len(told["name"]) <= 200, "the invite's role or name is not valid")
+    require(party not in record.directory, f"{party} is invited though it is enrolled")
+    require(told["expires"] * 1_000_000 > entry.at, "the invite has expired before it was made")
+    key = bytes.fromhex(told["key"])
+    require(len(key) == 32 and key not in record.invites, "the invite's key is not its own")
+    record.invites.add(key)
+
+
 def _rotated(record: Record, entry: Entry) -> None:
     envelope = Envelope.from_json(entry.body)
     told = read_rotation(envelope, record.directory)
@@ -39,4 +50,9 @@ def _revoked(record: Record, entry: Entry) -> None:
     record.overrides.append({"seq": entry.seq, "what": "revoked", "party": party, "because": told["because"]})
 
 
-RULES: Mapping[str, Callable[[Record, Entry], None]] = {"party": _party, "rotated": _rotated, "revoked": _revoked}
+RULES: Mapping[str, Callable[[Record, Entry], None]] = {
+    "party": _party,
+    "invited": _invited,
+    "rotated": _rotated,
+    "revoked": _revoked,
+}

@@ -114,6 +114,7 @@ class Record:
     directory: dict[str, bytes] = field(default_factory=dict)
     holders: dict[bytes, Holder] = field(default_factory=dict)
     enrolled: dict[str, int] = field(default_factory=dict)
+    invites: set[bytes] = field(default_factory=set)
     standards: dict[str, Standard] = field(default_factory=dict)
     datasets: dict[str, Dataset] = field(default_factory=dict)
     policies: dict[str, list[tuple[int, Policy]]] = field(default_factory=dict)

@@ -123,6 +123,17 @@ class View:
         """Return the parties that have had another key before, or have none now."""
         return {row[0] for row in self.rows("SELECT DISTINCT party FROM held WHERE until IS NOT NULL", [])}
 
+    def invite(self, key: str) -> dict[str, Any] | None:
+        """Return the invite of a public key, if it is its party's last, and whether the party was enrolled since."""
+        names = ("party", "name", "role", "expires", "used")
+        found = self.rows(
+            "SELECT invite.party, invite.name, invite.role, expires, coalesce(party.seq, 0) > invite.seq FROM invite "
+            "LEFT JOIN party ON party.id = invite.party WHERE invite.key = ? "
+            "AND invite.seq = (SELECT max(other.seq) FROM invite other WHERE other.party = invite.party)",
+            [key],
+        )
+        return dict(zip(names, found[0], strict=True)) if found else None
+
     def revoked(self) -> dict[str, str]:
         """Return the parties whose key is revoked, with the time."""
         return dict(self.rows("SELECT id, revoked FROM party WHERE revoked IS NOT NULL", []))

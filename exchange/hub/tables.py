@@ -25,6 +25,7 @@ _HEARD_IN = {"accept": Stage.JUDGING, "commit": Stage.COMMITTING, "share": Stage
 _TABLES = [
     "CREATE TABLE party (id VARCHAR PRIMARY KEY, name VARCHAR, role VARCHAR, key VARCHAR, seq BIGINT, revoked VARCHAR)",
     "CREATE TABLE held (key VARCHAR PRIMARY KEY, party VARCHAR, since BIGINT, until BIGINT, revoked BOOLEAN)",
+    "CREATE TABLE invite (key VARCHAR PRIMARY KEY, party VARCHAR, name VARCHAR, role VARCHAR, expires BIGINT, seq BIGINT)",
     "CREATE TABLE rotation (seq BIGINT PRIMARY KEY, party VARCHAR, envelope VARCHAR)",
     "CREATE TABLE standard (id VARCHAR PRIMARY KEY, digest VARCHAR, document VARCHAR)",
     "CREATE TABLE dataset (asset VARCHAR PRIMARY KEY, id VARCHAR, owner VARCHAR, standard VARCHAR, title VARCHAR, "
@@ -70,6 +71,10 @@ def _party(entry: Entry) -> list[Any]:
 
 def _held(entry: Entry) -> list[Any]:
     return [entry.body["key"], entry.body["id"], entry.seq, None, False]
+
+
+def _invited(entry: Entry) -> list[Any]:
+    return [*(entry.body[name] for name in ("key", "party", "name", "role", "expires")), entry.seq]
 
 
 def _rotated(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
@@ -301,6 +306,7 @@ PROJECTION = Projection(
     tables=_TABLES,
     apply={
         "party": Rows("party", _party, beside=(Rows("held", _held, replace=False),)),
+        "invited": Rows("invite", _invited),
         "rotated": _rotated,
         "revoked": _revoked,
         "standard": Rows("standard", _standard),

@@ -7,6 +7,7 @@
      +-- Unknown        there is no such thing, or it is not yours to see: the two read the same
      +-- Denied         the caller did not prove who it is
      +-- Revoked        the exchange has taken the caller's key away
+     +-- Uninvited      an invite is unknown, used, expired or another party's
      +-- Forbidden      the caller is known, and may not do this
      +-- Throttled      the caller asks too often; it may go on after some seconds
      +-- Taken          someone holds what was asked for: the holder and the time are public facts
@@ -43,6 +44,10 @@ class Revoked(PrivacyError):
             "the exchange has revoked this key",
             fix="ask its operator for an invite, and enrol anew with `touchstone join`",
         )
+
+
+class Uninvited(PrivacyError):
+    """Nobody is enrolled by this invite: it is unknown, replaced, used, expired, or another party's."""
 
 
 class Forbidden(PrivacyError):

@@ -16,6 +16,7 @@ from exchange.protocol.errors import (
     Revoked,
     Taken,
     Throttled,
+    Uninvited,
     Unknown,
 )
 from privacy.errors import Exhausted, Malformed, Mismatch, Overflow, PrivacyError, Refused
@@ -80,6 +81,13 @@ TABLE: dict[type[PrivacyError], Problem] = {
         "The key has been revoked",
         "The operator of the exchange took this key away, since it was lost, stolen or given up. Nothing that it signs is "
         "taken any more; what is on record stays. Ask the operator for an invite and enrol anew with a new key.",
+    ),
+    Uninvited: Problem(
+        "TS-AUTH-004",
+        403,
+        "The invite enrols nobody",
+        "The invite is unknown, was replaced by a newer one, used, has expired, or is for another party or role. If it was used "
+        "and not by you, tell the operator at once: the key that it enrolled is to be revoked.",
     ),
     Forbidden: Problem(
         "TS-AUTH-002",
