@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api import cataloguing, certificates, keeping, pledge_records, pledging, quoting, terminal, watching
+from api import cataloguing, certificates, inviting, keeping, pledge_records, pledging, quoting, terminal, watching
 from api.approving import app as access_app
 from api.auditing import audit_app
 from api.financing import finance_app
@@ -63,6 +63,8 @@ node_app.command("fingerprint")(watching.fingerprint)
 node_app.command("confirm")(watching.confirm)
 exchange_app.command("appoint")(watching.appoint)
 exchange_app.command("certify")(certificates.certify)
+exchange_app.command("invite")(inviting.invite)
+desk_app.command("pin")(inviting.pin)
 
 Home = Annotated[Path, typer.Argument(help="Directory that holds the keys, the journal and the catalogue.")]
 Address = Annotated[str, typer.Option("--exchange", envvar="TOUCHSTONE_URL", help="Address of the exchange.")]
@@ -552,6 +554,7 @@ def value_report(
 
 
 app.command("doctor")(keeping.doctor)
+app.command("join")(inviting.join)
 
 
 def main() -> None:

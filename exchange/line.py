@@ -100,6 +100,24 @@ def greet(url: str, *, within: float, pin: bytes | None = None) -> tuple[Any, fl
         ) from None
 
 
+def send(url: str, path: str, value: Any, *, pin: bytes | None = None, within: float = 30.0) -> Any:
+    """Send a canonical JSON value, unsigned and once, and return the JSON answer; ``within`` are seconds to wait.
+
+    Raises:
+        PrivacyError: the problem that the exchange told of.
+        Unreachable: if nothing answers there. Impostor: if it shows another certificate than the pinned one.
+    """
+    try:
+        with httpx2.Client(verify=_trust(url, pin), timeout=within, follow_redirects=False) as http:
+            body, headers = canonical.encode(value), {"content-type": "application/json"}
+            answer = http.post(f"{url.rstrip('/')}{path}", content=body, headers=headers)
+            return _read(answer.status_code, answer.content)
+    except (httpx2.RequestError, httpx2.InvalidURL):
+        raise Unreachable(
+            f"{url} does not answer", fix="check the address, and that outbound traffic to it is allowed"
+        ) from None
+
+
 class Line:
     """Signed requests from ``party`` to the exchange at ``url``; ``seconds`` tells the time for tokens.
 

@@ -80,6 +80,23 @@ class Pins(Mapping[str, bytes]):
     def __len__(self) -> int:
         return len(self._held)
 
+    def add(self, party: str, key: bytes) -> None:
+        """Pin another party's key, checked out of band; the same again changes nothing.
+
+        Raises:
+            PeerFault: if another key is pinned for it, or this key for another party.
+        """
+        if self._held.get(party, key) != key:
+            raise PeerFault("another key is pinned for this party", fix="compare keys with the party by phone")
+        if any(name != party and held == key for name, held in self._held.items()):
+            raise PeerFault("this key is pinned for another party", fix="have each party make a key of its own")
+        self._held[party] = key
+        self._write()
+
+    def _write(self) -> None:
+        held = {party: key.hex() for party, key in self._held.items()}
+        identity.write_secret(self._home / PINNED, canonical.encode(held).decode())
+
     def of(self, envelope: Envelope, *, seq: int | None = None) -> Mapping[str, bytes]:
         """Return the key under which to read what a party has signed: the pinned one, or one that was its key before.
 
@@ -123,8 +140,7 @@ class Pins(Mapping[str, bytes]):
         if moved:
             past = {party: [[key.hex(), until] for key, until in keys] for party, keys in self._past.items()}
             identity.write_secret(self._home / PAST, json.dumps(past))
-            held = {party: key.hex() for party, key in self._held.items()}
-            identity.write_secret(self._home / PINNED, canonical.encode(held).decode())
+            self._write()
 
 
 def reading(directory: Mapping[str, bytes], envelope: Envelope) -> Mapping[str, bytes]:

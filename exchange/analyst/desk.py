@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from exchange import identity
 from exchange.line import Line, monotonic
-from exchange.pins import Pins, fetch, own_keys
+from exchange.pins import PINNED, Pins, fetch, own_keys
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Overreach, PeerFault
 from exchange.protocol.messages import (
@@ -492,10 +492,16 @@ def create(home: Path, *, party: str, pinned: Mapping[str, bytes]) -> Ed25519Pri
         PeerFault: if a desk was made there before.
     """
     signing = identity.make(home, party=party, what="desk")
-    identity.write_secret(
-        home / "pinned.json", canonical.encode({name: key.hex() for name, key in pinned.items()}).decode()
-    )
+    complete(home, pinned=pinned)
     return signing
+
+
+def complete(home: Path, *, pinned: Mapping[str, bytes]) -> None:
+    """Write the pins of a desk, if the making of it was stopped before they were there."""
+    if not (home / PINNED).exists():
+        identity.write_secret(
+            home / PINNED, canonical.encode({name: key.hex() for name, key in pinned.items()}).decode()
+        )
 
 
 def _ratio(value: Fraction) -> str:

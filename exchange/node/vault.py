@@ -610,8 +610,14 @@ def create(home: Path, *, party: str) -> Ed25519PrivateKey:
         PeerFault: if a node was made there before.
     """
     signing = identity.make(home, party=party, what="node")
-    identity.write_key(home / "sampling.key", secrets.token_bytes(32).hex())
+    complete(home)
     return signing
+
+
+def complete(home: Path) -> None:
+    """Make what a node keeps beside its signing key, if the making of it was stopped in between."""
+    if not (home / "sampling.key").exists():
+        identity.write_key(home / "sampling.key", secrets.token_bytes(32).hex())
 
 
 def _within(cursor: duckdb.DuckDBPyConnection) -> Row:
