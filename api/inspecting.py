@@ -167,7 +167,8 @@ def _tell(found: Verdict, reports: list[dict[str, Any]], *, compared: bool) -> N
     for one in reports:
         _say(f"report   {one['report'][:16]} follows from its inputs; on record for {one['asset']}")
     for override in told["overrides"]:
-        _say(f"override entry {override['seq']}: {override['what']} {override['party']} to {override['to']}")
+        detail = f"to {override['to']}" if "to" in override else f"because: {override['because']}"
+        _say(f"override entry {override['seq']}: {override['what']} {override['party']} {detail}")
     _say("all entries are sound")
 
 
