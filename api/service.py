@@ -63,7 +63,7 @@ class Service:
         self.bell = Bell()
         self.calculating = asyncio.Semaphore(1)
         self.limits = Limits(seconds)
-        self.enrolling = Limits(seconds, each_second=0.2, burst=10)
+        self.enrolling = Limits(seconds, each_second=0.5, burst=30)
         self._tokens: dict[str, int] = {}
 
     def now(self) -> int:
