@@ -7,6 +7,7 @@ with another key is not the exchange, whatever authority vouches for it. A renew
 import hashlib
 import ipaddress
 import os
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ LIFETIME = timedelta(days=3650)
 """A self-signed certificate lasts this long: those who pin its key ask no authority about it."""
 
 PIN_BYTES = 32
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
 class Impostor(PrivacyError):
@@ -151,12 +153,9 @@ def _named(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         pass
-    try:
-        return x509.DNSName(host.encode("ascii").decode())
-    except ValueError:
-        raise Malformed(
-            "this is neither a host's name nor its address", fix="give it as clients will reach it"
-        ) from None
+    if not _HOST.fullmatch(host):
+        raise Malformed("this is neither a host's name nor its address", fix="give it as clients will reach it")
+    return x509.DNSName(host)
 
 
 def _no_password() -> str:
