@@ -241,10 +241,11 @@ def node_pin(
     role: Annotated[
         str, typer.Option(help="institution (counts on a roster), lender, regulator, or officer (approves here).")
     ],
+    replaces: Annotated[str | None, typer.Option(help="The pinned key whose place it takes, after a loss.")] = None,
 ) -> None:
     """Trust a partner's or an own officer's key for a role; compare it by phone first."""
     with _vault(home) as vault:
-        vault.pin(party, _hex_key(key), role=role)
+        vault.pin(party, _hex_key(key), role=role, replaces=None if replaces is None else _hex_key(replaces))
     note(f"pinned {party} as {role}")
 
 

@@ -110,14 +110,18 @@ def pin(
     home: Annotated[Path, typer.Argument(help="Directory of the desk.")],
     party: Annotated[str, typer.Argument(help="The institution's short name.")],
     key: Annotated[str, typer.Argument(help="The key that it told you, 64 hexadecimal digits.")],
+    *,
+    replaces: Annotated[str | None, typer.Option(help="The pinned key whose place it takes, after a loss.")] = None,
 ) -> None:
     """Trust an institution's key at a desk; compare it by phone first."""
     from exchange.pins import Pins  # noqa: PLC0415
     from privacy.terms import check_party  # noqa: PLC0415
 
-    if not re.fullmatch(r"[0-9a-f]{64}", key):
+    if not all(re.fullmatch(r"[0-9a-f]{64}", told) for told in (key, *([] if replaces is None else [replaces]))):
         raise Malformed("the key is not 64 hexadecimal digits", fix="copy it from the party's `touchstone keys show`")
-    Pins(home).add(check_party(party), bytes.fromhex(key))
+    Pins(home).add(
+        check_party(party), bytes.fromhex(key), replaces=None if replaces is None else bytes.fromhex(replaces)
+    )
     _note(f"pinned {party}")
 
 

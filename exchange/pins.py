@@ -80,13 +80,15 @@ class Pins(Mapping[str, bytes]):
     def __len__(self) -> int:
         return len(self._held)
 
-    def add(self, party: str, key: bytes) -> None:
+    def add(self, party: str, key: bytes, *, replaces: bytes | None = None) -> None:
         """Pin another party's key, checked out of band; the same again changes nothing.
+
+        Another key takes the place of the pinned one only if it is told which that is: ``replaces``.
 
         Raises:
             PeerFault: if another key is pinned for it, or this key for another party.
         """
-        if self._held.get(party, key) != key:
+        if self._held.get(party, key) not in (key, replaces):
             raise PeerFault("another key is pinned for this party", fix="compare keys with the party by phone")
         if any(name != party and held == key for name, held in self._held.items()):
             raise PeerFault("this key is pinned for another party", fix="have each party make a key of its own")

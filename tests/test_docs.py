@@ -157,7 +157,7 @@ def test_commands_that_a_page_shows_exist(page):
     text = page.read_text("utf-8")
     shown = set(
         re.findall(
-            r"(?:^|[`/])touchstone ((?:(?:exchange|node|desk|access|policy|pledge|value|audit|job) )?[a-z-]+)\b",
+            r"(?:^|[`/])touchstone ((?:(?:exchange|node|desk|access|policy|pledge|value|audit|job|keys) )?[a-z-]+)\b",
             text,
             re.MULTILINE,
         )

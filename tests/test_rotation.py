@@ -22,7 +22,7 @@ from exchange.audit import verdict
 from exchange.hub import catalog, certificates, parties
 from exchange.hub.store import Store
 from exchange.line import Line
-from exchange.node.vault import Vault
+from exchange.node.vault import Vault, create
 from exchange.pins import Pins
 from exchange.protocol import certificate
 from exchange.protocol.envelope import sign
@@ -391,7 +391,26 @@ def test_a_pin_is_not_moved_by_an_exchange_alone(tmp_path):
         assert Pins(home).of(ours, seq=seq)["bank-a"] == raw(right)
     with pytest.raises(Mismatch):
         ours.verify(followed.present(ours))
+    with pytest.raises(PeerFault):
+        Pins(home).add("bank-a", raw(stranger), replaces=raw(held))
+    Pins(home).add("bank-a", raw(stranger), replaces=raw(new))
+    assert Pins(home)["bank-a"] == raw(stranger)
     for broken in ("{", '{"bank-a": 5}', "[]"):
         (home / pins.PINNED).write_text(broken)
         with pytest.raises(PrivacyError):
             Pins(home)
+
+
+def test_a_node_pins_another_key_only_in_place_of_one_that_is_named(tmp_path):
+    first, second_key, third = (raw(fresh()) for _ in range(3))
+    create(tmp_path / "node", party="bank-b")
+    with closing(Vault.open(tmp_path / "node", clock=clock)) as vault:
+        vault.pin("bank-a", first, role="institution")
+        for replaces in (None, second_key):
+            with pytest.raises(PeerFault):
+                vault.pin("bank-a", second_key, role="institution", replaces=replaces)
+        with pytest.raises(PeerFault):
+            vault.pin("bank-a", second_key, role="lender", replaces=first)
+        vault.pin("bank-a", second_key, role="institution", replaces=first)
+        vault.pin("bank-a", second_key, role="institution", replaces=third)
+        assert vault.directory() == {"bank-a": second_key}

@@ -26,6 +26,8 @@ TABLES = [
 
 def _pinned(cursor: Cursor, entry: Entry) -> None:
     row = [entry.body["party"], entry.body["key"], entry.body["role"]]
+    before = "INSERT OR REPLACE INTO past SELECT key, party, ? FROM pinned WHERE party = ? AND key <> ?"
+    cursor.execute(before, [entry.seq, *row[:2]])
     cursor.execute("INSERT OR REPLACE INTO pinned VALUES (?, ?, ?)", row)
 
 

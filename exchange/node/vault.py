@@ -248,10 +248,11 @@ class Vault:
 
     # -- facts -----------------------------------------------------------------------------------------------------
 
-    def pin(self, party: str, key: bytes, *, role: str) -> None:
+    def pin(self, party: str, key: bytes, *, role: str, replaces: bytes | None = None) -> None:
         """Trust a party's Ed25519 key (32 bytes), checked out of band, for what its role may do.
 
-        Institutions count on a roster, officers of this institution approve requests, everybody but officers asks.
+        Institutions count on a roster, officers of this institution approve requests, everybody but officers asks. Another key
+        takes the place of the pinned one only if it is told which that is: ``replaces``.
 
         Raises:
             Malformed: if there is no such role.
@@ -263,14 +264,15 @@ class Vault:
 
         def decide(cursor: duckdb.DuckDBPyConnection) -> tuple[list[tuple[str, Any]], None]:
             held = _within(cursor)("SELECT key, role FROM pinned WHERE party = ?", [party])
-            if held is not None and held != (key.hex(), role):
+            same = held == (key.hex(), role)
+            if held is not None and not same and (replaces is None or held != (replaces.hex(), role)):
                 raise PeerFault(
                     "other facts are pinned for this party", fix="compare fingerprints with the party by phone"
                 )
             # one key under two names would let one person approve as two
             if _within(cursor)("SELECT 1 FROM pinned WHERE key = ? AND party <> ?", [key.hex(), party]) is not None:
                 raise PeerFault("this key is pinned for another party", fix="have each party make a key of its own")
-            return ([] if held is not None else [("pinned", told)]), None
+            return ([] if same else [("pinned", told)]), None
 
         self.book.write(decide)
 
