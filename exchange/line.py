@@ -227,7 +227,8 @@ class Line:
 def _trust(url: str, pin: bytes | None) -> ssl.SSLContext | bool:
     """Whom to believe that it is the exchange: the holder of the pinned key, or whom the machine's authorities vouch for."""
     if pin is None:
-        return True
+        # no TLS, no authorities to read: they are many, and redirects to other addresses are not followed
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if url.startswith("http://") else True
     if not url.startswith("https://"):
         raise Impostor(
             "the exchange's certificate is pinned, and the address is one without TLS", fix="use its https address"

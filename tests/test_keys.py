@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from api import cli
 from exchange import backup, identity, passphrase, protecting, strongbox
 from exchange.analyst import desk
 from exchange.hub.store import Store
@@ -259,25 +261,30 @@ def test_what_opens_comes_from_files_the_environment_or_a_terminal(monkeypatch, 
         passphrase.chosen()
 
 
-def test_a_person_protects_a_home_looks_at_it_and_is_refused_in_words(tmp_path):
+def test_a_person_protects_a_home_looks_at_it_and_is_refused_in_words(tmp_path, monkeypatch):
     home = tmp_path / "desk"
     key = desk.create(home, party="lender-x", pinned={}).public_key().public_bytes_raw().hex()
     secret = (home / "signing.key").read_text()
-    assert "fewer than 12" in touchstone("keys", "protect", home, TOUCHSTONE_PASSPHRASE="short").stderr
-    assert touchstone("keys", "protect", home, TOUCHSTONE_PASSPHRASE=WORDS).returncode == 0
-    shown = touchstone("keys", "show", home, TOUCHSTONE_PASSPHRASE=WORDS)
+    monkeypatch.delenv(passphrase.KEY_FILE)
+    monkeypatch.setenv(passphrase.PASSPHRASE, "short")
+    assert "fewer than 12" in run("keys", "protect", home).exception.reason
+    monkeypatch.setenv(passphrase.PASSPHRASE, WORDS)
+    assert run("keys", "protect", home).exit_code == 0
+    shown = run("keys", "show", home)
     assert shown.stdout.split() == ["signing.key", "sealed", key]
     wrong = touchstone("keys", "show", home, TOUCHSTONE_PASSPHRASE=WORDS + "x")
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert "TS-KEY-001  the passphrase does not open the keys here" in wrong.stderr
-    silent = touchstone("doctor", home)
-    assert silent.returncode == 0
-    assert "protected by a passphrase" in silent.stdout
-    lost = touchstone("doctor", home, TOUCHSTONE_PASSPHRASE=WORDS + "x")
-    assert lost.returncode == 1
+    identity._unwrapped.cache_clear()
+    monkeypatch.setenv(passphrase.PASSPHRASE, WORDS + "x")
+    lost = run("doctor", home)
+    assert lost.exit_code == 1
     assert "does not open" in lost.stdout
-    for told in (shown, wrong, silent, lost):
-        said = told.stdout + told.stderr
+    monkeypatch.delenv(passphrase.PASSPHRASE)
+    silent = run("doctor", home)
+    assert silent.exit_code == 0
+    assert "protected by a passphrase" in silent.stdout
+    for said in (shown.output, wrong.stdout + wrong.stderr, silent.output, lost.output):
         assert secret not in said
         assert WORDS not in said
         assert "Traceback" not in said
@@ -285,8 +292,13 @@ def test_a_person_protects_a_home_looks_at_it_and_is_refused_in_words(tmp_path):
     backup.take(home, tmp_path / "b", at=clock())
     assert secret.encode() not in (tmp_path / "b").read_bytes()
     backup.restore(tmp_path / "b", tmp_path / "again")
-    assert touchstone("keys", "unprotect", tmp_path / "again", TOUCHSTONE_PASSPHRASE=WORDS).returncode == 0
+    monkeypatch.setenv(passphrase.PASSPHRASE, WORDS)
+    assert run("keys", "unprotect", tmp_path / "again").exit_code == 0
     assert (tmp_path / "again" / "signing.key").read_text() == secret
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.app, list(map(str, arguments)))
 
 
 def test_a_long_running_process_leaves_no_core_and_is_not_traced(tmp_path):
