@@ -695,6 +695,7 @@ class Believer:
         self.line = Hostile(record)
         self.party = party
         self.public = public(party)
+        self.own = lambda _: self.public
         self.pinned = {bank: public(bank) for bank in BANKS} if party == "lender-x" else {"bank-a": public("bank-a")}
 
 

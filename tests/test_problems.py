@@ -15,7 +15,18 @@ import privacy
 import valuation
 from api.problems import _Stopping
 from exchange.protocol import problems
-from exchange.protocol.errors import Denied, Encumbered, Forbidden, Overreach, PeerFault, Taken, Throttled, Unknown
+from exchange.protocol.errors import (
+    Denied,
+    Encumbered,
+    Forbidden,
+    Overreach,
+    PeerFault,
+    Revoked,
+    Taken,
+    Throttled,
+    Uninvited,
+    Unknown,
+)
 from privacy import canonical
 from privacy.errors import Exhausted, Malformed, Mismatch, Overflow, PrivacyError, Refused
 from privacy.necessity import decide
@@ -30,6 +41,8 @@ ERRORS = [
     Refused("no", fix="ask"),
     PeerFault("now?", fix="wait"),
     Denied("who?", fix="sign"),
+    Revoked(),
+    Uninvited("used", fix="ask for another"),
     Forbidden("not you", fix="ask somebody else"),
     Throttled(3),
     Unknown("session"),

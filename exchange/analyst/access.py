@@ -12,6 +12,7 @@ from typing import Any
 
 from exchange.analyst.desk import Desk
 from exchange.line import monotonic
+from exchange.pins import reading
 from exchange.protocol.access import OPEN, Act, Case, Standing
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault, Unknown
@@ -216,7 +217,7 @@ class Access:
                 raise PeerFault("the exchange's record is not that of a request", fix="report the exchange")
         if envelope.id != name:
             raise Mismatch("the record is that of another request", fix="report the exchange")
-        directory = {**self._desk.pinned.of(envelope), self._desk.party: self._desk.own(envelope)}
+        directory = {**reading(self._desk.pinned, envelope), self._desk.party: self._desk.own(envelope)}
         # an officer need not know every asker's key: its node does, and checks the request that the ruling names
         known = envelope.signer in directory
         message = expect(envelope, directory, AccessRequest) if known else unverified(envelope, AccessRequest)
@@ -267,7 +268,7 @@ class Access:
 
     def _word(self, owner: str, told: Any, request: str) -> Ruled:
         envelope = Envelope.from_json(told)
-        word = expect(envelope, self._desk.pinned.of(envelope), Ruled)
+        word = expect(envelope, reading(self._desk.pinned, envelope), Ruled)
         if envelope.signer != owner or word.request != request:
             raise Mismatch("an institution's word is about another request", fix="report the exchange")
         return word
@@ -275,7 +276,7 @@ class Access:
     def _policy(self, owner: str, told: list[Any], plan: Plan) -> Policy | None:
         """Return the owner's policy for the plan's standard, as the owner signed it."""
         for envelope in map(Envelope.from_json, told):
-            policy = Policy.from_json(expect(envelope, self._desk.pinned.of(envelope), Publication).policy)
+            policy = Policy.from_json(expect(envelope, reading(self._desk.pinned, envelope), Publication).policy)
             if (envelope.signer, policy.owner, policy.standard) == (owner, owner, plan.standard):
                 return policy
         return None
