@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from api.console.places import DESK, Place
-from exchange import identity
+from exchange import address, identity
 from exchange.analyst.asker import Asker
 from exchange.analyst.client import Client
 from exchange.line import Line, seconds
@@ -24,7 +24,7 @@ class DeskPlace(Place):
             self._client = Client(Asker(home, exchange, seconds=seconds))
             self.line = self._client.desk.line
         else:
-            self.line = Line(exchange, party=party, key=key)
+            self.line = Line(exchange, party=party, key=key, pin=address.pin(home))
         roles = {one["id"]: one["role"] for one in self.line.get("/v1/parties")["parties"]}
         if party not in roles:
             raise Unknown("party of yours at this exchange")
