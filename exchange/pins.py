@@ -129,7 +129,11 @@ class Pins(Mapping[str, bytes]):
         """
         if self._fetching is None:
             return
-        changes = self._fetching()
+        try:
+            changes = self._fetching()
+        except PrivacyError as error:  # nothing is followed then; what was signed by another key is refused as such
+            _log.warning("changes of keys could not be fetched: %s; %s", error.reason, error.fix)
+            return
         moved = False
         for party in self._held:
             told = [(seq, envelope) for seq, envelope in changes if envelope.signer == party]
