@@ -208,8 +208,11 @@ def run(*arguments):
     return CliRunner().invoke(cli.app, list(arguments))
 
 
-def stopped_rotations(home, url):
-    """Stop a change of a key at every change of a name on the disk and around every request; finish it each time."""
+def stopped_rotations(home, url, *, stride=3):
+    """Stop a change of a key at changes of a name on the disk and around requests; finish it each time.
+
+    With ``stride`` 1 at every one of them: see the long test below.
+    """
 
     def line_to(party, key):
         return Line(url, party=party, key=key)
@@ -219,7 +222,7 @@ def stopped_rotations(home, url):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("exchange.passphrase.given", lambda _: FILE)
         identity._unwrapped.cache_clear()
-        for after in range(60):
+        for after in range(0, 90, stride):
             before, finished = key_of(home), False
             with pytest.MonkeyPatch.context() as stops:
                 count = stopping(stops, after)
@@ -284,9 +287,16 @@ def test_what_the_old_key_asks_is_refused_and_what_to_do_is_told(story):
 
 
 def test_a_change_that_is_stopped_anywhere_is_finished_by_the_same_command(story):
-    assert len(story.stops) > 15
+    assert len(story.stops) > 5
     # stopped before the new key was anywhere or after it was everywhere, the same command made one change or two
     assert all(before != now for before, now in story.stops)
+
+
+@pytest.mark.long
+def test_a_change_that_is_stopped_at_any_step_is_finished_by_the_same_command(tmp_path):
+    with town.Town(tmp_path, people.synthesise(tmp_path, rows=1000), clock=clock) as made:
+        made.settle()
+        assert len(stopped_rotations(tmp_path / "x-credit", made.start_exchange(), stride=1)) > 15
 
 
 def test_a_certificate_of_before_and_after_holds(story):

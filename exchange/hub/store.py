@@ -554,16 +554,16 @@ class Store:
         for kind, body in events:
             if kind in ("rotated", "revoked"):
                 # the writer alone decides and reads this; one too many after a failed batch costs a look, no more
-                self._changed = self._changed_parties() | {body.get("signer") or body["party"]}
+                self._changed = self._changed_parties(view) | {body.get("signer") or body["party"]}
                 continue
             told = body.get("envelope") or body.get("ask") or body
-            if isinstance(told, dict) and "signature" in told and told["signer"] in self._changed_parties():
+            if isinstance(told, dict) and "signature" in told and told["signer"] in self._changed_parties(view):
                 Envelope.from_json(told).verify(view.signer(told["signer"]))
 
-    def _changed_parties(self) -> set[str]:
+    def _changed_parties(self, view: View) -> set[str]:
         """Parties whose key was changed or revoked since there is a journal, read once."""
         if self._changed is None:
-            self._changed = self.view().changed_parties()
+            self._changed = view.changed_parties()
         return self._changed
 
     def check_ready(self) -> None:
