@@ -77,6 +77,9 @@ LIBRARIES = {
     "typst": {"api/printing/pdf.py"},
     "subprocess": {"api/demo/town.py"},
     "socket": {"api/console/desk/app.py", "api/processes.py"},
+    "ssl": {"api/certificates.py", "exchange/line.py", "exchange/tls.py"},
+    "getpass": {"exchange/passphrase.py"},
+    "ctypes": {"api/processes.py"},
 }
 """Libraries that only these rooms may import: what a room must not do, it cannot reach."""
 
