@@ -82,7 +82,7 @@ def signed_by(envelope: Envelope, keys: Sequence[bytes]) -> Mapping[str, bytes]:
 
     If it holds under none, the first is returned, and whoever reads the envelope under it refuses.
     """
-    for key in keys:
+    for key in keys if len(keys) > 1 else ():
         if envelope.holds(key):
             return {envelope.signer: key}
     return {envelope.signer: keys[0]} if keys else {}
