@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.description import takes
 from api.service import Authenticated, Bell
 from api.sessions import LONGEST_WAIT
+from api.tags import tag_of
 from exchange.hub import access
 from exchange.protocol.messages import AccessRequest, Officers, Ruled, Ruling
 
@@ -47,6 +48,7 @@ async def announce(call: Authenticated) -> dict[str, Any]:
 async def follow(
     request_id: str,
     call: Authenticated,
+    response: Response,
     wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT)] = 0,
     seen: Annotated[int, Query(ge=-1)] = -1,
 ) -> dict[str, Any]:
@@ -57,6 +59,7 @@ async def follow(
         record = await run_in_threadpool(lambda: access.describe(call.store.view(), request_id, caller=call.party))
         left = deadline - call.service.seconds()
         if record["heard"] > seen or left <= 0:
+            response.headers["etag"] = tag_of(record)
             return record
         await Bell.wait(news, left)
 
@@ -64,5 +67,6 @@ async def follow(
 @router.post("/{request_id}/rulings", openapi_extra=takes(Ruling, Ruled))
 async def rule(request_id: str, call: Authenticated) -> dict[str, Any]:
     """Take an officer's signed ruling, or the word of the owner's node on one."""
-    await run_in_threadpool(access.receive, call.store, request_id, call.envelope())
+    store = call.store_if(lambda view: access.describe(view, request_id, caller=call.party))
+    await run_in_threadpool(access.receive, store, request_id, call.envelope())
     return {"id": request_id}

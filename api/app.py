@@ -26,6 +26,7 @@ from api import (
     sessions,
     structures,
     supervision,
+    tags,
 )
 from api.console import exchange as console
 from api.service import Service
@@ -56,6 +57,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
     app.state.service = service
     metrics = observing.Metrics(lambda: store.book.head[0])
     problems.install(app)
+    app.add_middleware(tags.Tagged)
     app.add_middleware(observing.Observed, metrics=metrics)
     for router in (
         catalog.router,

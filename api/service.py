@@ -7,14 +7,17 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from api import rights
-from api.limits import Limits
+from api.limits import Limits, Strangers
+from api.tags import unchanged
 from exchange.hub.previews import Previews
-from exchange.hub.store import Store
+from exchange.hub.store import Store, View
 from exchange.protocol import request as proof
+from exchange.protocol import version
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Denied, Forbidden
+from exchange.protocol.errors import Denied, Forbidden, Slow
 from privacy import canonical
 from privacy.errors import Malformed
 
@@ -49,11 +52,14 @@ BURST = 0.25
 LOOK = 1.0
 """Seconds after which somebody who follows is told of what is no news to anybody else."""
 
+ARRIVAL = 30.0
+"""Seconds that a body may take to arrive."""
+
 
 class Service:
     """One exchange: its memory, its open previews, its clock (seconds since 1970) and the token ids it has seen.
 
-    ``limits`` says how often each party may ask; ``calculating`` lets one long calculation run at a time, so that they never crowd out who asks and answers.
+    ``limits`` says how often each party may ask, ``strangers`` how often an address may fail to prove a name; ``calculating`` lets one long calculation run at a time, so that they never crowd out who asks and answers.
     """
 
     def __init__(self, store: Store, seconds: Callable[[], float]) -> None:
@@ -63,6 +69,7 @@ class Service:
         self.bell = Bell()
         self.calculating = asyncio.Semaphore(1)
         self.limits = Limits(seconds)
+        self.strangers = Strangers(seconds)
         self._tokens: dict[str, int] = {}
 
     def now(self) -> int:
@@ -84,13 +91,14 @@ class Service:
 
 
 class Call:
-    """An authenticated request: who calls, and the ``body`` it brought, as sent."""
+    """An authenticated request: who calls, the ``body`` it brought, as sent, and the tags it said it would ``match``, if any."""
 
-    def __init__(self, service: Service, party: str, body: bytes) -> None:
+    def __init__(self, service: Service, party: str, body: bytes, match: str | None = None) -> None:
         self.service = service
         self.store = service.store
         self.party = party
         self.body = body
+        self._match = match
 
     @cached_property
     def value(self) -> Any:
@@ -112,33 +120,80 @@ class Call:
             raise Forbidden("the message is signed by another party", fix="send your own messages")
         return envelope
 
+    def store_if(self, look: Callable[[View], Any]) -> Store:
+        """Return the store to write to: one that takes nothing if what ``look`` finds is no longer what the caller read.
+
+        What the caller read is told by the tags that it said it would match. A message that is on record already changes
+        nothing and so is never held up: a caller that did not hear the answer may send it again.
+        """
+        if self._match is None:
+            return self.store
+        return self.store.guarded(unchanged(self._match, look))
+
 
 WITHIN = "touchstone.within"
 """Key of a scope under which the exchange's own console names the party for whom it reads; no request from outside has it."""
 
 
 async def authenticate(request: Request) -> Call:
-    """Read the body, check the caller's token against it and the route against the caller's role, and return the call.
+    """Check the caller's token, the route against the caller's role, then read the body that the token names; return the call.
+
+    Nothing of a body is read for who may not send it.
 
     Raises:
+        TooOld, TooNew: if the caller speaks another version of the protocol.
         Denied: if the caller does not prove who it is.
-        Throttled: if it asks too often.
+        Throttled: if it asks too often, or its address has failed to prove a name too often.
         Forbidden: if its role may not call this route.
-        Malformed: if the body is too long.
+        Malformed: if the body is too long, or a condition is set that the route does not keep.
+        Slow: if the body does not arrive.
     """
     service: Service = request.app.state.service
-    declared = request.headers.get("content-length", "0")
-    if not declared.isdecimal() or int(declared) > canonical.MAX_BYTES:
-        raise Malformed(f"the body is longer than {canonical.MAX_BYTES} bytes", fix="send a smaller document")
-    body = await request.body()
+    if sum(len(name) + len(value) for name, value in request.headers.raw) > LONGEST_HEAD:
+        raise Malformed(f"the headers are longer than {LONGEST_HEAD} bytes", fix="send fewer or shorter ones")
+    version.check(request.headers.get(version.HEADER))
     within: str | None = request.scope.get(WITHIN)
-    if within is not None:
-        role = await run_in_threadpool(lambda: service.store.view().role(within))
-        return _admit(request, service, within, role, body)
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if within is None:
+        caller, role = await _proved(request, service)
+        party = caller.party
+    else:
+        caller, party = None, within
+        role = await run_in_threadpool(lambda: service.store.view().role(party))
+        service.limits.take(party)
+    request.state.party = party
+    route = f"{request.method} {request.scope['route'].path}"
+    rights.check(route, role)
+    match = ",".join(request.headers.getlist("if-match")) or None
+    if match is not None and route not in rights.CONDITIONAL:
+        raise Malformed("this address does not keep If-Match", fix="leave the header out")
+    body = await _arrived(request)
+    if caller is not None:
+        caller.check(body)
+    return Call(service, party, body, match)
+
+
+async def _proved(request: Request, service: Service) -> tuple[proof.Caller, str | None]:
+    """Return who calls by its token, which is used up, and its role; what its address fails to prove is counted."""
+    address = request.client.host if request.client else ""
+    service.strangers.check(address)
+    try:
+        caller, role = await _identify(request, service)
+        service.remember(caller)
+    except Denied:
+        service.strangers.failed(address)
+        raise
+    service.strangers.proved(address)
+    return caller, role
+
+
+async def _identify(request: Request, service: Service) -> tuple[proof.Caller, str | None]:
+    """Return who calls by its token, and its role."""
+    told = request.headers.getlist("authorization")
+    scheme, _, token = told[0].partition(" ") if len(told) == 1 else ("", "", "")
     if scheme != "Bearer":
         raise Denied("the request is not signed", fix="use the touchstone client with this party's key")
-    query = f"?{request.url.query}" if request.url.query else ""
+    # as it came over the wire: what a percent sign stands for is not decoded, so no two addresses can be taken for one
+    path, query = request.scope["raw_path"].decode("latin-1"), request.scope["query_string"].decode("latin-1")
 
     def identify() -> tuple[proof.Caller, str | None]:
         view = service.store.view()
@@ -146,22 +201,37 @@ async def authenticate(request: Request) -> Call:
             token,
             directory=view.directory(),
             method=request.method,
-            path=request.url.path + query,
-            body=body,
+            path=f"{path}?{query}" if query else path,
             now=service.now(),
         )
         return caller, view.role(caller.party)
 
-    caller, role = await asyncio.to_thread(identify)
-    service.remember(caller)
-    return _admit(request, service, caller.party, role, body)
+    return await asyncio.to_thread(identify)
 
 
-def _admit(request: Request, service: Service, party: str, role: str | None, body: bytes) -> Call:
-    request.state.party = party
-    service.limits.take(party)
-    rights.check(f"{request.method} {request.scope['route'].path}", role)
-    return Call(service, party, body)
+async def _arrived(request: Request) -> bytes:
+    """Return the body, however it is cut into parts.
+
+    Raises:
+        Malformed: if it is longer than a document may be, or breaks off.
+        Slow: if it takes too long.
+    """
+    too_long = Malformed(f"the body is longer than {canonical.MAX_BYTES} bytes", fix="send a smaller document")
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or len(declared) > 20 or int(declared) > canonical.MAX_BYTES:
+        raise too_long
+    body = bytearray()
+    try:
+        async with asyncio.timeout(ARRIVAL):
+            async for part in request.stream():
+                body += part
+                if len(body) > canonical.MAX_BYTES:
+                    raise too_long
+    except TimeoutError:
+        raise Slow("the body did not arrive in time", fix="look for what holds it up, and send it again") from None
+    except ClientDisconnect:
+        raise Malformed("the body broke off", fix="send it again") from None
+    return bytes(body)
 
 
 Authenticated = Annotated[Call, Depends(authenticate)]

@@ -4,6 +4,7 @@ Writing happens only in :meth:`Store.write`, in the book's single writer, where 
 before it.
 """
 
+import copy
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -446,6 +447,7 @@ class Store:
         self.signing = signing
         self._search: Search | None = None
         self._opening = threading.Lock()
+        self._check: Callable[[View], None] | None = None
 
     @classmethod
     def open(cls, home: Path, *, clock: Callable[[], int]) -> "Store":
@@ -474,13 +476,25 @@ class Store:
         What it will ask by key may be ``foreseen``: then that is asked for all waiting decisions at once. ``news`` says of
         the result whether somebody who waits may have something to do now: then the listeners hear of it.
         """
-        result = self.book.write(
-            lambda cursor: decide(View(lambda sql, values: cursor.execute(sql, values).fetchall())), foreseen
-        )
+
+        def decided(cursor: Any) -> tuple[list[Event], T]:
+            view = View(lambda sql, values: cursor.execute(sql, values).fetchall())
+            events, told = decide(view)
+            if events and self._check is not None:
+                self._check(view)
+            return events, told
+
+        result = self.book.write(decided, foreseen)
         if news(result):
             for listener in self._listeners:
                 listener()
         return result
+
+    def guarded(self, check: Callable[[View], None]) -> "Store":
+        """Return this store as one that runs ``check`` in the single writer before any event of a decision is taken; it may raise."""
+        guarded = copy.copy(self)
+        guarded._check = check  # noqa: SLF001  a store of this class
+        return guarded
 
     def check_ready(self) -> None:
         """Return if a write would be taken now; raises what would meet it, see :meth:`exchange.book.Book.check_ready`."""

@@ -7,7 +7,20 @@ offending item; never a row value, a key or another tenant's name.
 from dataclasses import dataclass
 from typing import Any
 
-from exchange.protocol.errors import Denied, Encumbered, Forbidden, Overreach, PeerFault, Taken, Throttled, Unknown
+from exchange.protocol.errors import (
+    Denied,
+    Encumbered,
+    Forbidden,
+    Overreach,
+    PeerFault,
+    Slow,
+    Stale,
+    Taken,
+    Throttled,
+    TooNew,
+    TooOld,
+    Unknown,
+)
 from privacy.errors import Exhausted, Malformed, Mismatch, Overflow, PrivacyError, Refused
 from privacy.offences import Violation
 from privacy.plan import Plan
@@ -56,6 +69,33 @@ TABLE: dict[type[PrivacyError], Problem] = {
         404,
         "There is no such thing",
         "Nothing of that name exists for this caller. What belongs to others reads the same as what does not exist.",
+    ),
+    Slow: Problem(
+        "TS-REQ-005",
+        408,
+        "The request took too long to arrive",
+        "A body has half a minute to arrive. Look for a proxy or a connection that holds it up, and send it again.",
+    ),
+    Stale: Problem(
+        "TS-REQ-006",
+        412,
+        "The record has changed since you read it",
+        "The request was to count only if the record still had the tag named in If-Match, and it has another. Nothing was "
+        "done. Read the record again, then decide anew.",
+    ),
+    TooOld: Problem(
+        "TS-VER-001",
+        400,
+        "Your release is too old for this exchange",
+        "Every request says in Touchstone-Protocol which version of the protocol it speaks; this exchange no longer speaks "
+        "yours. Install a newer release; keys, journals and budgets stay as they are.",
+    ),
+    TooNew: Problem(
+        "TS-VER-002",
+        400,
+        "Your release is too new for this exchange",
+        "Every request says in Touchstone-Protocol which version of the protocol it speaks; this exchange does not speak "
+        "yours yet. Use the release that its operator names, or wait until the exchange is updated.",
     ),
     Denied: Problem(
         "TS-AUTH-001",
@@ -144,6 +184,8 @@ def document(error: PrivacyError) -> dict[str, Any]:
             told |= {"asked": error.asked, "left": error.left, "cap": error.cap}
         case Throttled():
             told["seconds"] = error.seconds
+        case TooOld() | TooNew():
+            told["speaks"] = {"oldest": error.oldest, "newest": error.newest}
         case Taken():
             told |= {"asset": error.asset, "rank": error.rank, "holder": error.holder, "since": error.since}
         case Encumbered():
@@ -172,6 +214,10 @@ def error(told: Any) -> PrivacyError:
                 return Encumbered(**{name: told[name] for name in named})
             case "Throttled":
                 return Throttled(int(told["seconds"]))
+            case "TooOld":
+                return TooOld(oldest=int(told["speaks"]["oldest"]), newest=int(told["speaks"]["newest"]))
+            case "TooNew":
+                return TooNew(oldest=int(told["speaks"]["oldest"]), newest=int(told["speaks"]["newest"]))
             case "Unknown":
                 return Unknown(told["detail"].removeprefix("no such "))
             case _:
