@@ -131,22 +131,24 @@ def _answers(operation: Mapping[str, Any], path: str, method: str) -> Iterable[t
             yield status, answer | ({"headers": _TAG} if signed_read else {})
     if signed_read:
         yield "304", {"description": "What the caller has is what it would get.", "headers": _TAG}
+    for status, text in sorted(_problems(path, method).items()):
+        yield status, _problem(text)
+
+
+def _problems(path: str, method: str) -> Mapping[str, str]:
+    """The problems that a route may answer with, by status."""
     if not path.startswith("/v1/"):
-        if "{" in path:
-            yield "404", _problem(_LOOKED_UP["404"])
-        return
-    possible = dict(_ALWAYS)
+        return _LOOKED_UP if "{" in path else {}
+    possible = _ALWAYS | _READ
     if "{" in path or method == "post" or path.startswith("/v1/log/"):
         possible |= _LOOKED_UP
-    possible |= _READ
     if method == "post":
         possible |= _WRITTEN
-    if method == "get" and path.startswith("/v1/pledges/"):
+    elif path.startswith("/v1/pledges/"):
         possible |= _TOO_EARLY
     if f"{method.upper()} {path}" in rights.CONDITIONAL:
         possible |= _CONDITIONAL
-    for status in sorted(possible):
-        yield status, _problem(possible[status])
+    return possible
 
 
 def _problem(text: str) -> dict[str, Any]:

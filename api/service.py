@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from api import rights
-from api.limits import Limits, Strangers
+from api.limits import MOST, Limits, Strangers
 from api.tags import unchanged
 from exchange.hub.previews import Previews
 from exchange.hub.store import Store, View
@@ -52,6 +52,9 @@ BURST = 0.25
 LOOK = 1.0
 """Seconds after which somebody who follows is told of what is no news to anybody else."""
 
+LONGEST_HEAD = 1 << 15
+"""Bytes that the headers of a request may have; the server itself lets some more through."""
+
 ARRIVAL = 30.0
 """Seconds that a body may take to arrive."""
 
@@ -71,22 +74,28 @@ class Service:
         self.limits = Limits(seconds)
         self.strangers = Strangers(seconds)
         self._tokens: dict[str, int] = {}
+        self._sweep = MOST
 
     def now(self) -> int:
         """Whole seconds since 1970."""
         return int(self.seconds())
 
     def remember(self, caller: proof.Caller) -> None:
-        """Take a token once.
+        """Take a token once, and count its request among its party's; a token that is not counted is not remembered.
 
         Raises:
-            Denied: if it was taken before.
+            Denied: if it was taken before; nobody else's requests are used up by a replay.
+            Throttled: if the party asks too often.
         """
         now = self.now()
-        if len(self._tokens) > 10_000:
+        if len(self._tokens) > self._sweep:
             self._tokens = {token: expires for token, expires in self._tokens.items() if expires >= now}
+            self._sweep = max(
+                MOST, 2 * len(self._tokens)
+            )  # so that sweeping costs each request the same, however many come
         if caller.token_id in self._tokens:
             raise Denied("the token was used before", fix="sign each request anew")
+        self.limits.take(caller.party)
         self._tokens[caller.token_id] = caller.expires
 
 
