@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from api.description import takes
 from api.service import Authenticated, Bell
 from api.sessions import LONGEST_WAIT
-from api.tags import tag_of
+from api.tags import tagged
 from exchange.hub import access
 from exchange.protocol.messages import AccessRequest, Officers, Ruled, Ruling
 
@@ -48,10 +48,9 @@ async def announce(call: Authenticated) -> dict[str, Any]:
 async def follow(
     request_id: str,
     call: Authenticated,
-    response: Response,
     wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT)] = 0,
     seen: Annotated[int, Query(ge=-1)] = -1,
-) -> dict[str, Any]:
+) -> Response:
     """Return a request's record to those concerned; with ``wait``, once more than ``seen`` rulings and words were heard."""
     deadline = call.service.seconds() + wait
     while True:
@@ -59,8 +58,7 @@ async def follow(
         record = await run_in_threadpool(lambda: access.describe(call.store.view(), request_id, caller=call.party))
         left = deadline - call.service.seconds()
         if record["heard"] > seen or left <= 0:
-            response.headers["etag"] = tag_of(record)
-            return record
+            return tagged(record)
         await Bell.wait(news, left)
 
 

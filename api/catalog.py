@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from api.description import takes
 from api.service import Authenticated, Call
-from api.tags import tag_of
+from api.tags import tagged
 from exchange.hub import catalog, certificates
 from exchange.hub.search import LONGEST_QUESTION, MOST, Question
 from exchange.hub.store import Store, View
@@ -71,13 +71,12 @@ async def datasets(
 
 
 @router.get("/datasets/{owner}/{dataset}")
-async def dataset(owner: str, dataset: str, call: Authenticated, response: Response) -> dict[str, Any]:
+async def dataset(owner: str, dataset: str, call: Authenticated) -> Response:
     """Return everything on record of a dataset, with all its versions and what its owner signed."""
     found = await run_in_threadpool(
         lambda: catalog.describe(call.store.view(), f"{owner}/{dataset}", reader=call.party)
     )
-    response.headers["etag"] = tag_of(found)
-    return found
+    return tagged(found)
 
 
 @router.get("/datasets/{owner}/{dataset}/consequences")

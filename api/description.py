@@ -40,6 +40,14 @@ _WRITTEN = {
     "507": "The exchange has no room left; nothing was done.",
 }
 
+_LEADS = {
+    "POST /v1/sessions": ("/v1/sessions/{session}", "session"),
+    "POST /v1/previews": ("/v1/previews/{preview_id}", "preview_id"),
+    "POST /v1/access": ("/v1/access/{request_id}", "request_id"),
+    "POST /v1/offers": ("/v1/offers/{offer_id}", "offer_id"),
+}
+"""Where the ``id`` that a route answers with leads: an address to read, and the name that the id has in it."""
+
 _TAGS = {"type": "string", "examples": ['"0123456789abcdef0123456789abcdef"']}
 _TAG = {"etag": {"description": "The tag of what was answered.", "schema": {"type": "string"}}}
 
@@ -90,6 +98,7 @@ def _described(told: dict[str, Any]) -> dict[str, Any]:
             operation["parameters"] = [*operation.get("parameters", ()), *_headers(f"{method.upper()} {path}")]
             named = "every registered party" if roles == rights.EVERY else ", ".join(sorted(roles))
             operation["description"] = f"{operation.get('description', '')}\n\nMay be called by: {named}.".strip()
+    _link(told["paths"])
     told["components"] = {
         "securitySchemes": {
             "signed": {
@@ -106,6 +115,14 @@ def _described(told: dict[str, Any]) -> dict[str, Any]:
         "schemas": _schemas(),
     }
     return told
+
+
+def _link(paths: dict[str, Any]) -> None:
+    """Add to the answers that hold an id the links to what it names."""
+    for route, (path, name) in _LEADS.items():
+        method, _, made = route.partition(" ")
+        leads = {"operationId": paths[path]["get"]["operationId"], "parameters": {name: "$response.body#/id"}}
+        paths[made][method.lower()]["responses"]["201"]["links"] = {"follow": leads}
 
 
 def _headers(route: str) -> Iterable[dict[str, Any]]:

@@ -9,7 +9,7 @@ from api import service
 from api.description import takes
 from api.service import Authenticated
 from api.sessions import LONGEST_WAIT
-from api.tags import tag_of
+from api.tags import tagged
 from exchange.hub import liens
 from exchange.protocol.errors import Unknown
 from exchange.protocol.messages import Appraisal, Consent, Objection, Offer
@@ -33,16 +33,14 @@ async def offer(call: Authenticated) -> dict[str, Any]:
 async def follow(
     offer_id: str,
     call: Authenticated,
-    response: Response,
     wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT)] = 0,
     seen: Annotated[int, Query(ge=-1)] = -1,
-) -> dict[str, Any]:
+) -> Response:
     """Return where a pledge stands; with ``wait``, once more than ``seen`` steps were taken or it does not wait for its owner."""
     record = await service.follow(
         call, lambda: liens.describe(call.store.view(), offer_id, caller=call.party), wait=wait, seen=seen
     )
-    response.headers["etag"] = tag_of(record)
-    return record
+    return tagged(record)
 
 
 @router.post("/offers/{offer_id}/answer", openapi_extra=takes(Consent, Objection))

@@ -1,6 +1,7 @@
 """Entity tags (RFC 9110): a reader is not sent again what it has, and a writer can say what it had read.
 
-A record that can be changed carries a tag made from the record; any other answer one made from its bytes.
+A tag is made from the bytes of an answer. A record that can be changed is always spelled alike, so that its tag can be made anew
+where it is changed.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exchange.hub.store import View
@@ -20,7 +22,16 @@ CACHING = "private, no-cache"
 
 def tag_of(record: Any) -> str:
     """Return the tag of a record as one caller reads it: equal tags, equal records."""
-    return _tag(json.dumps(record, sort_keys=True, separators=(",", ":")).encode())
+    return _tag(_spelled(record))
+
+
+def tagged(record: Any) -> Response:
+    """Return the answer that tells a record, in the spelling that its tag is made from."""
+    return Response(_spelled(record), media_type="application/json")
+
+
+def _spelled(record: Any) -> bytes:
+    return json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
 def unchanged(match: str, look: Callable[[View], Any]) -> Callable[[View], None]:
@@ -80,7 +91,7 @@ class Tagged:
     async def _answer(self, asked: Headers, start: Message, body: bytes, send: Send) -> None:
         status = 200
         headers = MutableHeaders(raw=list(start["headers"]))
-        tag = headers.setdefault("etag", _tag(body))
+        tag = headers["etag"] = _tag(body)
         headers["cache-control"] = CACHING
         headers["vary"] = "authorization"
         if _listed(",".join(asked.getlist("if-none-match")), tag, weakly=True):

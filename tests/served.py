@@ -52,11 +52,12 @@ def publication(owner, *, version=1):
 
 @dataclass
 class Served:
-    """The process's address, everybody's key, and the id of an offer of lender-x on bank-a's asset."""
+    """The process's address, everybody's key, and the ids of an appraisal of bank-a's asset and an offer of lender-x on it."""
 
     town: Town
     url: str
     keys: dict[str, Ed25519PrivateKey]
+    appraisal: str
     offer: str
 
     def token(self, party, method, path, body=b"", **change):
@@ -112,7 +113,7 @@ def serve(home):
     offer = liens.offer(store, asked.sealed_by("lender-x", keys["lender-x"]))
     store.close()
     town = Town(home, [], clock=clock)
-    return Served(town=town, url=town.start_exchange(), keys=keys, offer=offer)
+    return Served(town=town, url=town.start_exchange(), keys=keys, appraisal=appraisal, offer=offer)
 
 
 SPOKEN = {version.HEADER: str(version.NEWEST)}

@@ -273,6 +273,16 @@ def test_no_address_gets_more_than_a_clear_error(exchange, line):
         assert b"set-cookie" not in answer.lower()
 
 
+@pytest.mark.parametrize("front", ["/", "/enter/", "/static/", "/problems/", "/docs/", "/questions/", "/v1/", "/v2/"])
+def test_no_address_without_a_key_gets_more_than_a_clear_error(exchange, front):
+    for path in [front + segment for segment in SEGMENTS] + [f"{front}?{query}" for query in QUERIES]:
+        for method in ("GET", "POST"):
+            head = f"{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\nCookie: a={MARK}\r\n\r\n"
+            answer = exchange.raw(head.encode())
+            assert int(answer.split(b" ", 2)[1]) < 500, (method, path[:80], answer[:300])
+            assert MARK.encode() not in answer, (method, path[:80])
+
+
 # --- headers --------------------------------------------------------------------------------------------------------------
 
 
