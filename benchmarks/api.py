@@ -215,23 +215,22 @@ def honest(url: str, parties: Parties, *, seconds: float) -> dict[str, Any]:
     }
 
 
-def flood(url: str, parties: Parties, *, tenants: int, seconds: float) -> dict[str, Any]:
-    """An honest client alone, then among hostile tenants who send as fast as they are answered."""
+def flood(url: str, parties: Parties, *, stock: int, seconds: float) -> dict[str, Any]:
+    """An honest client alone, then among hostile tenants who send as fast as they are answered, from a stock of requests each."""
     alone = honest(url, parties, seconds=seconds)
-    stocks = {
-        party: [parties.read(party) for _ in range(BUCKET)] for party in parties.keys if party.startswith("tenant-")
-    }
+    tenants = [party for party in parties.keys if party.startswith("tenant-")]
+    stocks = [[parties.read(tenant) for _ in range(stock)] for tenant in tenants]
     over, statuses = threading.Event(), Counter[int]()
 
-    def hostile(stock: Sequence[bytes]) -> None:
+    def hostile(own: Sequence[bytes]) -> None:
         with closing(Wire(url)) as wire:
             while not over.is_set():
-                for one in stock:
+                for one in own:
                     if over.is_set():
                         return
                     statuses[wire.ask(one)] += 1
 
-    threads = [threading.Thread(target=hostile, args=(stock,)) for stock in stocks.values()]
+    threads = [threading.Thread(target=hostile, args=(own,)) for own in stocks]
     for thread in threads:
         thread.start()
     try:
@@ -241,7 +240,7 @@ def flood(url: str, parties: Parties, *, tenants: int, seconds: float) -> dict[s
         for thread in threads:
             thread.join()
     told = {str(status): count for status, count in sorted(statuses.items())}
-    return {"tenants": tenants, "hostile_requests": told, "alone": alone, "honest": among}
+    return {"tenants": len(stocks), "hostile_requests": told, "alone": alone, "honest": among}
 
 
 def hello() -> None:
@@ -301,7 +300,7 @@ def main() -> None:
                 parties.write(f"bank-{institutions + n % institutions}", n, standard) for n in range(asked.requests)
             ]
             figures["signed_write"] = measured(url, writes, connections=asked.connections, pid=pid)
-            figures["flood"] = flood(url, parties, tenants=asked.tenants, seconds=asked.seconds)
+            figures["flood"] = flood(url, parties, stock=min(BUCKET, asked.requests), seconds=asked.seconds)
         figures["journal"] = appends(home, 16)
     figures["proofs"] = prove(asked.entries)
     bare = figures["hello_world"]

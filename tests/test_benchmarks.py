@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 SMALL = {
     "catalog": ["--datasets", "300", "--messages", "70", "--registrations", "256", "--repeats", "1"],
     "valuation": ["--assets", "2", "--identifiers", "2000", "--rows", "500", "--runs", "1"],
-    "api": ["--requests", "100", "--connections", "4", "--seconds", "1.5", "--entries", "500"],
+    "api": ["--requests", "100", "--connections", "4", "--seconds", "1", "--entries", "500"],
     "policy": ["--grants", "3", "--seconds", "0.05"],
 }
 
