@@ -32,8 +32,9 @@ from exchange.hub import catalog
 from exchange.hub.store import Store
 from exchange.line import Line
 from exchange.protocol import problems, version
+from exchange.protocol.agreement import Endorsement
 from exchange.protocol.errors import Stale, Throttled, TooNew, TooOld
-from exchange.protocol.messages import Consent, Deprecation, Withdrawal
+from exchange.protocol.messages import Consent, Deprecation, Officers, Withdrawal
 from exchange.protocol.request import token
 from privacy import canonical
 from privacy.errors import Malformed
@@ -475,8 +476,12 @@ def test_a_flood_of_forgeries_from_one_address_shuts_out_nobody_else(exchange, h
         headers = {"authorization": f"Bearer {signed}", "x-forwarded-for": address}
         return http.get(exchange.url + "/v1/parties", headers=headers)
 
-    statuses = [ask("198.51.100.1", "a.b.c").status_code for _ in range(int(limits.FAILURES) + 100)]
-    assert set(statuses) == {401, 429}
+    heard = set()
+    for _ in range(5_000):  # a slow machine gives the bucket time to fill
+        heard.add(ask("198.51.100.1", "a.b.c").status_code)
+        if 429 in heard:
+            break
+    assert heard == {401, 429}
     assert ask("198.51.100.1", exchange.token("bank-b", "GET", "/v1/parties")).status_code in (200, 429)
     assert ask("198.51.100.2", exchange.token("bank-b", "GET", "/v1/parties")).status_code == 200
     statuses = [ask("198.51.100.2", "a.b.c").status_code for _ in range(int(limits.FAILURES) + 100)]
@@ -575,8 +580,13 @@ def test_a_pledge_moves_only_from_where_its_reader_saw_it(exchange):
     offer, path = exchange.offer, f"/v1/offers/{exchange.offer}"
     seen = exchange.call("lender-x", "GET", path).headers["etag"]
     assert exchange.call("bank-a", "GET", path).headers["etag"] == seen
-    stale = exchange.send("bank-a", f"{path}/answer", Consent(offer=offer), **{"if-match": '"another"'})
-    assert stale.status_code in (409, 412)
+    assert exchange.send("lender-x", "/v1/access/officers", Officers(officers=("clerk",))).status_code == 200
+    step, steps = Endorsement(offer=offer, act="approve", because=""), f"/v1/pledges/{offer}/steps"
+    is_problem(exchange.send("clerk", steps, step, **{"if-match": '"another"'}), 412)
+    assert exchange.call("bank-a", "GET", path).headers["etag"] == seen, "nothing was done"
+    assert exchange.send("clerk", steps, step, **{"if-match": seen}).status_code == 200
+    assert exchange.call("bank-a", "GET", path).headers["etag"] != seen
+    assert exchange.send("clerk", steps, step, **{"if-match": seen}).status_code == 200, "what is on record"
     refused = exchange.send("bank-a", "/v1/appraisals", Consent(offer=offer), **{"if-match": seen})
     assert "If-Match" in is_problem(refused, 422)["detail"], "a condition that is not kept is not ignored"
 
