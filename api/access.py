@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.description import takes
 from api.service import Authenticated, Bell
 from api.sessions import LONGEST_WAIT
+from api.tags import tagged
 from exchange.hub import access
 from exchange.protocol.messages import AccessRequest, Officers, Ruled, Ruling
 
@@ -49,7 +50,7 @@ async def follow(
     call: Authenticated,
     wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT)] = 0,
     seen: Annotated[int, Query(ge=-1)] = -1,
-) -> dict[str, Any]:
+) -> Response:
     """Return a request's record to those concerned; with ``wait``, once more than ``seen`` rulings and words were heard."""
     deadline = call.service.seconds() + wait
     while True:
@@ -57,12 +58,13 @@ async def follow(
         record = await run_in_threadpool(lambda: access.describe(call.store.view(), request_id, caller=call.party))
         left = deadline - call.service.seconds()
         if record["heard"] > seen or left <= 0:
-            return record
+            return tagged(record)
         await Bell.wait(news, left)
 
 
 @router.post("/{request_id}/rulings", openapi_extra=takes(Ruling, Ruled))
 async def rule(request_id: str, call: Authenticated) -> dict[str, Any]:
     """Take an officer's signed ruling, or the word of the owner's node on one."""
-    await run_in_threadpool(access.receive, call.store, request_id, call.envelope())
+    store = call.store_if(lambda view: access.describe(view, request_id, caller=call.party))
+    await run_in_threadpool(access.receive, store, request_id, call.envelope())
     return {"id": request_id}

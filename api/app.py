@@ -27,6 +27,7 @@ from api import (
     sessions,
     structures,
     supervision,
+    tags,
 )
 from api.console import exchange as console
 from api.service import Service
@@ -53,10 +54,18 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
                 await watch
             await asyncio.to_thread(rounds.note_heads, service.store)
 
-    app = FastAPI(title="Touchstone exchange", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Touchstone exchange",
+        version="0.1.0",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect would be to whatever host the request names
+    )
     app.state.service = service
     metrics = observing.Metrics(lambda: store.book.head[0])
     problems.install(app)
+    app.add_middleware(tags.Tagged)
     app.add_middleware(observing.Observed, metrics=metrics)
     for router in (
         catalog.router,

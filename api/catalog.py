@@ -2,15 +2,19 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.description import takes
-from api.service import Authenticated
+from api.service import Authenticated, Call
+from api.tags import tagged
 from exchange.hub import catalog, certificates
 from exchange.hub.search import LONGEST_QUESTION, MOST, Question
+from exchange.hub.store import Store, View
+from exchange.protocol import version
 from exchange.protocol.errors import Unknown
 from exchange.protocol.messages import Deprecation, Publication, Registration, Withdrawal
+from privacy import canonical
 
 router = APIRouter(prefix="/v1")
 Facet = Annotated[str | None, Query(max_length=LONGEST_QUESTION)]
@@ -76,9 +80,12 @@ async def datasets(
 
 
 @router.get("/datasets/{owner}/{dataset}")
-async def dataset(owner: str, dataset: str, call: Authenticated) -> dict[str, Any]:
+async def dataset(owner: str, dataset: str, call: Authenticated) -> Response:
     """Return everything on record of a dataset, with all its versions and what its owner signed."""
-    return await run_in_threadpool(lambda: catalog.describe(call.store.view(), f"{owner}/{dataset}", reader=call.party))
+    found = await run_in_threadpool(
+        lambda: catalog.describe(call.store.view(), f"{owner}/{dataset}", reader=call.party)
+    )
+    return tagged(found)
 
 
 @router.get("/datasets/{owner}/{dataset}/consequences")
@@ -98,29 +105,41 @@ async def certificate(owner: str, dataset: str, call: Authenticated) -> dict[str
 
 @router.get("/exchange")
 async def exchange_key(call: Authenticated) -> dict[str, Any]:
-    """Return the exchange's own public key, under which it signs certificates."""
-    return {"key": certificates.public_key(call.store)}
+    """Return the exchange's own public key, under which it signs certificates, and the versions of the protocol that it speaks."""
+    spoken = {"oldest": version.OLDEST, "newest": version.NEWEST}
+    return {"key": certificates.public_key(call.store), "protocol": spoken}
 
 
 @router.post("/datasets", status_code=201, openapi_extra=takes(Registration))
 async def register(call: Authenticated) -> dict[str, Any]:
     """Register a dataset: a signed registration envelope."""
-    return {"asset": await run_in_threadpool(catalog.register, call.store, call.envelope())}
+    return {"asset": await run_in_threadpool(catalog.register, _if_unchanged(call), call.envelope())}
 
 
 @router.post("/deprecations", status_code=201, openapi_extra=takes(Deprecation))
 async def deprecate(call: Authenticated) -> dict[str, Any]:
     """Advise against a dataset: the owner's signed deprecation."""
-    return {"asset": await run_in_threadpool(catalog.deprecate, call.store, call.envelope())}
+    return {"asset": await run_in_threadpool(catalog.deprecate, _if_unchanged(call), call.envelope())}
 
 
 @router.post("/withdrawals", status_code=201, openapi_extra=takes(Withdrawal))
 async def withdraw(call: Authenticated) -> dict[str, Any]:
     """Take a dataset out of the catalog: the owner's signed withdrawal; refused while a lien on it is live."""
-    return {"asset": await run_in_threadpool(catalog.withdraw, call.store, call.envelope())}
+    return {"asset": await run_in_threadpool(catalog.withdraw, _if_unchanged(call), call.envelope())}
 
 
 @router.post("/policies", status_code=201, openapi_extra=takes(Publication))
 async def publish(call: Authenticated) -> dict[str, Any]:
     """Put a dataset's policy in force: a signed policy envelope."""
-    return {"asset": await run_in_threadpool(catalog.publish_policy, call.store, call.envelope())}
+    return {"asset": await run_in_threadpool(catalog.publish_policy, _if_unchanged(call), call.envelope())}
+
+
+def _if_unchanged(call: Call) -> Store:
+    """Return the store for a message on one of the caller's datasets, guarded by what the caller read of that dataset."""
+
+    def look(view: View) -> Any:
+        told = canonical.decode(call.envelope().body)
+        named = told.get("policy", told)
+        return catalog.describe(view, f"{call.party}/{named['dataset']}", reader=call.party)
+
+    return call.store_if(look)

@@ -15,6 +15,7 @@ from pydantic.json_schema import models_json_schema
 
 from api import rights
 from api.problems import MEDIA_TYPE, every
+from exchange.protocol import version
 from exchange.protocol.agreement import STEPS
 from exchange.protocol.collateral import KINDS as COLLATERAL
 from exchange.protocol.messages import KINDS, Message
@@ -23,18 +24,33 @@ from exchange.protocol.rotation import Rotation
 _SCHEMAS = "#/components/schemas/"
 
 _ALWAYS = {
+    "400": "The exchange does not speak the version of the protocol that the request names; what it speaks is told.",
     "401": "The caller did not prove who it is.",
     "403": "The caller's role does not allow it, or the request is refused by policy, budget or a lien.",
+    "408": "The body of the request did not arrive in time.",
     "429": "The caller asks too often; `seconds` tells when to go on.",
     "500": "Something went wrong on the exchange's side; nothing was done.",
     "503": "The exchange is stopping or mending itself; ask again.",
 }
 _LOOKED_UP = {"404": "There is no such thing, or it is not the caller's to see."}
 _READ = {"422": "A parameter or the body is not well formed, or two things in it do not agree."}
+_TOO_EARLY = {"409": "The pledge is not registered yet, or no longer."}
+_CONDITIONAL = {"412": "The record no longer has the tag that was named in If-Match; nothing was done."}
 _WRITTEN = {
     "409": "What is asked does not fit what is on record.",
     "507": "The exchange has no room left; nothing was done.",
 }
+
+_LEADS = {
+    "POST /v1/sessions": ("/v1/sessions/{session}", "session"),
+    "POST /v1/previews": ("/v1/previews/{preview_id}", "preview_id"),
+    "POST /v1/access": ("/v1/access/{request_id}", "request_id"),
+    "POST /v1/offers": ("/v1/offers/{offer_id}", "offer_id"),
+}
+"""Where the ``id`` that a route answers with leads: an address to read, and the name that the id has in it."""
+
+_TAGS = {"type": "string", "examples": ['"0123456789abcdef0123456789abcdef"']}
+_TAG = {"etag": {"description": "The tag of what was answered.", "schema": {"type": "string"}}}
 
 
 def takes(*messages: type[Message]) -> dict[str, Any]:
@@ -80,8 +96,10 @@ def _described(told: dict[str, Any]) -> dict[str, Any]:
             if roles is None:
                 continue
             operation["security"] = [{"signed": []}]
+            operation["parameters"] = [*operation.get("parameters", ()), *_headers(f"{method.upper()} {path}")]
             named = "every registered party" if roles == rights.EVERY else ", ".join(sorted(roles))
             operation["description"] = f"{operation.get('description', '')}\n\nMay be called by: {named}.".strip()
+    _link(told["paths"])
     told["components"] = {
         "securitySchemes": {
             "signed": {
@@ -100,24 +118,55 @@ def _described(told: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
+def _link(paths: dict[str, Any]) -> None:
+    """Add to the answers that hold an id the links to what it names."""
+    for route, (path, name) in _LEADS.items():
+        method, _, made = route.partition(" ")
+        leads = {"operationId": paths[path]["get"]["operationId"], "parameters": {name: "$response.body#/id"}}
+        paths[made][method.lower()]["responses"]["201"]["links"] = {"follow": leads}
+
+
+def _headers(route: str) -> Iterable[dict[str, Any]]:
+    """The headers that a signed route reads, beside the token."""
+    number = {"type": "integer", "minimum": version.OLDEST, "maximum": version.NEWEST}
+    yield _header(version.HEADER, "The version of the protocol that the caller speaks.", number)
+    if route.startswith("GET "):
+        yield _header("if-none-match", "Tags that the caller has; the answer is 304 if it would carry one.", _TAGS)
+    elif route in rights.CONDITIONAL:
+        text = "Tags, one of which the record must still carry, as its own GET gave it; otherwise nothing is done."
+        yield _header("if-match", text, _TAGS)
+
+
+def _header(name: str, text: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": text, "schema": schema}
+
+
 def _answers(operation: Mapping[str, Any], path: str, method: str) -> Iterable[tuple[str, dict[str, Any]]]:
     """What a route may answer: its success as the framework knows it, then every problem."""
+    signed_read = method == "get" and path.startswith("/v1/")
     for status, answer in operation["responses"].items():
         if status.startswith("2"):
-            yield status, answer
+            yield status, answer | ({"headers": _TAG} if signed_read else {})
+    if signed_read:
+        yield "304", {"description": "What the caller has is what it would get.", "headers": _TAG}
+    for status, text in sorted(_problems(path, method).items()):
+        yield status, _problem(text)
+
+
+def _problems(path: str, method: str) -> Mapping[str, str]:
+    """The problems that a route may answer with, by status."""
     if not path.startswith("/v1/"):
-        if "{" in path:
-            yield "404", _problem(_LOOKED_UP["404"])
-        return
-    possible = dict(_ALWAYS)
-    if "{" in path or method == "post":
+        return _LOOKED_UP if "{" in path else {}
+    possible = _ALWAYS | _READ
+    if "{" in path or method == "post" or path.startswith("/v1/log/"):
         possible |= _LOOKED_UP
-    if operation.get("parameters") or method == "post":
-        possible |= _READ
     if method == "post":
         possible |= _WRITTEN
-    for status in sorted(possible):
-        yield status, _problem(possible[status])
+    elif path.startswith("/v1/pledges/"):
+        possible |= _TOO_EARLY
+    if f"{method.upper()} {path}" in rights.CONDITIONAL:
+        possible |= _CONDITIONAL
+    return possible
 
 
 def _problem(text: str) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api import service
 from api.description import takes
 from api.service import Authenticated
 from api.sessions import LONGEST_WAIT
+from api.tags import tagged
 from exchange.hub import liens
 from exchange.protocol.errors import Unknown
 from exchange.protocol.messages import Appraisal, Consent, Objection, Offer
@@ -34,17 +35,19 @@ async def follow(
     call: Authenticated,
     wait: Annotated[int, Query(ge=0, le=LONGEST_WAIT)] = 0,
     seen: Annotated[int, Query(ge=-1)] = -1,
-) -> dict[str, Any]:
+) -> Response:
     """Return where a pledge stands; with ``wait``, once more than ``seen`` steps were taken or it does not wait for its owner."""
-    return await service.follow(
+    record = await service.follow(
         call, lambda: liens.describe(call.store.view(), offer_id, caller=call.party), wait=wait, seen=seen
     )
+    return tagged(record)
 
 
 @router.post("/offers/{offer_id}/answer", openapi_extra=takes(Consent, Objection))
 async def answer(offer_id: str, call: Authenticated) -> dict[str, Any]:
     """Take the owner's signed consent, which is its signature under the agreement, or objection."""
-    return await run_in_threadpool(liens.answer, call.store, offer_id, call.envelope())
+    store = call.store_if(lambda view: liens.describe(view, offer_id, caller=call.party))
+    return await run_in_threadpool(liens.answer, store, offer_id, call.envelope())
 
 
 @router.get("/liens/{owner}/{dataset}")

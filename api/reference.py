@@ -86,6 +86,7 @@ def _route(method: str, path: str, operation: Mapping[str, Any]) -> dict[str, An
         "parameters": [
             {"name": parameter["name"], "where": parameter["in"], "type": _type(parameter["schema"])}
             for parameter in operation.get("parameters", ())
+            if parameter["in"] != "header"  # those of every route are told at the top
         ],
         "answers": ", ".join(operation["responses"]),
     }

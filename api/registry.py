@@ -40,7 +40,8 @@ async def every(
 async def step(offer_id: str, call: Authenticated) -> dict[str, Any]:
     """Take a signed step of a pledge and return where it stands. What its table does not allow is refused by name."""
     now = call.service.now()
-    return await run_in_threadpool(lambda: liens.step(call.store, offer_id, call.envelope(), now=now))
+    store = call.store_if(lambda view: liens.describe(view, offer_id, caller=call.party))
+    return await run_in_threadpool(lambda: liens.step(store, offer_id, call.envelope(), now=now))
 
 
 @router.get("/{offer_id}/certificate")

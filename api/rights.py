@@ -75,6 +75,19 @@ TABLE: Mapping[str, frozenset[str]] = {
 }
 """By method and address: the roles that may call. A route without a line lets nobody in, and the service does not start."""
 
+CONDITIONAL = frozenset(
+    {
+        "POST /v1/datasets",
+        "POST /v1/deprecations",
+        "POST /v1/withdrawals",
+        "POST /v1/policies",
+        "POST /v1/access/{request_id}/rulings",
+        "POST /v1/offers/{offer_id}/answer",
+        "POST /v1/pledges/{offer_id}/steps",
+    }
+)
+"""Routes that write only if a record still is what the caller read, when asked to by If-Match; the others refuse the header."""
+
 
 OPEN = frozenset({"POST /v1/enrolments"})
 """Routes that take no caller's key: whoever enrols has none yet, and proves to have an invite."""

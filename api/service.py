@@ -7,14 +7,17 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from api import rights
-from api.limits import Limits
+from api.limits import MOST, Limits, Strangers
+from api.tags import unchanged
 from exchange.hub.previews import Previews
 from exchange.hub.store import Store, View
 from exchange.protocol import request as proof
+from exchange.protocol import version
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Denied, Forbidden, Revoked
+from exchange.protocol.errors import Denied, Forbidden, Revoked, Slow
 from privacy import canonical
 from privacy.errors import Malformed
 
@@ -49,11 +52,19 @@ BURST = 0.25
 LOOK = 1.0
 """Seconds after which somebody who follows is told of what is no news to anybody else."""
 
+LONGEST_HEAD = 1 << 15
+"""Bytes that the headers of a request may have; the server itself lets some more through."""
+
+ARRIVAL = 30.0
+"""Seconds that a body may take to arrive."""
+
 
 class Service:
     """One exchange: its memory, its open previews, its clock (seconds since 1970) and the token ids it has seen.
 
-    ``limits`` says how often each party may ask, ``enrolling`` how often each address may try to enrol; ``calculating`` lets one long calculation run at a time, so that they never crowd out who asks and answers.
+    ``limits`` says how often each party may ask, ``strangers`` how often an address may fail to prove a name, ``enrolling``
+    how often it may try to enrol; ``calculating`` lets one long calculation run at a time, so that they never crowd out who
+    asks and answers.
     """
 
     def __init__(self, store: Store, seconds: Callable[[], float]) -> None:
@@ -64,34 +75,42 @@ class Service:
         self.calculating = asyncio.Semaphore(1)
         self.limits = Limits(seconds)
         self.enrolling = Limits(seconds, each_second=0.5, burst=30)
+        self.strangers = Strangers(seconds)
         self._tokens: dict[str, int] = {}
+        self._sweep = MOST
 
     def now(self) -> int:
         """Whole seconds since 1970."""
         return int(self.seconds())
 
     def remember(self, caller: proof.Caller) -> None:
-        """Take a token once.
+        """Take a token once, and count its request among its party's; a token that is not counted is not remembered.
 
         Raises:
-            Denied: if it was taken before.
+            Denied: if it was taken before; nobody else's requests are used up by a replay.
+            Throttled: if the party asks too often.
         """
         now = self.now()
-        if len(self._tokens) > 10_000:
+        if len(self._tokens) > self._sweep:
             self._tokens = {token: expires for token, expires in self._tokens.items() if expires >= now}
+            self._sweep = max(
+                MOST, 2 * len(self._tokens)
+            )  # so that sweeping costs each request the same, however many come
         if caller.token_id in self._tokens:
             raise Denied("the token was used before", fix="sign each request anew")
+        self.limits.take(caller.party)
         self._tokens[caller.token_id] = caller.expires
 
 
 class Call:
-    """An authenticated request: who calls, and the ``body`` it brought, as sent."""
+    """An authenticated request: who calls, the ``body`` it brought, as sent, and the tags it said it would ``match``, if any."""
 
-    def __init__(self, service: Service, party: str, body: bytes) -> None:
+    def __init__(self, service: Service, party: str, body: bytes, match: str | None = None) -> None:
         self.service = service
         self.store = service.store
         self.party = party
         self.body = body
+        self._match = match
 
     @cached_property
     def value(self) -> Any:
@@ -113,43 +132,88 @@ class Call:
             raise Forbidden("the message is signed by another party", fix="send your own messages")
         return envelope
 
+    def store_if(self, look: Callable[[View], Any]) -> Store:
+        """Return the store to write to: one that takes nothing if what ``look`` finds is no longer what the caller read.
+
+        What the caller read is told by the tags that it said it would match. A message that is on record already changes
+        nothing and so is never held up: a caller that did not hear the answer may send it again.
+        """
+        if self._match is None:
+            return self.store
+        return self.store.guarded(unchanged(self._match, look))
+
 
 WITHIN = "touchstone.within"
 """Key of a scope under which the exchange's own console names the party for whom it reads; no request from outside has it."""
 
 
 async def authenticate(request: Request) -> Call:
-    """Read the body, check the caller's token against it and the route against the caller's role, and return the call.
+    """Check the caller's token, the route against the caller's role, then read the body that the token names; return the call.
+
+    Nothing of a body is read for who may not send it.
 
     Raises:
+        TooOld, TooNew: if the caller speaks another version of the protocol.
         Denied: if the caller does not prove who it is.
         Revoked: if it proves to have a key that the operator took away.
-        Throttled: if it asks too often.
+        Throttled: if it asks too often, or its address has failed to prove a name too often.
         Forbidden: if its role may not call this route.
-        Malformed: if the body is too long.
+        Malformed: if the body is too long, or a condition is set that the route does not keep.
+        Slow: if the body does not arrive.
     """
     service: Service = request.app.state.service
-    declared = request.headers.get("content-length", "0")
-    if not declared.isdecimal() or int(declared) > canonical.MAX_BYTES:
-        raise Malformed(f"the body is longer than {canonical.MAX_BYTES} bytes", fix="send a smaller document")
-    body = await request.body()
+    if sum(len(name) + len(value) for name, value in request.headers.raw) > LONGEST_HEAD:
+        raise Malformed(f"the headers are longer than {LONGEST_HEAD} bytes", fix="send fewer or shorter ones")
+    version.check(request.headers.get(version.HEADER))
     within: str | None = request.scope.get(WITHIN)
-    if within is not None:
-        role = await run_in_threadpool(lambda: service.store.view().role(within))
-        return _admit(request, service, within, role, body)
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if within is None:
+        caller, role = await _proved(request, service)
+        party = caller.party
+    else:
+        caller, party = None, within
+        role = await run_in_threadpool(lambda: service.store.view().role(party))
+        service.limits.take(party)
+    request.state.party = party
+    route = f"{request.method} {request.scope['route'].path}"
+    rights.check(route, role)
+    match = ",".join(request.headers.getlist("if-match")) or None
+    if match is not None and route not in rights.CONDITIONAL:
+        raise Malformed("this address does not keep If-Match", fix="leave the header out")
+    body = await _arrived(request)
+    if caller is not None:
+        caller.check(body)
+    return Call(service, party, body, match)
+
+
+async def _proved(request: Request, service: Service) -> tuple[proof.Caller, str | None]:
+    """Return who calls by its token, which is used up, and its role; what its address fails to prove is counted."""
+    address = request.client.host if request.client else ""
+    service.strangers.check(address)
+    try:
+        caller, role = await _identify(request, service)
+        service.remember(caller)
+    except Denied:
+        service.strangers.failed(address)
+        raise
+    service.strangers.proved(address)
+    return caller, role
+
+
+async def _identify(request: Request, service: Service) -> tuple[proof.Caller, str | None]:
+    """Return who calls by its token, and its role."""
+    told = request.headers.getlist("authorization")
+    scheme, _, token = told[0].partition(" ") if len(told) == 1 else ("", "", "")
     if scheme != "Bearer":
         raise Denied("the request is not signed", fix="use the touchstone client with this party's key")
-    query = f"?{request.url.query}" if request.url.query else ""
+    # as it came over the wire: what a percent sign stands for is not decoded, so no two addresses can be taken for one
+    path, query = request.scope["raw_path"].decode("latin-1"), request.scope["query_string"].decode("latin-1")
 
     def identify() -> tuple[proof.Caller, str | None]:
         view = service.store.view()
 
         def prove(directory: Mapping[str, bytes]) -> proof.Caller:
-            path = request.url.path + query
-            return proof.verify(
-                token, directory=directory, method=request.method, path=path, body=body, now=service.now()
-            )
+            asked = f"{path}?{query}" if query else path
+            return proof.verify(token, directory=directory, method=request.method, path=asked, now=service.now())
 
         try:
             caller = prove(view.directory())
@@ -158,16 +222,32 @@ async def authenticate(request: Request) -> Call:
             raise
         return caller, view.role(caller.party)
 
-    caller, role = await asyncio.to_thread(identify)
-    service.remember(caller)
-    return _admit(request, service, caller.party, role, body)
+    return await asyncio.to_thread(identify)
 
 
-def _admit(request: Request, service: Service, party: str, role: str | None, body: bytes) -> Call:
-    request.state.party = party
-    service.limits.take(party)
-    rights.check(f"{request.method} {request.scope['route'].path}", role)
-    return Call(service, party, body)
+async def _arrived(request: Request) -> bytes:
+    """Return the body, however it is cut into parts.
+
+    Raises:
+        Malformed: if it is longer than a document may be, or breaks off.
+        Slow: if it takes too long.
+    """
+    too_long = Malformed(f"the body is longer than {canonical.MAX_BYTES} bytes", fix="send a smaller document")
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or len(declared) > 20 or int(declared) > canonical.MAX_BYTES:
+        raise too_long
+    body = bytearray()
+    try:
+        async with asyncio.timeout(ARRIVAL):
+            async for part in request.stream():
+                body += part
+                if len(body) > canonical.MAX_BYTES:
+                    raise too_long
+    except TimeoutError:
+        raise Slow("the body did not arrive in time", fix="look for what holds it up, and send it again") from None
+    except ClientDisconnect:
+        raise Malformed("the body broke off", fix="send it again") from None
+    return bytes(body)
 
 
 def _explain(view: View, token: str, prove: Callable[[Mapping[str, bytes]], proof.Caller]) -> None:

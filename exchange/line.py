@@ -18,7 +18,7 @@ from typing import Any, Self
 import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from exchange.protocol import problems
+from exchange.protocol import problems, version
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.request import token
 from exchange.tls import Impostor, client
@@ -211,7 +211,7 @@ class Line:
             caller=self.party,
             key=self._key,
             method=method,
-            path=path,
+            path=httpx2.URL(path).raw_path.decode("ascii"),  # as it goes over the wire
             body=body,
             now=int(self._seconds()),
             token_id=secrets.token_hex(16),
@@ -220,6 +220,7 @@ class Line:
         return {
             "authorization": f"Bearer {proof}",
             "content-type": "application/json",
+            version.HEADER: str(version.NEWEST),
             "accept-encoding": "identity",
         }
 

@@ -677,6 +677,30 @@ BUGS = (
         tests="test_caught.py::test_a_token_is_taken_once",
     ),
     bug(
+        "a body that its token does not name",
+        "api/service.py",
+        ("        caller.check(body)", "        caller.check"),
+        tests="test_strangers.py::test_no_token_but_the_callers_own_for_this_request_opens_a_route",
+    ),
+    bug(
+        "addresses remembered without end",
+        "api/limits.py",
+        ("return place if len(self._seen) < MOST_ADDRESSES - 1 else _REST", "return place"),
+        tests="test_strangers.py::test_what_is_remembered_of_addresses_is_bounded",
+    ),
+    bug(
+        "a write over what somebody else has just written",
+        "exchange/hub/store.py",
+        ("if events and self._check is not None:", "if self._check is not None and not events:"),
+        tests="test_strangers.py::test_of_two_writers_with_the_same_tag_one_wins",
+    ),
+    bug(
+        "a client too old that is heard all the same",
+        "exchange/protocol/version.py",
+        ("if version < oldest:", "if version < 0:"),
+        tests="test_strangers.py::test_every_version_in_the_range_is_spoken_and_no_other",
+    ),
+    bug(
         "a token for any request",
         "exchange/protocol/request.py",
         ("if any(claims.get(name) != expected for name, expected in bound.items()):", "if not bound:"),

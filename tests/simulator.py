@@ -1496,7 +1496,7 @@ class World:
             now=self.now + skew,
             token_id="0" * 32,
         )
-        request.verify(token, directory=DIRECTORY, method="POST", path=path, body=b"", now=self.now)
+        request.verify(token, directory=DIRECTORY, method="POST", path=path, now=self.now).check(b"")
         self.require(abs(skew) <= 2 * request.LIFETIME, "a clock far from the exchange's is refused")
 
     def may_crash(self, step):

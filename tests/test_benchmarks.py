@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 SMALL = {
     "catalog": ["--datasets", "300", "--messages", "70", "--registrations", "256", "--repeats", "1"],
     "valuation": ["--assets", "2", "--identifiers", "2000", "--rows", "500", "--runs", "1"],
+    "api": ["--requests", "100", "--connections", "4", "--seconds", "1", "--entries", "500"],
     "policy": ["--grants", "3", "--seconds", "0.05"],
 }
 
@@ -27,4 +28,9 @@ def test_a_benchmark_ends_with_one_json_object(name, tmp_path):
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout.splitlines()[-1])
+    told = json.loads(run.stdout.splitlines()[-1])
+    assert told
+    if name == "api":
+        among = told["flood"]["honest"]
+        assert (told["flood"]["tenants"], among["failed"]) == (50, 0), "in the flood, every honest request is answered"
+        assert among["requests"] > 0

@@ -144,6 +144,45 @@ def test_files_that_a_page_names_exist(page):
     assert not missing, f"{page.name} names {missing}"
 
 
+THREATS = {
+    *(f"D{n}" for n in range(1, 13)), *(f"P{n}" for n in range(1, 13)), "W1", "W2", *(f"S{n}" for n in range(1, 9)),
+    *(f"J{n}" for n in range(1, 7)), *(f"Q{n}" for n in range(1, 10)), *(f"A{n}" for n in range(1, 13)), "R19",
+    *(f"B{n}" for n in range(1, 7)), *(f"V{n}" for n in range(1, 8)), *(f"L{n}" for n in range(1, 6)),
+    *(f"C{n}" for n in range(1, 5)), *(f"X{n}" for n in range(1, 5)),
+}  # fmt: skip
+"""Every threat of the model: none is left out of the table, or told of twice."""
+
+
+def named(cell):
+    """The ids in the first cell of a row: ``P1, P2`` or ``J1 to J6``."""
+    first, _, last = cell.partition(" to ")
+    if last:
+        return [f"{first[0]}{n}" for n in range(int(first[1:]), int(last[1:]) + 1)]
+    return cell.split(", ")
+
+
+def test_every_threat_has_its_row_and_every_row_its_test_or_says_what_is_missing():
+    text = (DOCS / "security.md").read_text("utf-8")
+    told = []
+    for row in re.findall(r"^\| ([A-Z]\d.*) \|$", text, re.MULTILINE):
+        cells = [cell.strip() for cell in row.split(" |")]
+        if not re.fullmatch(r"[A-Z]\d+(?:(?:, | to )[A-Z]\d+)*", cells[0]):
+            continue  # of the checklist
+        told += named(cells[0])
+        assert len(cells) == 6, cells[0]
+        assert cells[4], f"{cells[0]} does not say what is left"
+        shown = re.findall(r"`tests/\w+\.py::\w+`", cells[5])
+        open_still = "not applicable" in cells[4] or "**" in cells[4] or cells[4].startswith("nothing")
+        assert shown or open_still, f"{cells[0]} names no test"
+    assert sorted(told) == sorted(THREATS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tests_that_a_page_names_exist(page):
+    for file, name in re.findall(r"`(tests/\w+\.py)::(\w+)`", page.read_text("utf-8")):
+        assert re.search(rf"^def {name}\(", (ROOT / file).read_text("utf-8"), re.MULTILINE), f"{file}::{name}"
+
+
 def test_types_on_the_way_of_a_number_exist():
     table = (DOCS / "architecture.md").read_text("utf-8").split("## How a number travels")[1].split("## ")[0]
     types = set(re.findall(r"\| `([A-Z]\w+)` \|", table))

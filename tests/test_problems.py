@@ -22,8 +22,12 @@ from exchange.protocol.errors import (
     Overreach,
     PeerFault,
     Revoked,
+    Slow,
+    Stale,
     Taken,
     Throttled,
+    TooNew,
+    TooOld,
     Uninvited,
     Unknown,
 )
@@ -45,6 +49,10 @@ ERRORS = [
     Uninvited("used", fix="ask for another"),
     Forbidden("not you", fix="ask somebody else"),
     Throttled(3),
+    Slow("late", fix="again"),
+    Stale("changed", fix="look again"),
+    TooOld(oldest=2, newest=3),
+    TooNew(oldest=2, newest=3),
     Unknown("session"),
     Exhausted(asked=5, left=3, cap="partner"),
     Taken(asset="bank-a/accounts", rank=1, holder="lender", since="2026-01-01T00:00:00Z"),
@@ -110,7 +118,7 @@ def test_every_error_of_the_house_has_the_row_of_its_nearest_ancestor():
 def test_codes_and_statuses_are_distinct_and_sensible():
     codes = [problem.code for problem in problems.TABLE.values()]
     assert len(set(codes)) == len(codes)
-    assert {problem.status for problem in problems.TABLE.values()} <= {401, 403, 404, 409, 422, 429, 500}
+    assert {problem.status for problem in problems.TABLE.values()} <= {400, 401, 403, 404, 408, 409, 412, 422, 429, 500}
 
 
 def test_a_subclass_travels_as_its_row():

@@ -42,7 +42,11 @@ def claim(claims, *, header=None, key=KEY):
 
 
 def check(value, **change):
-    return verify(value, **{"directory": DIRECTORY, "now": NOW, **REQUEST, **change})
+    told = {"directory": DIRECTORY, "now": NOW, **REQUEST, **change}
+    body = told.pop("body")
+    caller = verify(value, **told)
+    caller.check(body)
+    return caller
 
 
 def test_a_token_proves_its_caller():

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import duckdb
+import httpx2
 import pytest
 from rich.console import Console
 
@@ -21,9 +23,10 @@ from api.demo.story import Telling
 from exchange.hub.store import Store
 from exchange.node.vault import Vault
 from privacy import seal
-from privacy.errors import Mismatch, Refused
+from privacy.errors import Mismatch, PrivacyError, Refused
 from privacy.modulus import from_text
 from privacy.packing import layout_of, unpack
+from privacy.terms import NANO
 from tests.asked import open_desk, put
 from tests.cards import CARDS, with_cards
 from tests.recorder import Recorder
@@ -245,6 +248,72 @@ def test_no_secret_key_is_on_the_wire_or_at_the_exchange(recorded):
     for key in keys:
         assert key.encode() not in recorder.bytes
         assert key.encode() not in resting
+
+
+def spellings(secret: bytes) -> list[bytes]:
+    """A secret as it is, and as text that programs write it in."""
+    plain = base64.b64encode(secret).rstrip(b"=")
+    return [
+        secret,
+        secret.hex().encode(),
+        plain,
+        base64.urlsafe_b64encode(secret).rstrip(b"="),
+        repr(secret)[2:-1].encode(),
+    ]
+
+
+def canaries(home: Path) -> dict[str, list[tuple[bytes, ...]]]:
+    """By owner: the values that were planted in its rows, and its secret keys, each in every spelling."""
+    found: dict[str, list[tuple[bytes, ...]]] = {"bank-c": [(canary.encode(),) for canary in CANARIES]}
+    for file in home.rglob("*.key"):
+        owner = file.relative_to(home).parts[0]
+        found.setdefault(owner, []).append(tuple(spellings(bytes.fromhex(file.read_text().strip()))))
+    numbers = json.loads((home / "lender-x" / "paillier.json").read_text()).values()
+    found["lender-x"] += [(text.encode(),) for text in numbers if isinstance(text, str) and len(text) > 100]
+    return found
+
+
+def test_no_canary_is_anywhere_but_with_its_owner(recorded):
+    """Rows and keys, looked for in every file of everybody else, every log, every answer, the metrics and the whole wire."""
+    home, recorder, desk, _, running = recorded
+    # what goes wrong is told, too: refusals, unknown names, what is no question, an asker without rights
+    for sql in (
+        "SELECT region, SUM(income) FROM consumer_credit GROUP BY region",
+        f"SELECT COUNT(*) FROM consumer_credit WHERE person = '{secrets.token_hex(8)}'",
+        "SELECT nothing FROM consumer_credit",
+    ):
+        with pytest.raises(PrivacyError):
+            put(desk, sql, rho=NANO // 1000, seconds=10)
+    shown = b"".join(
+        httpx2.get(f"{running.url}{path}").content
+        for path in ("/metrics", "/healthz", "/readyz", "/docs", "/openapi.json", "/problems")
+    )
+    assert b"touchstone_requests_total" in shown
+    public = {"wire and answers": decoded(recorder.bytes), "pages and metrics": shown}
+    files = {path.relative_to(home): path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    logs = [path for path in files if path.suffix == ".log"]
+    assert {path.parts[0] for path in logs} >= {"exchange", "bank-a", "bank-b", "bank-c"}
+    owned = canaries(home)
+    assert {"exchange", "bank-a", "bank-b", "bank-c", "lender-x", "x-credit"} <= set(owned)
+    shared = _shared(owned)
+    for owner, secret in ((owner, secret) for owner, held in owned.items() for secret in held if secret not in shared):
+        at_home = 0
+        for place, data in [*public.items(), *files.items()]:
+            seen = any(spelled in data for spelled in secret)
+            if isinstance(place, Path) and place.parts[0] == owner:
+                at_home += seen
+                assert not (seen and place.suffix == ".log"), f"{owner}'s own log {place} tells a secret"
+            else:
+                assert not seen, f"{place} holds a secret of {owner}"
+        assert at_home or secret[0].decode("latin-1") in CANARIES, "what is looked for is there"
+
+
+def _shared(owned: dict[str, list[tuple[bytes, ...]]]) -> set[tuple[bytes, ...]]:
+    """Keys that institutions share by design, to compare fingerprints of rows; no lender and no exchange has them."""
+    held = [(owner, secret) for owner, secrets_ in owned.items() for secret in secrets_]
+    several = {secret for owner, secret in held if any(s == secret and o != owner for o, s in held)}
+    assert all(owner.startswith("bank-") for owner, secret in held if secret in several)
+    return several
 
 
 def test_the_journals_hold_the_whole_story(recorded):

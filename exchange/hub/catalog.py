@@ -213,7 +213,7 @@ def hidden_owners(reader: str) -> frozenset[str]:
 
 
 def describe(view: View, asset: str, *, reader: str) -> dict[str, Any]:
-    """Return everything on record of a dataset: its metadata, unit of privacy, versions and what the owner said of it.
+    """Return everything on record of a dataset: its metadata, unit, versions, its policy's version and what its owner said of it.
 
     Raises:
         Unknown: if there is none that ``reader`` may see.
@@ -223,8 +223,9 @@ def describe(view: View, asset: str, *, reader: str) -> dict[str, Any]:
         raise Unknown("dataset")
     standard = view.standard(record["standard"])
     versions = [{"seq": seq, "at": at, "registration": told.to_json()} for told, seq, at in view.versions(asset)]
-    standing = view.standing(asset)
+    standing, policy = view.standing(asset), view.policy(asset)
     return record | {
+        "policy": None if policy is None else policy.version,
         "unit": None if standard is None else standard.unit,
         "versions": versions,
         "standing": None

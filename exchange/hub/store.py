@@ -4,6 +4,7 @@ Writing happens only in :meth:`Store.write`, in the book's single writer, where 
 before it.
 """
 
+import copy
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -502,8 +503,9 @@ class Store:
         self.home = home
         self.signing = signing
         self._search: Search | None = None
-        self._changed: set[str] | None = None
+        self._changed: list[set[str]] = []  # of one set, once it is read; guarded stores share it
         self._opening = threading.Lock()
+        self._check: Callable[[View], None] | None = None
 
     @classmethod
     def open(cls, home: Path, *, clock: Callable[[], int]) -> "Store":
@@ -536,6 +538,8 @@ class Store:
         def decided(cursor: Any) -> tuple[Sequence[Event], T]:
             view = View(lambda sql, values: cursor.execute(sql, values).fetchall())
             events, result = decide(view)
+            if events and self._check is not None:
+                self._check(view)
             self._check_signers(view, events)
             return events, result
 
@@ -554,7 +558,7 @@ class Store:
         for kind, body in events:
             if kind in ("rotated", "revoked"):
                 # the writer alone decides and reads this; one too many after a failed batch costs a look, no more
-                self._changed = self._changed_parties(view) | {body.get("signer") or body["party"]}
+                self._changed_parties(view).add(body.get("signer") or body["party"])
                 continue
             told = body.get("envelope") or body.get("ask") or body
             if isinstance(told, dict) and "signature" in told and told["signer"] in self._changed_parties(view):
@@ -562,9 +566,15 @@ class Store:
 
     def _changed_parties(self, view: View) -> set[str]:
         """Parties whose key was changed or revoked since there is a journal, read once."""
-        if self._changed is None:
-            self._changed = view.changed_parties()
-        return self._changed
+        if not self._changed:
+            self._changed.append(view.changed_parties())
+        return self._changed[0]
+
+    def guarded(self, check: Callable[[View], None]) -> "Store":
+        """Return this store as one that runs ``check`` in the single writer before any event of a decision is taken; it may raise."""
+        guarded = copy.copy(self)
+        guarded._check = check  # noqa: SLF001  a store of this class
+        return guarded
 
     def check_ready(self) -> None:
         """Return if a write would be taken now; raises what would meet it, see :meth:`exchange.book.Book.check_ready`."""

@@ -10,6 +10,10 @@
      +-- Uninvited      an invite is unknown, used, expired or another party's
      +-- Forbidden      the caller is known, and may not do this
      +-- Throttled      the caller asks too often; it may go on after some seconds
+     +-- Slow           a request took too long to arrive
+     +-- Stale          what the caller had read has changed since
+     +-- TooOld         the caller speaks a version of the protocol that is no longer spoken here
+     +-- TooNew         the caller speaks a version of the protocol that is not spoken here yet
      +-- Taken          someone holds what was asked for: the holder and the time are public facts
      +-- Encumbered     a live lien forbids it: holder and time are public facts
      +-- Overreach      minimum necessity refused the plan, item by item
@@ -60,6 +64,40 @@ class Throttled(PrivacyError):
     def __init__(self, seconds: int) -> None:
         super().__init__("you ask more often than the exchange allows", fix=f"go on after {seconds} s")
         self.seconds = seconds
+
+
+class Slow(PrivacyError):
+    """The body of a request did not arrive in time."""
+
+
+class Stale(PrivacyError):
+    """A write was to happen only if a record still was what its sender had read, and it is not."""
+
+
+class TooOld(PrivacyError):
+    """The caller's version of the protocol is below those spoken here, ``oldest`` to ``newest``."""
+
+    def __init__(self, *, oldest: int, newest: int) -> None:
+        super().__init__(_speaks(oldest, newest, "older"), fix="install a newer release of touchstone")
+        self.oldest = oldest
+        self.newest = newest
+
+
+class TooNew(PrivacyError):
+    """The caller's version of the protocol is above those spoken here, ``oldest`` to ``newest``."""
+
+    def __init__(self, *, oldest: int, newest: int) -> None:
+        super().__init__(
+            _speaks(oldest, newest, "newer"),
+            fix="use the release of touchstone that the exchange's operator names, or wait until the exchange is updated",
+        )
+        self.oldest = oldest
+        self.newest = newest
+
+
+def _speaks(oldest: int, newest: int, yours: str) -> str:
+    spoken = f"version {oldest}" if oldest == newest else f"versions {oldest} to {newest}"
+    return f"the exchange speaks {spoken} of the protocol, and yours is {yours}"
 
 
 class Taken(Refused):

@@ -14,8 +14,12 @@ from exchange.protocol.errors import (
     Overreach,
     PeerFault,
     Revoked,
+    Slow,
+    Stale,
     Taken,
     Throttled,
+    TooNew,
+    TooOld,
     Uninvited,
     Unknown,
 )
@@ -67,6 +71,33 @@ TABLE: dict[type[PrivacyError], Problem] = {
         404,
         "There is no such thing",
         "Nothing of that name exists for this caller. What belongs to others reads the same as what does not exist.",
+    ),
+    Slow: Problem(
+        "TS-REQ-005",
+        408,
+        "The request took too long to arrive",
+        "A body has half a minute to arrive. Look for a proxy or a connection that holds it up, and send it again.",
+    ),
+    Stale: Problem(
+        "TS-REQ-006",
+        412,
+        "The record has changed since you read it",
+        "The request was to count only if the record still had the tag named in If-Match, and it has another. Nothing was "
+        "done. Read the record again, then decide anew.",
+    ),
+    TooOld: Problem(
+        "TS-VER-001",
+        400,
+        "Your release is too old for this exchange",
+        "Every request says in Touchstone-Protocol which version of the protocol it speaks; this exchange no longer speaks "
+        "yours. Install a newer release; keys, journals and budgets stay as they are.",
+    ),
+    TooNew: Problem(
+        "TS-VER-002",
+        400,
+        "Your release is too new for this exchange",
+        "Every request says in Touchstone-Protocol which version of the protocol it speaks; this exchange does not speak "
+        "yours yet. Use the release that its operator names, or wait until the exchange is updated.",
     ),
     Denied: Problem(
         "TS-AUTH-001",
@@ -169,6 +200,8 @@ def document(error: PrivacyError) -> dict[str, Any]:
             told |= {"asked": error.asked, "left": error.left, "cap": error.cap}
         case Throttled():
             told["seconds"] = error.seconds
+        case TooOld() | TooNew():
+            told["speaks"] = {"oldest": error.oldest, "newest": error.newest}
         case Taken():
             told |= {"asset": error.asset, "rank": error.rank, "holder": error.holder, "since": error.since}
         case Encumbered():
@@ -183,7 +216,8 @@ def error(told: Any) -> PrivacyError:
     """Rebuild the error that a problem document tells of; an unreadable document gives a plain one."""
     try:
         code = told["code"]
-        match next(cls for cls, problem in TABLE.items() if problem.code == code).__name__:
+        kind = next(cls for cls, problem in TABLE.items() if problem.code == code)
+        match kind.__name__:
             case "Overreach":
                 nearest = told["nearest"]
                 violations = tuple(Violation(**violation) for violation in told["violations"])
@@ -199,10 +233,12 @@ def error(told: Any) -> PrivacyError:
                 return Throttled(int(told["seconds"]))
             case "Revoked":
                 return Revoked()
+            case "TooOld" | "TooNew":
+                other = TooOld if kind is TooOld else TooNew
+                return other(oldest=int(told["speaks"]["oldest"]), newest=int(told["speaks"]["newest"]))
             case "Unknown":
                 return Unknown(told["detail"].removeprefix("no such "))
             case _:
-                cls = next(cls for cls, problem in TABLE.items() if problem.code == code)
-                return cls(told["detail"], fix=told["fix"])
+                return kind(told["detail"], fix=told["fix"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, StopIteration, Malformed):
         return PrivacyError("the exchange answered with something unreadable", fix="check the address and the version")

@@ -26,11 +26,24 @@ LIFETIME = 60
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A caller that proved its name; ``token_id`` and ``expires`` (seconds since 1970) let the receiver spot replays."""
+    """A caller that proved its name; ``token_id`` and ``expires`` (seconds since 1970) let the receiver spot replays.
+
+    ``body`` is the SHA-256 of the body that it means to send, as 64 hexadecimal digits.
+    """
 
     party: str
     token_id: str
     expires: int
+    body: str
+
+    def check(self, body: bytes) -> None:
+        """Return if this is the body that the caller signed for.
+
+        Raises:
+            Denied: if it is another.
+        """
+        if hashlib.sha256(body).hexdigest() != self.body:
+            raise Denied("the token was made for another request", fix="sign each request anew")
 
 
 def token(*, caller: str, key: Ed25519PrivateKey, method: str, path: str, body: bytes, now: int, token_id: str) -> str:
@@ -48,16 +61,20 @@ def token(*, caller: str, key: Ed25519PrivateKey, method: str, path: str, body: 
     return jwt.encode({"alg": "Ed25519", "kid": caller}, claims, OKPKey.import_key(raw), algorithms=["Ed25519"])
 
 
-def verify(value: str, *, directory: Mapping[str, bytes], method: str, path: str, body: bytes, now: int) -> Caller:
-    """Check a token against the caller's registered key and this very request.
+def verify(value: str, *, directory: Mapping[str, bytes], method: str, path: str, now: int) -> Caller:
+    """Check a token against the caller's registered key and this very request, before its body is read.
+
+    Caller must: hold the body against the result, with :meth:`Caller.check`.
 
     Raises:
         Denied: if anything differs; a clock difference is named with its size, so that it can be mended.
     """
     claims = _claims(value, directory)
-    bound = {"htm": method, "htu": path, "bh": hashlib.sha256(body).hexdigest()}
+    bound, digest = {"htm": method, "htu": path}, claims.get("bh")
     if any(claims.get(name) != expected for name, expected in bound.items()):
         raise Denied("the token was made for another request", fix="sign each request anew")
+    if not isinstance(digest, str):
+        raise Denied("the token names no body", fix="use the client of this release")
     issued, expires = claims.get("iat"), claims.get("exp")
     if not (isinstance(issued, int) and isinstance(expires, int) and 0 < expires - issued <= LIFETIME):
         raise Denied("the token does not say how long it lives", fix="use the client of this release")
@@ -66,7 +83,7 @@ def verify(value: str, *, directory: Mapping[str, bytes], method: str, path: str
     token_id = claims.get("jti")
     if not isinstance(token_id, str) or not 16 <= len(token_id) <= 64:
         raise Denied("the token has no id", fix="use the client of this release")
-    return Caller(party=claims["sub"], token_id=token_id, expires=expires + LIFETIME)
+    return Caller(party=claims["sub"], token_id=token_id, expires=expires + LIFETIME, body=digest)
 
 
 def named(value: str) -> str | None:

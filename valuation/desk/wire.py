@@ -7,6 +7,7 @@ from typing import Any
 
 from privacy.errors import Malformed
 from valuation import exact
+from valuation.desk.contract import is_unicode
 from valuation.errors import OutOfRange
 
 MAX_BYTES = 8 << 20
@@ -46,6 +47,8 @@ def _no_number(_: str) -> Any:
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
+    if not all(map(is_unicode, found)):
+        raise ValueError  # such a key could not even be named in an answer
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
         key = next(key for place, key in enumerate(keys) if key in keys[:place])
