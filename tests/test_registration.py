@@ -7,8 +7,8 @@ from itertools import count
 import duckdb
 import pytest
 
+from exchange.node.engine import SourceFault
 from exchange.node.registration import refresh, register
-from exchange.node.source import SourceFault
 from exchange.node.vault import Vault, create
 from exchange.protocol.errors import PeerFault, Unknown
 from privacy.errors import Malformed, PrivacyError, Refused
@@ -284,8 +284,10 @@ def test_refusals_quote_nothing_of_the_rows(vault, dataset, policy, tmp_path):
 
 @pytest.mark.parametrize("bad", [b'p9,"unclosed,1\n', b"p9,\xff\xfe,1\n", b"p9,a,b,c,d,e,f,g,h,i,j,k,l,m\n"])
 def test_a_row_that_cannot_be_read_is_found_before_anything_is_kept_or_charged(tmp_path, bad):
-    from exchange.node.source import Dataset, Field, Location, SourceFault, read_through
+    from exchange.node.engine import Location, SourceFault
+    from exchange.node.source import Dataset, Field
     from exchange.standards import shipped
+    from tests.sources import read_through
 
     path = tmp_path / "rows.csv"
     good = b"person,region,balance\n" + b"".join(b"p%d,north,%d\n" % (index, index) for index in range(5000))

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from exchange.node.admission import admit
-from exchange.node.source import Dataset, Field, Location, SourceFault, inspect, read_through
+from exchange.node.engine import Location, SourceFault
+from exchange.node.source import Dataset, Field, inspect, read_through
 from exchange.node.vault import Vault
 from exchange.protocol.declaration import read_declaration
 from exchange.protocol.errors import Unknown
@@ -39,8 +40,9 @@ def register(vault: Vault, *, dataset: Any, policy: Any) -> Dataset:
         SourceFault: if the source, or a row of it, cannot be read.
     """
     read = _dataset(dataset)
-    admit(read.location)
-    held = inspect(read.location)
+    engines = vault.prepared.engines
+    admit(read.location, engines=engines)
+    held = inspect(read.location, engines=engines)
     for column, field in read.mapping.items():
         if field.source is not None and field.source not in held:
             raise Malformed(f"the source has no column for {column}", fix=f"its columns: {', '.join(sorted(held))}")
@@ -89,7 +91,7 @@ def _put(vault: Vault, dataset: Dataset, policy: Policy) -> None:
         log.warning("no prepared table for %s: %s; %s", dataset.name, fault.reason, fault.fix)
     try:
         if not made:
-            read_through(dataset)
+            read_through(dataset, engines=vault.prepared.engines)
         vault.keep(dataset, policy)
     finally:
         vault.prepared.keep(vault.datasets())
