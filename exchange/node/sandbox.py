@@ -225,10 +225,9 @@ class _Engine:
     def execute(self, statement: str, parameters: Parameters | Sequence[Any] | None = None) -> "_Engine":
         """Run a statement; :meth:`fetchall` has its rows."""
         message = {"run": statement, "in": self._number, "with": {} if parameters is None else parameters}
-        told = self._worker.ask(message, seconds=self._seconds).get("rows")
         try:
-            self._rows = [tuple(_value(value) for value in row) for row in told or []]
-        except (TypeError, ValueError):
+            self._rows = _rows(self._worker.ask(message, seconds=self._seconds).get("rows"))
+        except ValueError:
             raise self._worker.broken() from None
         return self
 
@@ -272,6 +271,12 @@ def _identity(source: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return told.st_dev, told.st_ino
+
+
+def _rows(told: Any) -> list[tuple[Any, ...]]:
+    if not isinstance(told, list) or not all(isinstance(row, list) for row in told):
+        raise ValueError
+    return [tuple(_value(value) for value in row) for row in told]
 
 
 def _value(value: Any) -> Any:

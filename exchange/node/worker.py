@@ -73,7 +73,10 @@ def read_frame(stream: IO[bytes]) -> Any:
     data = stream.read(length)
     if len(data) < length:
         raise EOFError
-    return json.loads(data.decode("utf-8"), parse_float=_no_float, parse_constant=_no_float)
+    try:
+        return json.loads(data.decode("utf-8"), parse_float=_no_float, parse_constant=_no_float)
+    except RecursionError:
+        raise ValueError from None
 
 
 def _no_float(_: str) -> Any:
