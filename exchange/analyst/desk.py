@@ -135,7 +135,10 @@ class Desk:
         if self._key is None:
             path = self._home / "paillier.json"
             if path.exists():
-                self._key = SecretKey.from_jwk(json.loads(identity.read_key(path)))
+                try:
+                    self._key = SecretKey.from_jwk(json.loads(identity.read_key(path)))
+                except (OSError, ValueError):
+                    raise Unknown("readable paillier.json of this desk: put it back from a backup") from None
             else:
                 made = SecretKey.generate()
                 identity.write_key(path, json.dumps(made.to_jwk()))

@@ -195,7 +195,7 @@ class Vault:
         """
         party, signing = identity.load(home, what="node")
         try:
-            sampling = bytes.fromhex(identity.read_key(home / "sampling.key"))
+            sampling = identity.read_bytes(home / "sampling.key", 32)
         except (OSError, ValueError):
             raise Unknown("node under this directory") from None
         comparing = custody.held_key(home)
