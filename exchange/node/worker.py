@@ -184,6 +184,8 @@ def confine(*, parent: int, memory: int, reads: list[str], writes: list[str]) ->
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory + ROOM, memory + ROOM))
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+    if sys.platform != "linux":
+        return []
     with contextlib.suppress(OSError):
         # if memory runs out all the same, this process is the one to end, not the node
         Path("/proc/self/oom_score_adj").write_text("500", "ascii")
