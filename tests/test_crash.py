@@ -290,7 +290,6 @@ def until(condition):
 @pytest.mark.parametrize(
     ("party", "times"),
     [
-        ("exchange", 3),
         ("bank-b", 3),
         pytest.param("exchange", 500, marks=pytest.mark.long),
         pytest.param("bank-b", 200, marks=pytest.mark.long),
@@ -318,7 +317,7 @@ def test_killed_at_random_moments_a_party_loses_nothing_and_charges_once(fragile
         fragile.start(party)
         asking.join(timeout=300)
     assert len(asked) == times
-    for sql in choose.sample(asked, min(times, 20)):
+    for sql in choose.sample(asked, max(1, times // 10)):
         again = fragile.ask_until_answered(sql)
         assert told.get(sql, again.answer.release.totals) == again.answer.release.totals
         assert fragile.charges(again.question.plan.hash) == {one: [PRICE] for one in ("bank-a", "bank-b", "bank-c")}
@@ -327,12 +326,19 @@ def test_killed_at_random_moments_a_party_loses_nothing_and_charges_once(fragile
 # -- clocks ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("party", ["bank-b", "exchange"])
-def test_a_clock_that_jumps_is_told_and_changes_nothing(fragile, party):
+@pytest.mark.parametrize(
+    ("party", "jumps"),
+    [
+        ("bank-b", (-2,)),
+        pytest.param("bank-b", (2, -400, 400), marks=pytest.mark.long),
+        pytest.param("exchange", (-2, 2, -400, 400), marks=pytest.mark.long),
+    ],
+)
+def test_a_clock_that_jumps_is_told_and_changes_nothing(fragile, party, jumps):
     """By days, backwards and forwards: while it is wrong nothing is signed that another would take, and no budget comes back."""
     sql = fragile.question()
     before = fragile.ask(sql)
-    for days in (-2, 2):
+    for days in jumps:
         fragile.halt(party)
         kind, where = ("node", fragile.url) if party != "exchange" else ("exchange", str(urlsplit(fragile.url).port))
         with subprocess.Popen(
@@ -394,7 +400,7 @@ def remembered(home, party):
 
 
 @pytest.mark.parametrize(
-    "how", [*list(DAMAGES)[:2], *(pytest.param(how, marks=pytest.mark.long) for how in list(DAMAGES)[2:])]
+    "how", [*list(DAMAGES)[:1], *(pytest.param(how, marks=pytest.mark.long) for how in list(DAMAGES)[1:])]
 )
 @pytest.mark.parametrize("party", ["exchange", "bank-a", "lender-x"])
 def test_a_damaged_file_is_refused_by_name_or_mended_and_nothing_is_forgotten(fragile, tmp_path, party, how):
