@@ -349,7 +349,7 @@ def test_a_source_is_a_plain_file_of_this_machine(vault, dataset, policy, kind):
         with pytest.raises(PrivacyError) as caught:
             register(vault, dataset=changed(dataset, ("source",), source), policy=policy)
         assert isinstance(caught.value, Malformed | SourceFault)
-    assert vault.prepared.engines.processes() == {}, "nothing was opened to find out"
+    assert vault.prepared.engines._workers == {}, "nothing was opened to find out"
     assert kept_nothing(vault)
 
 

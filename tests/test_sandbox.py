@@ -46,11 +46,15 @@ def engines(tmp_path_factory):
     made = Sandbox(tmp_path_factory.mktemp("node") / "prepared", memory=128 << 20)
     yield made
     made.close()
-    assert made.processes() == {}
+    assert running(made) == {}
+
+
+def running(engines):
+    return {source: worker.pid for source, worker in engines._workers.items() if worker.alive}
 
 
 def alone(engines):
-    (pid,) = engines.processes().values()
+    (pid,) = running(engines).values()
     return pid
 
 
@@ -240,7 +244,7 @@ def test_a_statement_without_end_and_a_process_that_hangs_are_ended(engines, tab
             opened.execute(SLOW)
         assert not opened.alive
         opened.close()
-        assert engines.processes() == {}
+        assert running(engines) == {}
 
 
 @pytest.mark.parametrize(
@@ -304,7 +308,7 @@ def test_no_more_processes_are_kept_than_a_few(tmp_path, monkeypatch):
             (tmp_path / name).write_text("a\n1\n")
             with engine(Location("csv", str(tmp_path / name)), engines=engines):
                 pass
-        assert [Path(source).name for source in engines.processes()] == ["b", "c"]
+        assert [Path(source).name for source in running(engines)] == ["b", "c"]
     assert list((tmp_path / "prepared").iterdir()) == []
 
 
@@ -316,7 +320,7 @@ from exchange.node.engine import Files
 from exchange.node.sandbox import Sandbox
 engines = Sandbox(Path(sys.argv[2]), memory=1 << 28)
 engines.open(Files(sys.argv[1]))
-print(*engines.processes().values(), flush=True)
+print(*(worker.pid for worker in engines._workers.values()), flush=True)
 sys.stdin.read()
 """
     node = subprocess.Popen(

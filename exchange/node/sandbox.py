@@ -67,10 +67,6 @@ class Sandbox:
         for worker in list(self._workers.values()):
             worker.kill()
 
-    def processes(self) -> dict[str, int]:
-        """Return the numbers of the processes that run, by their sources."""
-        return {source: worker.pid for source, worker in self._workers.items() if worker.alive}
-
     def _worker(self, source: str) -> "_Worker":
         with self._turn:
             if self._closed:
