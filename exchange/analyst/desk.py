@@ -22,7 +22,7 @@ from exchange import identity
 from exchange.line import Line, monotonic
 from exchange.pins import PINNED, Pins, fetch, own_keys
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Overreach, PeerFault
+from exchange.protocol.errors import Overreach, PeerFault, Unknown
 from exchange.protocol.messages import (
     Abort,
     Accept,
