@@ -1,6 +1,7 @@
 """Commands over the catalog: searching it, standards, certificates, and what an owner says of its datasets."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -203,11 +204,13 @@ def draft(
 ) -> None:
     """Draft a dataset document from a source, with a reason for each column; nothing leaves, a person completes it."""
     from exchange.node.drafting import draft as made  # noqa: PLC0415
-    from exchange.node.source import Location  # noqa: PLC0415
+    from exchange.node.engine import Location  # noqa: PLC0415
+    from exchange.node.sandbox import Sandbox  # noqa: PLC0415
 
     kind = "duckdb" if table else "parquet" if source.suffix.lower() in {".parquet", ".pq"} else "csv"
     chosen = _standard(standard)
-    told = made(Location(kind, str(source.resolve()), table), chosen)
+    with closing(Sandbox()) as engines:
+        told = made(Location(kind, str(source.resolve()), table), chosen, engines=engines)
     if standard.endswith(".json"):
         told["dataset"]["standard"] = chosen.to_json()
     for name, why in told["columns"].items():

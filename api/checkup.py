@@ -16,7 +16,8 @@ from typing import Literal
 from exchange import address, identity, strongbox
 from exchange.journal import Held, Journal
 from exchange.line import Line, Unreachable, greet
-from exchange.node.source import SourceFault, inspect
+from exchange.node.engine import SourceFault
+from exchange.node.source import inspect
 from exchange.node.vault import Vault
 from exchange.protecting import protection, secret_files
 from exchange.strongbox import Locked
@@ -167,7 +168,7 @@ def _node(home: Path, *, fix: bool) -> Iterator[Finding]:
             held = vault.datasets()
             for dataset in held:
                 try:
-                    inspect(dataset.location)
+                    inspect(dataset.location, engines=vault.prepared.engines)
                     yield Finding("fine", f"the source of {dataset.name} can be read")
                 except SourceFault as fault:
                     yield Finding("fault", f"the source of {dataset.name}: {fault.reason}", fault.fix)

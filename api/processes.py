@@ -167,7 +167,9 @@ def prepare(home: Path, *, lifeline: bool) -> None:
 
 
 def _watch_lifeline() -> None:
-    sys.stdin.buffer.read()
+    # not by way of sys.stdin: an interpreter that ends while a thread waits in there aborts
+    while os.read(0, 4096):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 

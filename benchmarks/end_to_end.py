@@ -98,12 +98,16 @@ def lend(desk: Desk, one: people.Institution, home: Path, watch: Stopwatch) -> N
 
 
 def processor_seconds(pid: int) -> float | None:
-    """Return the CPU seconds of a process so far, where the system tells them in ``/proc``."""
+    """Return the CPU seconds of a process and all that it started, so far, where the system tells them in ``/proc``."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+        started = [
+            int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()
+        ]
     except OSError:
         return None
-    return round((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), 2)
+    own = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")  # its own, and of those that it has waited for
+    return round(own + sum(processor_seconds(child) or 0.0 for child in started), 2)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ from benchmarks import peers
 from benchmarks.end_to_end import Stopwatch, processor_seconds
 from exchange import connect
 from exchange.analyst.client import Client
-from exchange.node.source import Field, Location
+from exchange.node.engine import Location
+from exchange.node.source import Field
 from privacy.terms import NANO
 
 SQL = "SELECT region, product, COUNT(*), SUM(balance), AVG(balance) FROM consumer_credit GROUP BY region, product"

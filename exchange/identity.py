@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from exchange import passphrase, strongbox
 from exchange.protocol.errors import PeerFault, Unknown
 from exchange.strongbox import Protection
+from privacy.errors import Malformed
+from privacy.terms import check_party
 
 ROLES = ("institution", "lender", "regulator", "officer")
 """What a party can be to a node that trusts its key; an officer is a person of the node's own institution."""
@@ -43,7 +45,10 @@ def load(home: Path, *, what: str) -> tuple[str, Ed25519PrivateKey]:
         Locked: if its keys are protected, and not by what was given.
     """
     try:
-        party = (home / "party").read_text("utf-8").strip()
+        party = check_party((home / "party").read_text("utf-8").strip())
+    except (OSError, ValueError, Malformed):
+        raise Unknown(f"{what} under this directory") from None
+    try:
         return party, Ed25519PrivateKey.from_private_bytes(bytes.fromhex(read_key(home / "signing.key")))
     except (OSError, ValueError):
         raise Unknown(f"{what} under this directory") from None
@@ -60,6 +65,18 @@ def read_key(path: Path) -> str:
     if not strongbox.is_sealed(text):
         return text
     return strongbox.unseal(text, name=path.name, key=data_key(path.parent))
+
+
+def read_bytes(path: Path, length: int) -> bytes:
+    """Return the bytes that a secret file holds as hexadecimal digits; raises like :func:`read_key`.
+
+    Raises:
+        ValueError: if it holds something else, or another number of them.
+    """
+    held = bytes.fromhex(read_key(path))
+    if len(held) != length:
+        raise ValueError
+    return held
 
 
 def write_key(path: Path, text: str) -> None:

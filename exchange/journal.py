@@ -181,21 +181,27 @@ class Journal:
             Damaged: for any other fault of the files, and for the journal of another owner.
             RolledBack: if ``witnessed`` is not in the chain.
             Held: while another process has the journal.
+            NoSpace, Broken: if the disk does not let it be opened for writing.
         """
-        if not path.exists():
-            path.mkdir(mode=0o700, parents=True)
-            _sync_directory(path.parent)
-        path.chmod(0o700)
-        journal = cls(path, owner=owner, segment_bytes=segment_bytes, onlooker=onlooker)
         try:
-            journal._start()
-            if witnessed is not None:
-                journal._require(witnessed)
-            if mend:
-                journal.mend()
-        except BaseException:
-            journal.close()
-            raise
+            if not path.exists():
+                path.mkdir(mode=0o700, parents=True)
+                _sync_directory(path.parent)
+            path.chmod(0o700)
+            journal = cls(path, owner=owner, segment_bytes=segment_bytes, onlooker=onlooker)
+            try:
+                journal._start()
+                if witnessed is not None:
+                    journal._require(witnessed)
+                if mend:
+                    journal.mend()
+            except BaseException:
+                journal.close()
+                raise
+        except OSError as error:  # a disk that is full or may only be read, files of another user
+            what = errno.errorcode.get(error.errno or 0, "unknown error")
+            told = Broken(f"the disk does not let the journal be opened ({what})")
+            raise NoSpace() if error.errno in _FULL else told from error
         return journal
 
     @property

@@ -49,8 +49,8 @@ from exchange.line import Unreachable
 from exchange.node import agent as agent_room
 from exchange.node import vault as vault_room
 from exchange.node.agent import Agent
-from exchange.node.prepared import Prepared
-from exchange.node.source import Dataset, Field, Location
+from exchange.node.engine import Location
+from exchange.node.source import Dataset, Field
 from exchange.node.vault import Vault
 from exchange.protocol import keys as key_room
 from exchange.protocol import messages, problems, request
@@ -96,6 +96,7 @@ from privacy.policy import Grant, Policy
 from privacy.sensitivity import Clipped, calibrate, magnitude
 from privacy.terms import NANO, UNKNOWN, Bounds, Column, Kind, Standard
 from privacy.unseal import SecretKey
+from tests import sources
 
 VECTORS = Path(__file__).parent / "vectors"
 PARTIES = tuple(f"bank-{letter}" for letter in "abcdefghi")
@@ -411,7 +412,7 @@ def template():
 
 def _vault(party, book):
     # rows are the simulator's own: there is no table to keep
-    prepared = Prepared(Path("/nowhere/prepared"), sampling_key=party.encode())
+    prepared = sources.prepared(Path("/nowhere/prepared"), sampling_key=party.encode())
     return Vault(book, party=party, signing=_signing(party), sampling=party.encode(), prepared=prepared)
 
 

@@ -22,7 +22,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from scipy import stats
 
-from exchange.node.source import Dataset, Field, Location, clip
+from exchange.node.engine import Location
+from exchange.node.source import Dataset, Field
 from privacy import noise, seal, sensitivity
 from privacy.expression import ByBand, ByCategory, Times, Value
 from privacy.ledger import Receipt, coalitions, epsilon
@@ -33,6 +34,7 @@ from privacy.plan import CountPresent, CountRows, CountUnits, CountValid, Histog
 from privacy.sensitivity import Clipped, calibrate
 from privacy.terms import DELTA, NANO, Bounds, Column, Kind, Standard
 from privacy.unseal import SecretKey
+from tests.sources import clip
 
 GROUPS = tuple(f"v{index}" for index in range(1000))
 """Each group is one trial: its cell is moved by one person of its own."""

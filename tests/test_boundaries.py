@@ -63,9 +63,11 @@ LIBRARIES = {
         "exchange/book.py",
         "exchange/projection.py",
         "exchange/hub/tables.py",
+        "exchange/node/engine.py",
         "exchange/node/prepared.py",
-        "exchange/node/source.py",
+        "exchange/node/sandbox.py",
         "exchange/node/vault.py",
+        "exchange/node/worker.py",
         "api/demo/people.py",
         "api/demo/truth.py",
     },
@@ -75,15 +77,16 @@ LIBRARIES = {
     "numpy": {"api/demo/people.py", "valuation/doubles.py", "valuation/draws.py"},
     "xlsxwriter": {"api/printing/workbook.py", "exchange/analyst/result.py"},
     "typst": {"api/printing/pdf.py"},
-    "subprocess": {"api/demo/town.py"},
+    "ctypes": {"api/processes.py", "exchange/node/worker.py"},
+    "subprocess": {"api/demo/town.py", "exchange/node/sandbox.py"},
     "socket": {"api/console/desk/app.py", "api/processes.py"},
     "ssl": {"api/certificates.py", "exchange/line.py", "exchange/tls.py"},
     "getpass": {"exchange/passphrase.py"},
-    "ctypes": {"api/processes.py"},
 }
 """Libraries that only these rooms may import: what a room must not do, it cannot reach."""
 
 MAKERS = {
+    "Bench": {"exchange/node/worker.py"},
     "Clipped": {"exchange/node/source.py"},
     "Noised": {"privacy/noise.py", "exchange/node/vault.py"},
     "Packed": {"privacy/packing.py"},
@@ -104,7 +107,7 @@ CALLERS = {
 }
 """The steps between rows and ciphertexts have one caller, so there is one order in which they can happen."""
 
-ROW_READERS = {"exchange/node/source.py", "exchange/node/prepared.py", "api/demo/people.py", "api/demo/truth.py"}
+ROW_READERS = {"exchange/node/source.py", "exchange/node/worker.py", "api/demo/people.py", "api/demo/truth.py"}
 _ROW_READING = re.compile(r"\b(read_parquet|read_csv|read_json|parquet_scan|sniff_csv|ATTACH)\b")
 
 
@@ -203,7 +206,15 @@ def clocks(tree: ast.AST, room: str) -> Iterator[str]:
             yield f"{room}:{node.lineno} reads a clock: take the date as an argument"
 
 
-RULES = (strangers, swallowings, dangers, trespasses, detours, row_readings, ambient, clocks)
+def engines(tree: ast.AST, room: str) -> Iterator[str]:
+    if not room.startswith("exchange/node/") or room == "exchange/node/worker.py":
+        return
+    for node, name in called(tree):
+        if name == "connect":
+            yield f"{room}:{node.lineno} starts an engine in the node: engines on rows run in another process, by sandbox.py"
+
+
+RULES = (strangers, swallowings, dangers, trespasses, detours, row_readings, ambient, clocks, engines)
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=place)
@@ -233,6 +244,8 @@ def test_room_keeps_the_house_rules(room):
         ("clip(plan, dataset, sampling_key=key)", "api/sessions.py", "exchange/node/agent.py"),
         ("vault.keep_noised(x, plan, dataset)", "exchange/node/source.py", "exchange/node/agent.py"),
         ("f\"SELECT * FROM read_parquet('{p}')\"", "exchange/node/vault.py", "source.py"),
+        ("Bench(memory=m)", "exchange/node/agent.py", "exchange/node/worker.py"),
+        ("duckdb.connect(path)", "exchange/node/prepared.py", "another process"),
         ("os.environ['TOUCHSTONE_NOISE']", "privacy/noise.py", "argument"),
         ("import time", "valuation/cost.py", "argument"),
         ("date.today()", "valuation/terms.py", "argument"),
@@ -242,6 +255,12 @@ def test_room_keeps_the_house_rules(room):
 def test_planted_offence_is_caught(planted, room, said):
     tree = ast.parse(planted)
     assert any(said in complaint for rule in RULES for complaint in rule(tree, room))
+
+
+def test_the_process_that_has_rows_open_reaches_nothing_of_the_project():
+    tree = ast.parse((ROOT / "exchange/node/worker.py").read_text("utf-8"))
+    tops = {module.split(".", maxsplit=1)[0] for _, module in imported(tree)}
+    assert tops <= {*sys.stdlib_module_names, "duckdb"}
 
 
 def test_no_room_has_a_catch_all_name():

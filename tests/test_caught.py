@@ -21,7 +21,8 @@ from exchange.hub.store import Store
 from exchange.journal import RolledBack
 from exchange.node import agent as agent_room
 from exchange.node.agent import Agent
-from exchange.node.source import Dataset, Field, Location, SourceFault
+from exchange.node.engine import Location, SourceFault
+from exchange.node.source import Dataset, Field
 from exchange.node.vault import Vault, create
 from exchange.protocol.envelope import Envelope, sign
 from exchange.protocol.errors import Denied, Overreach, PeerFault, Taken
@@ -45,7 +46,7 @@ from privacy.policy import Grant, Policy
 from privacy.sensitivity import calibrate
 from privacy.terms import NANO, Bounds, Column, Kind, Standard
 from privacy.unseal import SecretKey
-from tests import pledging
+from tests import pledging, sources
 from tests.marked import mark
 
 PARTIES = ("bank-a", "bank-b", "bank-c")
@@ -389,7 +390,7 @@ def test_rows_in_several_groups_are_bounded_together(tmp_path):
     path.write_text("person,region,balance\n" + "p,north,5\np,east,5\n" * 4)
     fields = {column.name: Field(source=column.name) for column in standard.columns}
     dataset = Dataset("accounts", "Accounts", standard, "people", Location("csv", str(path)), fields, "2026-01-01")
-    cells = agent_room.clip(plan_of(groups=(ByCategory("region", REGIONS),)), dataset, sampling_key=b"k" * 32).totals
+    cells = sources.clip(plan_of(groups=(ByCategory("region", REGIONS),)), dataset, sampling_key=b"k" * 32).totals
     assert sum(cells) == standard.rows_per_unit
 
 

@@ -2,18 +2,24 @@
 
 import itertools
 import os
+import random
+import secrets
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from api.demo import people, town
+from exchange.hub.store import Store
 from exchange.node.vault import Vault
+from exchange.witness import Witness
 from privacy.errors import PrivacyError
 from privacy.terms import NANO
 from tests.asked import Asked, open_desk, put
@@ -214,3 +220,256 @@ def test_a_storm_of_signals_ends_a_process_in_order_and_none_hangs(fragile, part
         assert list((fragile.home / party).rglob("*.wal")) == [], "every database was closed"
         fragile.start(party)
     fragile.ask(fragile.question())
+
+
+# -- the process that has rows open ----------------------------------------------------------------------------------
+
+
+def started_by(pid):
+    """The processes that a process has started."""
+    return [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
+
+
+def test_a_node_outlives_the_process_that_reads_rows_and_is_not_outlived_by_it(fragile):
+    fragile.ask(fragile.question())
+    node = fragile.town.running()["bank-b"]
+    [worker] = started_by(node)
+    os.kill(worker, signal.SIGSEGV)
+    sql = fragile.question()
+    first = fragile.ask_until_answered(sql)
+    [fresh] = started_by(node)
+    assert fresh != worker
+    assert fragile.ask(sql).answer.release.totals == first.answer.release.totals
+    assert fragile.charges(first.question.plan.hash) == {party: [PRICE] for party in ("bank-a", "bank-b", "bank-c")}
+    os.kill(node, signal.SIGKILL)
+    fragile.town._processes[fragile._index("bank-b")][1].wait(timeout=20)
+    until(lambda: not Path(f"/proc/{fresh}").exists())
+    fragile.halt("bank-b")
+    fragile.start("bank-b")
+
+
+@pytest.mark.parametrize(
+    ("party", "file"),
+    [
+        ("bank-a", "accounts.parquet"),
+        pytest.param("bank-b", "accounts.csv", marks=pytest.mark.long),
+        pytest.param("bank-c", "accounts.duckdb", marks=pytest.mark.long),
+    ],
+)
+def test_a_corrupt_source_is_told_without_a_value_and_costs_once(fragile, party, file):
+    path = fragile.home / party / "source" / file
+    whole = path.read_bytes()
+    fragile.halt(party)
+    shutil.rmtree(fragile.home / party / "prepared")
+    path.write_bytes(whole[: len(whole) // 3] + b"\xff\xfe" * (len(whole) // 6) + whole[2 * len(whole) // 3 :])
+    fragile.start(party)
+    sql = fragile.question()
+    with pytest.raises(PrivacyError, match="the source cannot be read") as caught:
+        fragile.ask(sql)
+    assert not set("0123456789") & set(caught.value.reason)
+    path.write_bytes(whole)
+    answered = fragile.ask(sql)
+    plan = answered.question.plan.hash
+    assert answered.answer.receipt["charged"][party] == 0
+    assert fragile.charges(plan)[party] == [PRICE]
+    fragile.halt(party)
+    fragile.start(party)
+
+
+def until(condition):
+    for _ in range(600):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
+# -- kill -9 at random moments ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("party", "times"),
+    [
+        ("bank-b", 3),
+        pytest.param("exchange", 500, marks=pytest.mark.long),
+        pytest.param("bank-b", 200, marks=pytest.mark.long),
+    ],
+)
+def test_killed_at_random_moments_a_party_loses_nothing_and_charges_once(fragile, party, times):
+    seed = secrets.randbelow(10**9)
+    sys.stdout.write(f"seed {seed}\n")
+    choose, asked, told = random.Random(seed), [], {}
+
+    def ask(sql):
+        with suppress(PrivacyError):
+            told[sql] = fragile.ask(sql).answer.release.totals
+
+    for _ in range(times):
+        sql = fragile.question()
+        asked.append(sql)
+        asking = threading.Thread(target=ask, args=(sql,))
+        asking.start()
+        time.sleep(choose.random() * 1.2)
+        process = fragile.town._processes[fragile._index(party)][1]
+        process.kill()
+        process.wait(timeout=20)
+        fragile.halt(party)
+        fragile.start(party)
+        asking.join(timeout=300)
+    assert len(asked) == times
+    for sql in choose.sample(asked, max(1, times // 10)):
+        again = fragile.ask_until_answered(sql)
+        assert told.get(sql, again.answer.release.totals) == again.answer.release.totals
+        assert fragile.charges(again.question.plan.hash) == {one: [PRICE] for one in ("bank-a", "bank-b", "bank-c")}
+
+
+# -- clocks ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("party", "jumps"),
+    [
+        ("bank-b", (-2,)),
+        pytest.param("bank-b", (2, -400, 400), marks=pytest.mark.long),
+        pytest.param("exchange", (-2, 2, -400, 400), marks=pytest.mark.long),
+    ],
+)
+def test_a_clock_that_jumps_is_told_and_changes_nothing(fragile, party, jumps):
+    """By days, backwards and forwards: while it is wrong nothing is signed that another would take, and no budget comes back."""
+    sql = fragile.question()
+    before = fragile.ask(sql)
+    for days in jumps:
+        fragile.halt(party)
+        kind, where = ("node", fragile.url) if party != "exchange" else ("exchange", str(urlsplit(fragile.url).port))
+        with subprocess.Popen(
+            [sys.executable, "-P", str(CRASHING), f"clock:{days}", kind, str(fragile.home / party), where],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            if party == "exchange":
+                assert process.stdout.readline()
+                with pytest.raises(PrivacyError, match="clock"):
+                    fragile.ask(fragile.question())
+                process.stdin.close()
+            else:
+                assert process.wait(timeout=60) == 1
+                assert "clock" in process.stderr.read().decode()
+                process.stdin.close()
+        fragile.start(party)
+        again = fragile.ask_until_answered(sql)
+        assert again.answer.release.totals == before.answer.release.totals
+        assert set(again.answer.receipt["charged"].values()) == {0}
+    for home in (fragile.home / "exchange", fragile.home / "bank-b"):
+        copy = fragile.home / f"clock-{time.monotonic_ns()}"
+        shutil.copytree(home, copy, ignore=shutil.ignore_patterns("*.lock", "catalog*", "source", "prepared"))
+        book = (Store if home.name == "exchange" else Vault).open(copy, clock=lambda: 0)
+        times = [entry.at for entry in book.book.journal.entries()]
+        assert times == sorted(times)
+        book.close()
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+DAMAGES = {
+    "cut": lambda data: data[: len(data) // 2],
+    "overwritten": lambda data: b"\xff" * len(data),
+    "emptied": lambda _: b"",
+    "zeros": lambda data: bytes(len(data)),
+    "flipped": lambda data: data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 4]) + data[len(data) // 2 + 1 :],
+    "longer": lambda data: data + b"\n{}\xff",
+    "gone": None,
+}
+# a file that no program reads, or that may be missing or say anything
+FREE = {"errors.log", "process.log", "lock"}
+
+
+def remembered(home, party):
+    """Open a party as its program does, use each of its files once, and return what it remembers."""
+    if party == "exchange":
+        with closing(Store.open(home, clock=lambda: time.time_ns() // 1000)) as store:
+            return store.book.head, store.view().parties()
+    if party == "bank-a":
+        with closing(Vault.open(home, clock=lambda: time.time_ns() // 1000)) as vault:
+            Witness(home)
+            vault.prepare()
+            held = vault.datasets()
+            rows = [vault.prepared.rows(dataset, "SELECT count(*) FROM bounded") for dataset in held]
+            return vault.book.head, vault.spending(), held, rows
+    desk = open_desk(home, "http://127.0.0.1:9")
+    with desk.line:
+        return desk.party, desk.key.public
+
+
+@pytest.mark.parametrize(
+    "how", [*list(DAMAGES)[:1], *(pytest.param(how, marks=pytest.mark.long) for how in list(DAMAGES)[1:])]
+)
+@pytest.mark.parametrize("party", ["exchange", "bank-a", "lender-x"])
+def test_a_damaged_file_is_refused_by_name_or_mended_and_nothing_is_forgotten(fragile, tmp_path, party, how):
+    whole = tmp_path / "whole" / party
+    shutil.copytree(fragile.home / party, whole, ignore=shutil.ignore_patterns("catalog*", "search*"))
+    known, refused = remembered(whole, party), set()
+    files = [path.relative_to(whole) for path in sorted(whole.rglob("*")) if path.is_file() and path.name not in FREE]
+    for file in files:
+        copy = tmp_path / "copy" / party
+        shutil.copytree(whole, copy)
+        damage = DAMAGES[how]
+        if damage is None:
+            (copy / file).unlink()
+        else:
+            (copy / file).write_bytes(damage((copy / file).read_bytes()))
+        try:
+            found = remembered(copy, party)
+        except PrivacyError:
+            refused.add(file.name)
+        else:
+            # another name or key is somebody else, whom nobody knows
+            assert found == known or file.name in {"party", "signing.key", "sampling.key", "paillier.json"}, file
+        shutil.rmtree(copy)
+    if how in ("cut", "overwritten", "emptied", "zeros"):
+        assert {name for name in refused if name.endswith(".key")} == {
+            file.name for file in files if file.suffix == ".key"
+        }
+        assert {"000001.log"} & {file.name for file in files} <= refused
+
+
+def pin_on(vault):
+    for number in range(1000):
+        vault.pin(f"lender-{number}", number.to_bytes(32), role="lender")
+
+
+@pytest.mark.parametrize("which", ["full", "read-only"])
+def test_a_disk_without_room_takes_nothing_back_and_goes_on_when_there_is_room(fragile, tmp_path, which):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", disk], check=False).returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        home = disk / "bank-a"
+        shutil.copytree(fragile.home / "bank-a", home, ignore=shutil.ignore_patterns("catalog*", "prepared"))
+        with closing(Vault.open(home, clock=lambda: time.time_ns() // 1000)) as vault:
+            spent, head = vault.spending(), vault.head
+        if which == "read-only":
+            subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+            with pytest.raises(PrivacyError) as caught:
+                Vault.open(home, clock=lambda: time.time_ns() // 1000)
+            assert caught.value.fix
+            subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        else:
+            with closing(Vault.open(home, clock=lambda: time.time_ns() // 1000)) as vault:
+                with suppress(OSError), (disk / "filling").open("wb", buffering=0) as filling:
+                    while True:
+                        filling.write(bytes(4096))
+                vault.prepare()  # no room for a table: rows are read where they lie
+                assert [vault.prepared.rows(dataset, "SELECT 1 FROM made") for dataset in vault.datasets()] == [None]
+                with pytest.raises(PrivacyError) as caught:
+                    pin_on(vault)
+                assert "disk" in f"{caught.value.reason} {caught.value.fix}"
+                assert vault.spending() == spent
+                (disk / "filling").unlink()
+                vault.pin("lender-z", b"z" * 32, role="lender")
+                vault.prepare()
+                assert [vault.prepared.rows(dataset, "SELECT 1 FROM made") for dataset in vault.datasets()] == [[(1,)]]
+        with closing(Vault.open(home, clock=lambda: time.time_ns() // 1000)) as vault:
+            assert vault.spending() == spent
+            assert vault.book.journal.hash_at(head[0]) == head[1]
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)

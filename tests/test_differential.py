@@ -12,8 +12,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from hypothesis import HealthCheck, Phase, given, reject, settings
 
-from exchange.node.prepared import Prepared
-from exchange.node.source import clip
 from privacy.errors import Refused
 from privacy.expression import ByCategory, OneOf, Value
 from privacy.masks import Context, Peer, mask
@@ -23,6 +21,7 @@ from privacy.plan import CountRows, CountUnits, Plan, Sum
 from privacy.seal import Sealed, fold, seal
 from privacy.unseal import SecretKey
 from tests import reference, sources
+from tests.sources import clip, prepared
 from tests.strategies import PARTIES, STANDARD, plans
 
 KEY = bytes(range(32))
@@ -83,7 +82,7 @@ def town(tmp_path_factory):
         if constant is not None:
             told = [{**row, "grade": "b"} for row in told]
         datasets[party] = sources.lay(home, told, STANDARD, choose, kind=kind, constant=constant)
-        tables[party] = Prepared(home / "prepared", sampling_key=KEY)
+        tables[party] = prepared(home / "prepared", sampling_key=KEY)
         tables[party].make(datasets[party])
         rows[party] = sources.counting(told, STANDARD, key=KEY)
         assert len(rows[party]) < len(told) - 20  # the bound on rows binds

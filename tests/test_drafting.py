@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from api import cli
-from exchange.node.admission import admit
-from exchange.node.drafting import draft, is_card_number, is_credit_code, is_phone, is_resident_number, looks_like
+from exchange.node.drafting import is_card_number, is_credit_code, is_phone, is_resident_number, looks_like
+from exchange.node.engine import Location, SourceFault
 from exchange.node.registration import register
-from exchange.node.source import Location, SourceFault
 from exchange.node.vault import Vault, create
 from exchange.standards import shipped
 from privacy.errors import Malformed
+from tests.sources import admit, draft
 
 CREDIT = shipped("consumer_credit/1")
 
@@ -243,13 +243,13 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_refused_by_its_own_descriptio
     admit(Location("parquet", str(path)))
     from exchange.node import admission
 
-    monkeypatch.setattr(admission, "described", lambda _: (1000, 1, 30 << 30))
+    monkeypatch.setattr(admission, "described", lambda _, *, engines: (1000, 1, 30 << 30))
     with pytest.raises(SourceFault, match="thousands of times"):
         admit(Location("parquet", str(path)))
-    monkeypatch.setattr(admission, "described", lambda _: (-5, 1, 10))
+    monkeypatch.setattr(admission, "described", lambda _, *, engines: (-5, 1, 10))
     with pytest.raises(SourceFault, match="impossible"):
         admit(Location("parquet", str(path)))
-    monkeypatch.setattr(admission, "described", lambda _: (5, 3000, 10))
+    monkeypatch.setattr(admission, "described", lambda _, *, engines: (5, 3000, 10))
     with pytest.raises(SourceFault, match="columns"):
         admit(Location("parquet", str(path)))
 

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.node import custody, fingerprint, vault
-from exchange.node.fingerprint import compute, key_name, read_key
-from exchange.node.source import SourceFault
+from exchange.node.engine import SourceFault
+from exchange.node.fingerprint import key_name, read_key
 from exchange.protocol.collateral import SKETCH, Fingerprint, band
 from exchange.protocol.errors import PeerFault, Unknown
 from privacy.errors import Malformed, PrivacyError, Refused
 from privacy.terms import Kind
-from tests.sources import KINDS, lay
+from tests.sources import KINDS, compute, lay
 from tests.strategies import STANDARD, tables
 
 KEY = bytes(range(32))
@@ -27,7 +27,7 @@ REQUIRED = replace(
 
 
 def computed(dataset, home, key=KEY):
-    return compute(dataset, key=key, spill=home / "spill")
+    return compute(dataset, key=key)
 
 
 def derived(use, key=KEY, standard="credit"):
@@ -124,7 +124,7 @@ def test_a_large_source_is_put_in_order_part_by_part(tmp_path, monkeypatch):
     monkeypatch.setattr(fingerprint, "LARGE", 1_000)
     steps = []
     dataset = lay(tmp_path, ROWS, REQUIRED, random.Random(5), kind="parquet")
-    told = compute(dataset, key=KEY, spill=tmp_path / "spill", progress=lambda *step: steps.append(step))
+    told = compute(dataset, key=KEY, progress=lambda *step: steps.append(step))
     assert (told.root, told.sketch) == second_opinion(ROWS, REQUIRED)
     assert steps == [(done, 17) for done in range(1, 18)]
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from api.demo import people
 from exchange.analyst.reading import quality_plan
-from exchange.node.source import Dataset, Location, clip
+from exchange.node.engine import Location
+from exchange.node.source import Dataset
 from exchange.standards import shipped
 from privacy.ledger import Receipt
 from privacy.noise import add_noise
@@ -24,6 +25,7 @@ from privacy.release import Release
 from privacy.sensitivity import calibrate
 from privacy.terms import NANO
 from tests.cards import CARDS, with_cards
+from tests.sources import clip
 from tests.test_valuation import CASE, appraise, changed, evidence
 from tests.test_valuation_market import DEALS
 from valuation.asset import DataAsset

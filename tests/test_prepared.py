@@ -18,11 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exchange.node import prepared, source
-from exchange.node.prepared import Prepared
-from exchange.node.source import Field, SourceFault, clip
+from exchange.node import prepared
+from exchange.node.engine import SourceFault
+from exchange.node.source import Field
 from privacy.plan import CountRows, CountUnits, Plan
 from tests import reference, sources
+from tests.sources import clip, inspect
 from tests.strategies import DOMAINS, NUMBERS, STANDARD, plans, tables
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +31,7 @@ KEY = bytes(range(32))
 
 
 def opened(directory, key=KEY):
-    return Prepared(Path(directory) / "prepared", sampling_key=key)
+    return sources.prepared(Path(directory) / "prepared", sampling_key=key)
 
 
 def count_rows(*measures):
@@ -64,7 +65,7 @@ def raw(choose, *, people, rows):
 
 def contents(tables, dataset):
     """What a table says, without the numbers that persons happen to have: people, and rows by their person's hash."""
-    engine = tables._engine(tables._path(dataset))
+    engine = tables._engine(dataset)
     people = engine.execute("SELECT who, total, says FROM people ORDER BY ALL").fetchall()
     rows = engine.execute(
         "SELECT who, bounded.* EXCLUDE (person) FROM bounded JOIN people ON person = code ORDER BY ALL"
@@ -159,7 +160,7 @@ def test_another_document_or_sampling_key_never_uses_the_table(tmp_path, monkeyp
     # a file under a name that is not its own is torn
     names = list((tmp_path / "prepared").iterdir())
     shutil.copy(names[0], stranger._path(dataset))
-    assert not stranger._is_sound(stranger._path(dataset))
+    assert not stranger._is_sound(dataset)
     assert not stranger._path(dataset).exists()
     monkeypatch.setattr(prepared, "FORM", prepared.FORM + 1)
     assert stranger._path(dataset).name not in {path.name for path in names}
@@ -209,7 +210,7 @@ def test_the_open_engine_is_locked_and_reads_only(tmp_path):
     dataset = sources.lay(tmp_path, raw(random.Random(6), people=3, rows=9), STANDARD, random.Random(6))
     ready = opened(tmp_path)
     ready.make(dataset)
-    engine = ready._engine(ready._path(dataset))
+    engine = ready._engine(dataset)
     for statement in (
         "SET enable_external_access = true",
         "RESET lock_configuration",
@@ -312,9 +313,9 @@ def test_a_directory_that_cannot_be_written_makes_no_table(tmp_path, monkeypatch
 KILLED = """
 import os, pickle, random, signal, sys, threading
 from pathlib import Path
-from exchange.node.prepared import Prepared
+from tests.sources import prepared
 dataset = pickle.loads(bytes.fromhex(sys.stdin.readline()))
-ready = Prepared(Path(sys.argv[1]) / "prepared", sampling_key=bytes(range(32)))
+ready = prepared(Path(sys.argv[1]) / "prepared", sampling_key=bytes(range(32)))
 print("ready", flush=True)
 sys.stdin.readline()
 ready.make(dataset)
@@ -436,7 +437,7 @@ def test_a_renewed_table_is_the_table_made_anew(seed):
 
 
 def _same_columns(dataset, newer):
-    return set(source.inspect(dataset.location)) == set(source.inspect(newer.location))
+    return set(inspect(dataset.location)) == set(inspect(newer.location))
 
 
 def test_only_people_whose_rows_changed_are_bounded_anew(tmp_path, monkeypatch):
@@ -454,7 +455,7 @@ def test_only_people_whose_rows_changed_are_bounded_anew(tmp_path, monkeypatch):
         mapping=dataset.mapping,
         refreshed="2026-11-30",
     )
-    before = ready._engine(ready._path(dataset)).execute("SELECT who, code FROM people ORDER BY ALL").fetchall()
+    before = ready._engine(dataset).execute("SELECT who, code FROM people ORDER BY ALL").fetchall()
     taken = []
     real = prepared.engine
 
@@ -475,7 +476,7 @@ def test_only_people_whose_rows_changed_are_bounded_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(prepared, "engine", watched)
     ready.make(newer, before=dataset)
     assert taken == [[("p7",)]]
-    after = ready._engine(ready._path(newer)).execute("SELECT who, code FROM people ORDER BY ALL").fetchall()
+    after = ready._engine(newer).execute("SELECT who, code FROM people ORDER BY ALL").fetchall()
     assert after == before  # nobody came or went: everybody keeps their number
     ready.close()
 

@@ -7,8 +7,8 @@ from itertools import count
 import duckdb
 import pytest
 
+from exchange.node.engine import SourceFault
 from exchange.node.registration import refresh, register
-from exchange.node.source import SourceFault
 from exchange.node.vault import Vault, create
 from exchange.protocol.errors import PeerFault, Unknown
 from privacy.errors import Malformed, PrivacyError, Refused
@@ -284,8 +284,10 @@ def test_refusals_quote_nothing_of_the_rows(vault, dataset, policy, tmp_path):
 
 @pytest.mark.parametrize("bad", [b'p9,"unclosed,1\n', b"p9,\xff\xfe,1\n", b"p9,a,b,c,d,e,f,g,h,i,j,k,l,m\n"])
 def test_a_row_that_cannot_be_read_is_found_before_anything_is_kept_or_charged(tmp_path, bad):
-    from exchange.node.source import Dataset, Field, Location, SourceFault, read_through
+    from exchange.node.engine import Location, SourceFault
+    from exchange.node.source import Dataset, Field
     from exchange.standards import shipped
+    from tests.sources import read_through
 
     path = tmp_path / "rows.csv"
     good = b"person,region,balance\n" + b"".join(b"p%d,north,%d\n" % (index, index) for index in range(5000))
@@ -298,6 +300,99 @@ def test_a_row_that_cannot_be_read_is_found_before_anything_is_kept_or_charged(t
     path.write_bytes(good + bad)
     with pytest.raises(SourceFault):
         read_through(dataset)
+
+
+ELSEWHERE = (
+    "http://127.0.0.1/rows.csv",
+    "https://example.org/rows.parquet",
+    "http://[::ffff:127.0.0.1]/rows.csv",
+    "http://169.254.169.254/latest/meta-data",
+    "http://2130706433/rows.csv",
+    "s3://bucket/rows.parquet",
+    "s3://bucket/../rows.parquet",
+    "gcs://bucket/rows.parquet",
+    "az://store/rows.parquet",
+    "hf://datasets/a/b/rows.parquet",
+    "ftp://user:pass@host/rows.csv",
+    "gopher://host/rows.csv",
+    "file:///etc/passwd",
+    "FILE://localhost/etc/passwd",
+    "postgres://user@host/rows",
+    "md:rows",
+    "host=127.0.0.1 dbname=rows",
+    "host=/var/run/postgresql options=-csearch_path=x",
+    "service=rows",
+    "data:text/csv,a",
+    "//host/share/rows.csv",
+    "\\\\host\\share\\rows.csv",
+    "/dev/zero",
+    "/dev/stdin",
+    "/dev/tcp/127.0.0.1/80",
+    "/proc/self/environ",
+    "/proc/self/fd/0",
+    "/proc/self/mem",
+    "/etc",
+    "/",
+    "~/rows.csv",
+    "rows.csv|id",
+    "*.csv",
+    "",
+    "\0",
+    "a" * 5000,
+)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "duckdb"])
+def test_a_source_is_a_plain_file_of_this_machine(vault, dataset, policy, kind):
+    for path in ELSEWHERE:
+        source = {"kind": kind, "path": path} | ({"table": "t"} if kind == "duckdb" else {})
+        with pytest.raises(PrivacyError) as caught:
+            register(vault, dataset=changed(dataset, ("source",), source), policy=policy)
+        assert isinstance(caught.value, Malformed | SourceFault)
+    assert vault.prepared.engines._workers == {}, "nothing was opened to find out"
+    assert kept_nothing(vault)
+
+
+def test_a_link_leads_nowhere_but_to_its_own_directory(vault, dataset, policy, tmp_path):
+    within, without = tmp_path / "data", tmp_path / "elsewhere"
+    for directory in (within, without):
+        directory.mkdir()
+        (directory / "rows.csv").write_text("cust,area,bal\np1,north,10.5\n")
+    (within / "out.csv").symlink_to(without / "rows.csv")
+    (within / "up.csv").symlink_to("../elsewhere/rows.csv")
+    (within / "far.csv").symlink_to("up.csv")
+    (within / "circle.csv").symlink_to("circle.csv")
+    (within / "current.csv").symlink_to("rows.csv")
+    (tmp_path / "disk").symlink_to(within)
+    for name in ("out.csv", "up.csv", "far.csv", "circle.csv"):
+        with pytest.raises(Malformed, match="leads"):
+            register(vault, dataset=changed(dataset, ("source", "path"), str(within / name)), policy=policy)
+    assert kept_nothing(vault)
+    # a link beside its file, and a directory that is a link, are the operator's own ways to name it
+    for number, path in enumerate((within / "current.csv", tmp_path / "disk" / "rows.csv")):
+        named = changed(dataset, ("source", "path"), str(path)) | {"refreshed": f"2026-11-0{number + 1}"}
+        kept = register(vault, dataset=named, policy=policy)
+        assert kept.location.path == str(within / "rows.csv")
+
+
+def test_a_link_that_was_laid_after_registering_is_not_followed(vault, dataset, policy, tmp_path):
+    within = tmp_path / "data"
+    within.mkdir()
+    path = within / "rows.csv"
+    path.write_text("cust,area,bal\np1,north,10.5\n")
+    (tmp_path / "others.csv").write_text("cust,area,bal\nq1,north,1\nq2,north,2\n")
+    register(vault, dataset=changed(dataset, ("source", "path"), str(path)), policy=policy)
+    path.unlink()
+    path.symlink_to(tmp_path / "others.csv")
+    with pytest.raises(SourceFault, match="leads elsewhere"):
+        refresh(vault, name="accounts", refreshed="2026-11-02")
+    path.unlink()
+    within.rename(tmp_path / "moved")
+    (tmp_path / "moved" / "rows.csv").write_text("cust,area,bal\nq1,north,1\nq2,north,2\n")
+    within.symlink_to(tmp_path / "moved")
+    with pytest.raises(SourceFault, match="leads elsewhere"):
+        refresh(vault, name="accounts", refreshed="2026-11-02")
+    assert vault.datasets()[0].refreshed == "2026-10-31"
 
 
 # -- prepared tables and refreshing ----------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from exchange.node import source
+from exchange.node.engine import Location, SourceFault
 from exchange.node.printer import print_cells
-from exchange.node.source import Dataset, Field, Location, SourceFault, clip, inspect, print_view
+from exchange.node.source import Dataset, Field, print_view
 from exchange.standards import shipped
 from privacy.errors import Malformed, Refused
 from privacy.expression import (
@@ -49,6 +49,7 @@ from privacy.plan import (
     term_of,
 )
 from privacy.terms import LIFETIME, UNKNOWN, Bounds
+from tests.sources import clip, inspect, run
 
 SHIPPED = shipped("consumer_credit/1")
 KEY = bytes(range(32))
@@ -773,7 +774,7 @@ def test_the_engine_is_locked_before_anything_is_read(tmp_path, kind):
     location = table(tmp_path, "SELECT 'p' AS person, 'north' AS region, 5 AS balance", kind)
     other = csv_file(tmp_path, "a\n1\n", "other.csv")
     settings = dict(
-        source._run(
+        run(
             location,
             "SELECT name, value FROM duckdb_settings() WHERE name IN "
             "('enable_external_access', 'lock_configuration', 'autoinstall_known_extensions', 'autoload_known_extensions')",
@@ -799,7 +800,7 @@ def test_the_engine_is_locked_before_anything_is_read(tmp_path, kind):
         "LOAD httpfs",
     ):
         with pytest.raises(SourceFault):
-            source._run(location, statement, {})
+            run(location, statement, {})
     assert not out.exists()
     assert not (tmp_path / "new.duckdb").exists()
 
@@ -809,7 +810,7 @@ def test_the_source_is_opened_for_reading_only(tmp_path):
     before = Path(location.path).read_bytes()
     for statement in ("DROP TABLE source.rows", "INSERT INTO source.rows VALUES ('q', 'x', 1)"):
         with pytest.raises(SourceFault):
-            source._run(location, statement, {})
+            run(location, statement, {})
     totals(a_plan(), held(location))
     assert Path(location.path).read_bytes() == before
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [Path(location.path).name]

@@ -18,7 +18,8 @@ import duckdb
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from exchange.node.source import Dataset, Field, Location
+from exchange.node.engine import Location
+from exchange.node.source import Dataset, Field
 from exchange.node.vault import Account, Vault, create
 from exchange.protocol.envelope import sign
 from exchange.protocol.errors import PeerFault, Unknown

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from exchange.node.source import Field, Location
+from exchange.node.engine import Location
+from exchange.node.source import Field
 from privacy.errors import Malformed
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from exchange import identity
 from exchange.line import Line, monotonic
 from exchange.pins import PINNED, Pins, fetch, own_keys
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Overreach, PeerFault
+from exchange.protocol.errors import Overreach, PeerFault, Unknown
 from exchange.protocol.messages import (
     Abort,
     Accept,
@@ -135,7 +135,10 @@ class Desk:
         if self._key is None:
             path = self._home / "paillier.json"
             if path.exists():
-                self._key = SecretKey.from_jwk(json.loads(identity.read_key(path)))
+                try:
+                    self._key = SecretKey.from_jwk(json.loads(identity.read_key(path)))
+                except (OSError, ValueError):
+                    raise Unknown("readable paillier.json of this desk: put it back from a backup") from None
             else:
                 made = SecretKey.generate()
                 identity.write_key(path, json.dumps(made.to_jwk()))

@@ -72,7 +72,7 @@ class Log:
             identity.write_key(path, MLDSA65PrivateKey.generate().private_bytes_raw().hex())
         try:
             second = MLDSA65PrivateKey.from_seed_bytes(bytes.fromhex(identity.read_key(path)))
-            salting = bytes.fromhex(identity.read_key(salt))
+            salting = identity.read_bytes(salt, 32)
         except (OSError, ValueError):
             raise Unknown("ml-dsa.key or salt.key of this exchange: put it back from the backup") from None
         log = cls(tree, signer=LogSigner(signing, second), salting=salting, head=head, file=file)

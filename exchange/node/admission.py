@@ -11,7 +11,8 @@ import re
 import stat
 from pathlib import Path
 
-from exchange.node.source import Location, SourceFault, described
+from exchange.node.engine import Engines, Location, SourceFault
+from exchange.node.source import described
 
 MOST_BYTES = 1 << 40
 MOST_ROWS = 10**10
@@ -35,7 +36,7 @@ _FOREIGN = (
 )
 
 
-def admit(location: Location) -> None:
+def admit(location: Location, *, engines: Engines) -> None:
     """Refuse a file that is not what its kind says, or beyond the limits, before a row of it is read.
 
     Raises:
@@ -56,7 +57,7 @@ def admit(location: Location) -> None:
             raise SourceFault(f"the source {what}", fix=fix)
     match location.kind:
         case "parquet":
-            _check_parquet(location, size=size, first=first, last=last)
+            _check_parquet(location, size=size, first=first, last=last, engines=engines)
         case "csv":
             _check_csv(first)
         case _ if not database:
@@ -105,7 +106,7 @@ def _check_names(names: list[str]) -> None:
         raise SourceFault("two columns of the source have the same name", fix="give each column its own name")
 
 
-def _check_parquet(location: Location, *, size: int, first: bytes, last: bytes) -> None:
+def _check_parquet(location: Location, *, size: int, first: bytes, last: bytes, engines: Engines) -> None:
     if first[:4] == b"PARE" or last[-4:] == b"PARE":
         raise SourceFault("the Parquet file is encrypted", fix="decrypt it, or register the database it came from")
     length = int.from_bytes(last[:4], "little")
@@ -113,7 +114,7 @@ def _check_parquet(location: Location, *, size: int, first: bytes, last: bytes) 
         raise SourceFault("the source is not a whole Parquet file", fix="check that it was copied to its end")
     if length > LONGEST_HEADER * 256:
         raise SourceFault("the Parquet file describes itself in more than 64 MiB", fix="write it in larger row groups")
-    rows, columns, unpacked = described(location)
+    rows, columns, unpacked = described(location, engines=engines)
     if not 0 <= rows <= MOST_ROWS:
         raise SourceFault("the Parquet file claims an impossible number of rows", fix="register a part of it")
     if columns > MOST_COLUMNS:

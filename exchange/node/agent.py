@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from exchange.journal import RolledBack
 from exchange.line import Line
+from exchange.node.engine import SourceFault
 from exchange.node.rulings import hear
-from exchange.node.source import Dataset, SourceFault, clip
+from exchange.node.source import Dataset, clip
 from exchange.node.vault import Standing, Vault
 from exchange.node.watch import Watch
 from exchange.pins import fetch

@@ -108,7 +108,7 @@ def take_key(home: Path, file: Path) -> None:
     except (OSError, ValueError):
         raise Malformed("the key's file cannot be read", fix="check the path") from None
     path = home / KEY_FILE
-    if path.exists() and read_key(identity.read_key(path)) != key:
+    if held_key(home) not in (None, key):
         raise PeerFault("this node has another key for fingerprints", fix="agree on one with the other institutions")
     identity.write_key(path, key.hex())
 
@@ -120,4 +120,7 @@ def held_key(home: Path) -> bytes | None:
         Malformed: if its file holds something else.
     """
     path = home / KEY_FILE
-    return read_key(identity.read_key(path)) if path.is_file() else None
+    try:
+        return read_key(identity.read_key(path)) if path.is_file() else None
+    except (OSError, ValueError):
+        raise Malformed("the key for fingerprints cannot be read", fix="put it back from a backup") from None

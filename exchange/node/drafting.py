@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from exchange.node.admission import admit
-from exchange.node.source import Location, sample
+from exchange.node.engine import Engines, Location
+from exchange.node.source import sample
 from privacy.terms import Column, Kind, Standard
 
 LOOKED_AT = 10_000
@@ -112,16 +113,16 @@ def looks_like(values: Sequence[str]) -> tuple[str, int] | None:
     return None
 
 
-def draft(location: Location, standard: Standard) -> dict[str, Any]:
+def draft(location: Location, standard: Standard, *, engines: Engines) -> dict[str, Any]:
     """Return the draft: a dataset document under ``dataset``, the reasons under ``columns``, ``warnings`` for the rest.
 
     Raises:
         SourceFault: if the file is not what its kind says, beyond the limits, or cannot be read.
     """
-    admit(location)
+    admit(location, engines=engines)
     held = {
         name: [text for value in values if value is not None and (text := value.strip())]
-        for name, values in sample(location, LOOKED_AT).items()
+        for name, values in sample(location, LOOKED_AT, engines=engines).items()
     }
     found = {name: look for name, values in held.items() if (look := looks_like(values)) is not None}
     chosen = _assign(standard, held, found)

@@ -18,10 +18,10 @@ import hmac
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+from exchange.node.engine import Engines, Parameters, engine
 from exchange.node.printer import quote
-from exchange.node.source import Dataset, Parameters, engine, print_told, view_columns
+from exchange.node.source import Dataset, print_told, view_columns
 from exchange.protocol.collateral import DIGITS, SKETCH, Fingerprint, band, columns_digest
 from privacy.errors import Malformed, Refused
 
@@ -84,10 +84,10 @@ def key_name(key: bytes, standard: str) -> str:
     return _derived(key, "name", standard)
 
 
-def compute(dataset: Dataset, *, key: bytes, spill: Path, progress: Progress = lambda _done, _total: None) -> Computed:
+def compute(
+    dataset: Dataset, *, key: bytes, engines: Engines, progress: Progress = lambda _done, _total: None
+) -> Computed:
     """Read every row once and return what they are known by.
-
-    ``spill`` is a directory of the node's own for what does not fit into memory.
 
     Raises:
         Refused: if a column that the standard requires is not mapped, or no row has a person.
@@ -109,7 +109,7 @@ def compute(dataset: Dataset, *, key: bytes, spill: Path, progress: Progress = l
     every = view_columns(dataset)
     core = [quote(column) for column in required] or every
     leaves: dict[int, tuple[int, str]] = {}
-    with engine(dataset.location, spill=spill) as opened:
+    with engine(dataset.location, engines=engines) as opened:
         opened.execute(
             f"CREATE TEMP TABLE hashed AS SELECT unhex({_hash('whole', unit, every)}) AS leaf, "
             f"left({_hash('core', unit, core)}, {DIGITS}) AS core FROM ({told})",

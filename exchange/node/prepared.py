@@ -11,9 +11,11 @@ rows and the sum of a keyed hash of what each row says. A newer version of the s
 say the same keep their part of the table, all others' rows are bounded anew. Which rows count depends on a person's own rows
 alone (:mod:`exchange.node.source`), so that the outcome is the same as from the whole source.
 
-The node is one process, and only the owner of its journal opens these files.
+The node is one process; only the owner of its journal has these files opened, by the process of the dataset's source
+(:mod:`exchange.node.sandbox`).
 """
 
+import fcntl
 import hashlib
 import logging
 import os
@@ -26,20 +28,10 @@ from typing import Any
 
 import duckdb
 
+from exchange.node.engine import QUESTION, Cursor, Ended, Engines, Files, Parameters, SourceFault, engine
 from exchange.node.printer import quote
-from exchange.node.source import (
-    Cursor,
-    Dataset,
-    Parameters,
-    SourceFault,
-    engine,
-    lock,
-    print_chosen,
-    print_told,
-    view_columns,
-)
+from exchange.node.source import Dataset, print_chosen, print_told, view_columns
 from privacy import canonical
-from privacy.expression import quoted
 from privacy.terms import Kind
 
 FORM = 1
@@ -55,33 +47,30 @@ log = logging.getLogger(__name__)
 class Prepared:
     """The prepared tables under one directory; ``sampling_key`` decides which rows count and names no file twice."""
 
-    def __init__(self, directory: Path, *, sampling_key: bytes) -> None:
+    def __init__(self, directory: Path, *, sampling_key: bytes, engines: Engines) -> None:
         """Take the directory over; caller holds the node's journal. What an end of the process left half made is deleted."""
+        self.engines = engines
         self._directory = directory
         self._key = sampling_key
         self._engines: dict[Path, Cursor] = {}
         self._turn = threading.RLock()
         if directory.is_dir():
+            _wait_for_others(directory)
             for entry in directory.iterdir():
                 if not _NAME.fullmatch(entry.name):
                     _remove(entry)
 
-    @property
-    def spill(self) -> Path:
-        """Where rows that do not fit into memory are put for a while, out of others' sight."""
-        self._directory.mkdir(mode=0o700, exist_ok=True)
-        return self._directory / "spill"
-
     def close(self) -> None:
-        """Let go of the files."""
-        with self._turn:
-            for path in list(self._engines):
-                self._shut(path)
+        """Let go of the files: what is being read is not waited for."""
+        self.engines.close()
 
     def rows(self, dataset: Dataset, statement: str) -> list[tuple[Any, ...]] | None:
         """Return the rows of a statement over the dataset's view, called ``bounded``; ``None`` if there is no table to read.
 
         A table that proves torn is made again first.
+
+        Raises:
+            Unread: if the engine ended meanwhile. A table that broke the engine is deleted, and made again at the next start.
         """
         path = self._path(dataset)
         with self._turn:
@@ -89,9 +78,13 @@ class Prepared:
                 if not path.is_file():
                     return None
                 try:
-                    return self._engine(path).execute(statement).fetchall()
+                    return self._engine(dataset).execute(statement).fetchall()
                 except _NOT_TORN:
                     return None
+                except Ended as ended:
+                    if ended.broke:
+                        self._drop(path)
+                    raise
                 except duckdb.Error as error:
                     # the engine's words may quote a row: only the kind of error is told
                     log.warning("a prepared table proved damaged and is made again: %s", type(error).__name__)
@@ -112,11 +105,10 @@ class Prepared:
         """
         path = self._path(dataset)
         with self._turn:
-            if self._is_sound(path):
+            if self._is_sound(dataset):
                 return False
-            old = None if before is None or not _is_comparable(dataset, before) else self._path(before)
-            if old is not None and not self._is_usable(old):
-                old = None
+            comparable = before is not None and _is_comparable(dataset, before) and self._is_usable(before)
+            old = self._path(before) if before is not None and comparable else None
             try:
                 self._make(dataset, path, old)
             except SourceFault:
@@ -146,37 +138,37 @@ class Prepared:
         """Return a key of its own for each use, that says nothing about the sampling key."""
         return hashlib.sha256(f"touchstone prepared {label}\0".encode() + self._key).hexdigest()
 
-    def _is_sound(self, path: Path) -> bool:
-        """Whether there is a complete table of this name; one that cannot be opened is deleted."""
+    def _is_sound(self, dataset: Dataset) -> bool:
+        """Whether there is a complete table of this dataset; one that cannot be opened is deleted."""
+        path = self._path(dataset)
         if not path.is_file():
             return False
         try:
-            self._engine(path)
+            self._engine(dataset)
         except duckdb.Error:
             log.warning("a prepared table cannot be opened and is deleted")
             self._drop(path)
             return False
         return True
 
-    def _is_usable(self, old: Path) -> bool:
+    def _is_usable(self, before: Dataset) -> bool:
         """Whether a newer version can go by this table: other versions of the engine may hash otherwise."""
-        if not self._is_sound(old):
+        if not self._is_sound(before):
             return False
-        return self._engine(old).execute("SELECT engine FROM made").fetchall() == [(duckdb.__version__,)]
+        return self._engine(before).execute("SELECT engine FROM made").fetchall() == [(duckdb.__version__,)]
 
-    def _engine(self, path: Path) -> Cursor:
-        """Return the engine that has this file open for reading and can open nothing else; it stays open.
+    def _engine(self, dataset: Dataset) -> Cursor:
+        """Return the engine that has the dataset's table open for reading and can open nothing else; it stays open.
 
         Starting an engine costs as much as scanning some million rows.
         """
+        path = self._path(dataset)
         opened = self._engines.get(path)
-        if opened is None:
-            opened = duckdb.connect(":memory:")
+        if opened is None or not opened.alive:
+            attached = ("prepared", str(path), "READ_ONLY")
+            files = Files(dataset.location.path, attached=(attached,), uses="prepared", seconds=QUESTION)
+            opened = self.engines.open(files)
             try:
-                opened.execute(f"SET temp_directory = {quoted(str(self.spill))}")
-                opened.execute(f"ATTACH {quoted(str(path))} AS prepared (READ_ONLY)")
-                opened.execute("USE prepared")
-                lock(opened)
                 made = opened.execute("SELECT name FROM made").fetchall()
                 if made != [(path.stem,)]:
                     raise duckdb.IOException("the file is another table")
@@ -202,7 +194,8 @@ class Prepared:
         fresh = path.with_name(f"{path.stem}.new")
         beside = {"fresh": (fresh, "READ_WRITE")} | ({} if old is None else {"old": (old, "READ_ONLY")})
         try:
-            with engine(dataset.location, spill=self.spill, beside=beside) as opened:
+            self._directory.mkdir(mode=0o700, exist_ok=True)
+            with engine(dataset.location, engines=self.engines, beside=beside) as opened:
                 fresh.chmod(0o600)
                 self._fill(opened, dataset, renewed=old is not None)
                 opened.execute("INSERT INTO fresh.made VALUES (?, ?)", [path.stem, duckdb.__version__])
@@ -211,7 +204,7 @@ class Prepared:
         except OSError:
             raise SourceFault("the node's directory cannot be written", fix="make room on its disk") from None
         finally:
-            for name in (fresh.name, f"{fresh.name}.wal", "spill"):
+            for name in (fresh.name, f"{fresh.name}.wal"):
                 _remove(path.with_name(name))
 
     def _fill(self, opened: Cursor, dataset: Dataset, *, renewed: bool) -> None:
@@ -277,6 +270,15 @@ def _order(dataset: Dataset) -> str:
     columns = [dataset.standard.column(name) for name in dataset.mapping]
     categories = sorted((len(column.domain), column.name) for column in columns if column.kind is Kind.CATEGORY)
     return f" ORDER BY {', '.join(quote(name) for _, name in categories)}" if categories else ""
+
+
+def _wait_for_others(directory: Path) -> None:
+    """Wait until no process of an earlier run works in the directory: one that was killed ends a moment after its node."""
+    place = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+    finally:
+        os.close(place)
 
 
 def _settle(fresh: Path, path: Path) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from exchange.node.admission import admit
-from exchange.node.source import Dataset, Field, Location, SourceFault, inspect, read_through
+from exchange.node.engine import Location, SourceFault
+from exchange.node.source import Dataset, Field, inspect, read_through
 from exchange.node.vault import Vault
 from exchange.protocol.declaration import read_declaration
 from exchange.protocol.errors import Unknown
@@ -39,8 +40,9 @@ def register(vault: Vault, *, dataset: Any, policy: Any) -> Dataset:
         SourceFault: if the source, or a row of it, cannot be read.
     """
     read = _dataset(dataset)
-    admit(read.location)
-    held = inspect(read.location)
+    engines = vault.prepared.engines
+    admit(read.location, engines=engines)
+    held = inspect(read.location, engines=engines)
     for column, field in read.mapping.items():
         if field.source is not None and field.source not in held:
             raise Malformed(f"the source has no column for {column}", fix=f"its columns: {', '.join(sorted(held))}")
@@ -74,6 +76,7 @@ def refresh(vault: Vault, *, name: str, refreshed: str) -> Dataset:
         raise Malformed(
             "the date of the load is not later than the last", fix=f"give a date after {held.refreshed}, as 2026-12-31"
         )
+    admit(held.location, engines=vault.prepared.engines)  # it may have become another file since
     read = replace(held, refreshed=version)
     _put(vault, read, vault.policy(name))
     return read
@@ -89,7 +92,7 @@ def _put(vault: Vault, dataset: Dataset, policy: Policy) -> None:
         log.warning("no prepared table for %s: %s; %s", dataset.name, fault.reason, fault.fix)
     try:
         if not made:
-            read_through(dataset)
+            read_through(dataset, engines=vault.prepared.engines)
         vault.keep(dataset, policy)
     finally:
         vault.prepared.keep(vault.datasets())
@@ -100,7 +103,7 @@ def _dataset(document: Any) -> Dataset:
         named = document["standard"]
         standard = shipped(named) if isinstance(named, str) else Standard.from_json(named)
         source = document["source"]
-        location = Location(source["kind"], str(Path(source["path"]).resolve()), source.get("table", ""))
+        location = Location(source["kind"], _place(source["path"]), source.get("table", ""))
         mapping = {name: _field(field) for name, field in document["mapping"].items()}
         read = Dataset(
             name=check_name(document["name"], what="dataset"),
@@ -121,6 +124,28 @@ def _dataset(document: Any) -> Dataset:
             "the mapping does not fit the standard", fix=f"map {standard.unit} and columns of {standard.id}"
         )
     return read
+
+
+def _place(text: str) -> str:
+    """Return where a path of the document leads: to a file of this machine, in the directory that the path names.
+
+    Raises:
+        Malformed: if it is an address, or a link that leads out of that directory.
+    """
+    if "://" in text or text.startswith(("//", "\\\\")):
+        raise Malformed(
+            "the source is an address, not a file of this machine", fix="name a file that the node can open"
+        )
+    path = Path(text)
+    try:
+        held, real = path.parent.resolve(), path.resolve()
+    except (OSError, RuntimeError):  # links in a circle
+        raise Malformed("the source's path leads nowhere", fix="name the file itself") from None
+    if not real.is_relative_to(held):
+        raise Malformed(
+            "the source is a link that leads out of its directory", fix="name the file itself, if it is meant"
+        )
+    return str(real)
 
 
 def _field(document: Any) -> Field:

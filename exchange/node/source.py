@@ -23,57 +23,25 @@ Source: PROOFS 1.2, 1.3.
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import duckdb
-
+from exchange.node.engine import QUESTION, WORK, Engines, Location, Parameters, check_file, engine, unreadable
 from exchange.node.printer import filled, print_cells, quote, valid
 from exchange.protocol.declaration import UNDECLARED, Declaration, read_declaration
-from privacy.errors import Malformed, PrivacyError
+from privacy.errors import Malformed
 from privacy.expression import quoted
 from privacy.plan import Plan
 from privacy.sensitivity import Clipped
 from privacy.terms import Column, Kind, Standard
-
-KINDS = ("parquet", "csv", "duckdb")
-Cursor = duckdb.DuckDBPyConnection
-Parameters = dict[str, Any]
-"""Values of a statement by their marks: texts reach the engine this way only."""
 
 _PLAIN = r"BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|DATE|TIME.*"
 # nanoseconds are read as text: the engine rounds them up into the next day
 _DATED = r"DATE|TIMESTAMP(_S|_MS| WITH TIME ZONE)?"
 _ISO_DATE = r"^((?:000[1-9]|00[1-9]\d|0[1-9]\d\d|[1-9]\d{3})-\d\d-\d\d)(?:[T ]\d\d:\d\d.*)?$"
 _INTEGERS = {"TINYINT": 7, "SMALLINT": 15, "INTEGER": 31, "BIGINT": 63}
-
-
-class SourceFault(PrivacyError):
-    """The source cannot be read; the engine's own words stay inside, since they may quote a row."""
-
-    code = "TS-SRC-001"
-
-
-class NoRoom(SourceFault):
-    """The source may be well, but the node has too little memory to read it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where rows lie: a Parquet or CSV file, or a table of a DuckDB file."""
-
-    kind: str
-    path: str
-    table: str = ""
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS or not Path(self.path).is_absolute() or (self.kind == "duckdb") != bool(self.table):
-            raise Malformed(
-                "the source is not a file that can be read", fix=f"kinds: {', '.join(KINDS)}; absolute path"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,47 +112,48 @@ class Dataset:
             raise Malformed("the document is not a dataset", fix="register the dataset anew") from None
 
 
-def inspect(location: Location) -> dict[str, str]:
+def inspect(location: Location, *, engines: Engines) -> dict[str, str]:
     """Return the source's columns with their engine types.
 
     Raises:
         SourceFault: if it cannot be read.
     """
-    rows = _run(location, f"DESCRIBE SELECT * FROM {_table(location)}", {})
+    rows = _run(location, f"DESCRIBE SELECT * FROM {_table(location)}", {}, engines=engines)
     return {str(row[0]): str(row[1]) for row in rows}
 
 
-def sample(location: Location, most: int) -> dict[str, list[str | None]]:
+def sample(location: Location, most: int, *, engines: Engines) -> dict[str, list[str | None]]:
     """Return up to ``most`` of the first rows as texts by column, for drafting at the node; they go nowhere else.
 
     Raises:
         SourceFault: if it cannot be read.
     """
-    names = list(inspect(location))
+    names = list(inspect(location, engines=engines))
     texts = ", ".join(f"CAST(held.{quote(name)} AS VARCHAR)" for name in names)
-    rows = _run(location, f"SELECT {texts} FROM {_table(location)} AS held LIMIT {most}", {})
+    rows = _run(location, f"SELECT {texts} FROM {_table(location)} AS held LIMIT {most}", {}, engines=engines)
     return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 
 
-def described(location: Location) -> tuple[int, int, int]:
+def described(location: Location, *, engines: Engines) -> tuple[int, int, int]:
     """Return rows, columns and unpacked bytes of a Parquet file, as it describes itself; no row is read.
 
     Raises:
         SourceFault: if it does not.
     """
     path = quoted(location.path)
-    rows = _run(location, f"SELECT sum(num_rows), count(*) FROM parquet_file_metadata({path})", {})
+    counted = f"SELECT sum(num_rows), count(*) FROM parquet_file_metadata({path})"
     told = (
         "SELECT count(DISTINCT path_in_schema), coalesce(sum(greatest(total_uncompressed_size, 0)), 0) "
         f"FROM parquet_metadata({path})"
     )
-    parts = _run(location, told, {})
+    with engine(location, engines=engines, seconds=QUESTION) as opened:
+        rows, parts = (opened.execute(statement).fetchall() for statement in (counted, told))
     if rows[0][0] is None:
-        raise _unreadable()
+        raise unreadable()
     return int(rows[0][0]), int(parts[0][0]), int(parts[0][1])
 
 
-def read_through(dataset: Dataset) -> int:
+def read_through(dataset: Dataset, *, engines: Engines) -> int:
     """Read every mapped cell once and return the number of rows that have a person: what cannot be read is found before anything is charged.
 
     Raises:
@@ -193,21 +162,22 @@ def read_through(dataset: Dataset) -> int:
     parameters: Parameters = {}
     told = print_told(dataset, parameters)
     counted = ", ".join(f"count({name})" for name in [quote(dataset.standard.unit), *view_columns(dataset)])
-    return int(_run(dataset.location, f"SELECT count(*), {counted} FROM ({told})", parameters)[0][0])
+    rows = _run(dataset.location, f"SELECT count(*), {counted} FROM ({told})", parameters, engines=engines)
+    return int(rows[0][0])
 
 
 class Ready(Protocol):
-    """Where the bounded views of datasets lie ready; ``spill`` is where the node keeps what does not fit into memory."""
+    """Where the bounded views of datasets lie ready; ``engines`` read the rows where there is none."""
 
     @property
-    def spill(self) -> Path:
-        """Directory for rows that do not fit into memory."""
+    def engines(self) -> Engines:
+        """Who runs engines for this node."""
 
     def rows(self, dataset: Dataset, statement: str) -> list[tuple[Any, ...]] | None:
         """Return the rows of a statement over the dataset's view, called ``bounded``; ``None`` if it does not lie ready."""
 
 
-def clip(plan: Plan, dataset: Dataset, *, sampling_key: bytes, ready: Ready | None = None) -> Clipped:
+def clip(plan: Plan, dataset: Dataset, *, sampling_key: bytes, ready: Ready) -> Clipped:
     """Return the plan's cells, bounded per person and clipped: from the ready view, else from the rows where they lie.
 
     Caller must have charged the plan.
@@ -217,11 +187,11 @@ def clip(plan: Plan, dataset: Dataset, *, sampling_key: bytes, ready: Ready | No
         SourceFault: if the source cannot be read.
     """
     printed = print_cells(plan, dataset.standard, mapped=dataset.mapping)
-    rows = None if ready is None else ready.rows(dataset, printed.text)
+    rows = ready.rows(dataset, printed.text)
     if rows is None:
         view, parameters = print_view(dataset, sampling_key=sampling_key)
-        spill = None if ready is None else ready.spill
-        rows = _run(dataset.location, f"{view} {printed.text}", parameters, spill=spill)
+        text = f"{view} {printed.text}"
+        rows = _run(dataset.location, text, parameters, engines=ready.engines, seconds=QUESTION)
     return Clipped(plan.hash, printed.cells(plan, rows))
 
 
@@ -358,74 +328,21 @@ def _table(location: Location) -> str:
 
 def _header(location: Location) -> tuple[list[str], str]:
     """Return a CSV file's column names and separator, from its first line."""
-    _check_file(location)
+    check_file(location)
     try:
         with Path(location.path).open(encoding="utf-8-sig", newline="") as file:
             line = file.readline(1 << 20)
         delimiter = max(",;\t|", key=re.sub('"[^"]*"', "", line).count)
         names = next(csv.reader([line], delimiter=delimiter), [])
     except (OSError, ValueError, csv.Error):
-        raise _unreadable() from None
+        raise unreadable() from None
     if not names:
-        raise _unreadable()
+        raise unreadable()
     return [name or f"column{index}" for index, name in enumerate(names)], delimiter
 
 
-def _check_file(location: Location) -> None:
-    # a pipe or a device would be read for ever
-    if not Path(location.path).is_file():
-        raise _unreadable()
-
-
-@contextmanager
-def engine(
-    location: Location, *, spill: Path | None = None, beside: Mapping[str, tuple[Path, str]] | None = None
-) -> Iterator[Cursor]:
-    """Open a fresh engine that can open this source and nothing else; what it complains of is told as a fault of the source.
-
-    ``spill`` is a directory of the node's own for rows that do not fit into memory; without it they are put nowhere.
-    ``beside`` names files of the node's own to open as well, each ``READ_ONLY`` or ``READ_WRITE``.
-
-    Raises:
-        SourceFault: if the source cannot be read.
-    """
-    _check_file(location)
-    try:
-        with duckdb.connect(":memory:") as opened:
-            opened.execute(f"SET temp_directory = {quoted('' if spill is None else str(spill))}")
-            for name, (path, mode) in (beside or {}).items():
-                opened.execute(f"ATTACH {quoted(str(path))} AS {name} ({mode})")
-            if location.kind == "duckdb":
-                opened.execute(f"ATTACH {quoted(location.path)} AS source (READ_ONLY)")
-            else:
-                opened.execute(f"SET allowed_paths = [{quoted(location.path)}]")
-            lock(opened)
-            yield opened
-    except duckdb.OutOfMemoryException:
-        raise NoRoom("the node has too little memory", fix="give it 200 bytes for each row of the source") from None
-    except duckdb.Error:
-        raise _unreadable() from None
-
-
-def lock(opened: Cursor) -> None:
-    """Take from an engine the ways to any other file or host, and the way to get them back."""
-    for setting in (
-        "threads = 2",
-        "TimeZone = 'UTC'",
-        "autoinstall_known_extensions = false",
-        "autoload_known_extensions = false",
-        "enable_external_access = false",
-        "lock_configuration = true",
-    ):
-        opened.execute(f"SET {setting}")
-
-
 def _run(
-    location: Location, statement: str, parameters: Parameters, *, spill: Path | None = None
+    location: Location, statement: str, parameters: Parameters, *, engines: Engines, seconds: int = WORK
 ) -> list[tuple[Any, ...]]:
-    with engine(location, spill=spill) as opened:
+    with engine(location, engines=engines, seconds=seconds) as opened:
         return opened.execute(statement, parameters).fetchall()
-
-
-def _unreadable() -> SourceFault:
-    return SourceFault("the source cannot be read", fix="check that the file is there and has its columns")

@@ -23,8 +23,10 @@ from exchange import identity
 from exchange.book import Book
 from exchange.journal import Entry, RolledBack
 from exchange.node import cases, custody, pins
+from exchange.node.engine import SourceFault
 from exchange.node.prepared import Prepared
-from exchange.node.source import Dataset, SourceFault
+from exchange.node.sandbox import Sandbox
+from exchange.node.source import Dataset
 from exchange.pins import Change
 from exchange.projection import Projection
 from exchange.protocol.access import together
@@ -193,13 +195,14 @@ class Vault:
         """
         party, signing = identity.load(home, what="node")
         try:
-            sampling = bytes.fromhex(identity.read_key(home / "sampling.key"))
+            sampling = identity.read_bytes(home / "sampling.key", 32)
         except (OSError, ValueError):
             raise Unknown("node under this directory") from None
         comparing = custody.held_key(home)
         book = Book.open(home, owner=party, projection=PROJECTION, clock=clock)
         # the book is this process's alone from here on, and the prepared tables with it
-        prepared = Prepared(home / "prepared", sampling_key=sampling)
+        directory = home / "prepared"
+        prepared = Prepared(directory, sampling_key=sampling, engines=Sandbox(directory))
         return cls(book, party=party, signing=signing, sampling=sampling, prepared=prepared, comparing=comparing)
 
     def close(self) -> None:

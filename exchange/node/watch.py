@@ -10,8 +10,9 @@ from collections.abc import Callable
 from datetime import date
 
 from exchange.line import Line, Unreachable
+from exchange.node.engine import SourceFault, Unread
 from exchange.node.fingerprint import Computed, Progress, compute
-from exchange.node.source import Dataset, NoRoom, SourceFault
+from exchange.node.source import Dataset
 from exchange.node.vault import Vault
 from exchange.protocol.collateral import Confirmation, Fingerprint, Found, columns_digest
 from exchange.protocol.envelope import Envelope
@@ -78,7 +79,7 @@ class Watch:
 
         Raises:
             Unknown: if there is no such dataset, or no fingerprint of it was ever made.
-            NoRoom: if the node has too little memory: that says nothing of the rows.
+            Unread: if the node could not read them to their end, for want of memory or time: that says nothing of the rows.
         """
         dataset = self._dataset(name)
         held = self._vault.kept.fingerprint(name)
@@ -91,7 +92,7 @@ class Watch:
         try:
             computed = self._compute(dataset, progress)
             found = "confirmed" if computed.root == unverified(held, Fingerprint).root else "changed"
-        except NoRoom:
+        except Unread:
             raise
         except SourceFault:
             found = "gone"
@@ -136,7 +137,7 @@ class Watch:
             raise Refused(
                 "the node has no key for fingerprints", fix="run touchstone node collateral-key, see docs/collateral.md"
             )
-        return compute(dataset, key=key, spill=self._vault.prepared.spill, progress=progress)
+        return compute(dataset, key=key, engines=self._vault.prepared.engines, progress=progress)
 
     def _send_fingerprint(self, signed: Envelope) -> Envelope:
         self._line.post("/v1/fingerprints", signed.resigned(self._vault.signing))
