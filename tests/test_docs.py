@@ -146,7 +146,7 @@ def test_files_that_a_page_names_exist(page):
 
 THREATS = {
     *(f"D{n}" for n in range(1, 13)), *(f"P{n}" for n in range(1, 13)), "W1", "W2", *(f"S{n}" for n in range(1, 9)),
-    *(f"J{n}" for n in range(1, 7)), *(f"Q{n}" for n in range(1, 10)), *(f"A{n}" for n in range(1, 13)), "R19",
+    *(f"J{n}" for n in range(1, 7)), *(f"Q{n}" for n in range(1, 10)), *(f"A{n}" for n in range(1, 14)), "R19",
     *(f"B{n}" for n in range(1, 7)), *(f"V{n}" for n in range(1, 8)), *(f"L{n}" for n in range(1, 6)),
     *(f"C{n}" for n in range(1, 5)), *(f"X{n}" for n in range(1, 5)),
 }  # fmt: skip
