@@ -39,6 +39,7 @@ from privacy import seal
 from privacy.modulus import shares_a_factor
 from privacy.plan import Plan
 from privacy.policy import Policy
+from privacy.purposes import PURPOSES, REFUSED
 from privacy.terms import Standard
 
 Rule = Callable[[Record, Entry], None]
@@ -196,7 +197,13 @@ def _expired(record: Record, entry: Entry) -> None:
 
 
 def _refusal(record: Record, entry: Entry) -> None:
-    told = fields(entry.body, "asker", "plan_hash", "items")
+    if "standard" in entry.body:  # releases before did not write what the refused plan was about
+        told = fields(entry.body, "asker", "plan_hash", "standard", "purpose", "items")
+        require(told["standard"] in record.standards, "its standard is not published")
+        known = told["purpose"] is None or told["purpose"] in {**PURPOSES, **REFUSED}
+        require(known, "its purpose is not one of the registry's")
+    else:
+        told = fields(entry.body, "asker", "plan_hash", "items")
     require(told["asker"] in record.roles, "the asker is not enrolled")
     require(isinstance(told["items"], list) and told["items"], "it gives no reason")
 

@@ -22,6 +22,7 @@ from privacy.offences import Request
 from privacy.packing import layout_of
 from privacy.plan import Plan
 from privacy.policy import Policy
+from privacy.purposes import PURPOSES, REFUSED
 
 LONGEST = 24 * 3600
 """Seconds that a session may stay open."""
@@ -226,7 +227,15 @@ def check(store: Store, view: View, *, plan: Plan, asker: str, keeps: int, now: 
     decision = judged(view, plan=plan, asker=asker, keeps=keeps, now=now)
     if not decision.allowed:
         items = [violation.to_json() for violation in decision.violations]
-        refusal = {"asker": asker, "plan_hash": plan.hash, "items": items}
+        # the asker's text does not travel on: a standard is a published one here, a purpose one of the registry's, or none
+        purpose = plan.purpose if plan.purpose in PURPOSES or plan.purpose in REFUSED else None
+        refusal = {
+            "asker": asker,
+            "plan_hash": plan.hash,
+            "standard": plan.standard,
+            "purpose": purpose,
+            "items": items,
+        }
         store.write(lambda _: ([("refusal", refusal)], None), news=lambda _: False)
         raise Overreach.of(decision)
 

@@ -41,7 +41,8 @@ _TABLES = [
     "CREATE TABLE message (session VARCHAR, kind VARCHAR, party VARCHAR, envelope VARCHAR, "
     "PRIMARY KEY (session, kind, party))",
     "CREATE TABLE product (session VARCHAR PRIMARY KEY, ciphertexts VARCHAR)",
-    "CREATE TABLE refusal (seq BIGINT PRIMARY KEY, asker VARCHAR, plan_hash VARCHAR, items VARCHAR)",
+    "CREATE TABLE refusal (seq BIGINT PRIMARY KEY, asker VARCHAR, plan_hash VARCHAR, items VARCHAR, standard VARCHAR, "
+    "purpose VARCHAR)",
     "CREATE TABLE appraisal (id VARCHAR PRIMARY KEY, asset VARCHAR, report VARCHAR, valuer VARCHAR, envelope VARCHAR)",
     "CREATE TABLE offer (id VARCHAR PRIMARY KEY, asset VARCHAR, owner VARCHAR, lender VARCHAR, rank INTEGER, "
     "amount BIGINT, matures VARCHAR, state VARCHAR, until VARCHAR, awaits VARCHAR, envelope VARCHAR, seq BIGINT)",
@@ -185,7 +186,9 @@ def _folded(entry: Entry) -> list[Any]:
 
 
 def _refusal(entry: Entry) -> list[Any]:
-    return [entry.seq, entry.body["asker"], entry.body["plan_hash"], json.dumps(entry.body["items"])]
+    body = entry.body  # releases before told neither standard nor purpose
+    told = [body["asker"], body["plan_hash"], json.dumps(body["items"]), body.get("standard"), body.get("purpose")]
+    return [entry.seq, *told]
 
 
 def _appraisal(entry: Entry) -> list[Any]:
