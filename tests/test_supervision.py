@@ -137,8 +137,8 @@ def running(tmp_path_factory):
     for party, one in (("lender-x", grouped), ("lender-x", grouped), (OWNER, plain)):
         with pytest.raises(Overreach):
             rounds.check(store, store.view(), plan=one.plan, asker=party, keeps=0, now=now())
+    typed_in = replace(plain.plan, purpose=FREE_WORDS)
     with pytest.raises(Overreach):  # a purpose that somebody typed is on no list, so it is not written down
-        typed_in = replace(plain.plan, purpose=FREE_WORDS)
         rounds.check(store, store.view(), plan=typed_in, asker=OWNER, keeps=0, now=now())
     # what releases before wrote: nothing of the plan but its hash
     rule = {"item": "purpose", "layer": "policy", "rule": "bank-z.accounts@1", "why": "-", "fix": "-"}

@@ -13,7 +13,7 @@ import duckdb
 from exchange.hub import marks, traces
 from exchange.journal import Entry
 from exchange.projection import Projection, Rows
-from exchange.protocol.agreement import Acceptance, Realisation, Release, Renewal, StepIn
+from exchange.protocol.agreement import Acceptance, Notice, Realisation, Release, Renewal, StepIn
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.pledge import State
 from exchange.protocol.session import Stage
@@ -56,6 +56,7 @@ _TABLES = [
     "closes VARCHAR, envelope VARCHAR)",
     "CREATE TABLE ruling (id VARCHAR PRIMARY KEY, request VARCHAR, owner VARCHAR, seq BIGINT, envelope VARCHAR, "
     "word VARCHAR)",
+    "CREATE TABLE drawn (id VARCHAR PRIMARY KEY, pledge VARCHAR, charged BIGINT, seq BIGINT)",
     traces.TABLE,
     *marks.TABLES,
 ]
@@ -159,7 +160,14 @@ def _message(entry: Entry) -> list[Any]:
 
 
 def _moved(cursor: duckdb.DuckDBPyConnection, entries: Sequence[Entry]) -> None:
-    """The last message of its kind moves its session on; of many, the last one tells the stage."""
+    """The last message of its kind moves its session on; of many, the last one tells the stage. Reserves are drawn from."""
+    for entry in entries:
+        envelope = entry.body["envelope"]
+        # the text is looked at before it is read: few answers are paid for by a reserve
+        if envelope["kind"] == "share" and '"reserve":' in envelope["body"]:
+            told = json.loads(envelope["body"])
+            row = [f"{told['session']}/{envelope['signer']}", told["reserve"], told["charged"], entry.seq]
+            cursor.execute("INSERT INTO drawn VALUES (?, ?, ?, ?)", row)
     stages = {
         entry.body["session"]: entry.body["stage"]
         for entry in entries
@@ -245,6 +253,8 @@ def _pledge(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
         case Renewal.kind:
             cursor.execute("UPDATE offer SET until = ? WHERE id = ?", [told["expires"], offer])
             cursor.execute("UPDATE lien SET expires = ? WHERE offer = ?", [told["expires"], offer])
+        case Notice.kind if stage == State.CURED:
+            cursor.execute("DELETE FROM entitlement WHERE offer = ?", [offer])
         case StepIn.kind:
             cursor.execute(
                 "INSERT OR REPLACE INTO entitlement SELECT asset, ?, id, ? FROM offer WHERE id = ?",
