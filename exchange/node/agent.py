@@ -432,9 +432,9 @@ class Agent:
             return
         request = Request(plan, asker, self._vault.role(asker), keeps, today)
         policies, approvals = [self._vault.pointed(dataset, today)], self._vault.approvals(today, asker=asker)
-        decision = decide(request, standard=dataset.standard, policies=policies, approvals=approvals)
-        if not decision.allowed:
-            raise Overreach.of(decision)
+        anew = decide(request, standard=dataset.standard, policies=policies, approvals=approvals)
+        if not anew.allowed:
+            raise Overreach.of(anew)
 
     def _masked(
         self,

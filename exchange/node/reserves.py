@@ -198,11 +198,11 @@ class Reserves:
                     raise Refused("the reserve of this agreement was given back", fix="quote the pledge anew")
                 return [], (int(nano), str(last))
             caps = policy(cursor, dataset).caps
-            cap, left = remaining(
-                caps, spent(cursor, population, terms.purpose), purpose=terms.purpose, reserves=kept(read, population)
-            )
-            if terms.reserve > left:
-                raise Exhausted(asked=terms.reserve, left=max(0, left), cap=cap)
+            # as if it were kept back already: it must fit its own caps beside all the others, and theirs beside it
+            every = [*kept(read, population), Reserve(quote.id, terms.purpose, terms.reserve, caps)]
+            cap, room = remaining(caps, spent(cursor, population, terms.purpose), purpose=terms.purpose, reserves=every)
+            if room < 0:
+                raise Exhausted(asked=terms.reserve, left=max(0, room + terms.reserve), cap=cap)
             if terms.reserve > caps.partner:
                 raise Refused("the policy lets one party spend less than the reserve", fix="agree on a smaller one")
             body = {
