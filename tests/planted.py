@@ -838,6 +838,12 @@ BUGS = (
         tests="test_reserves.py::test_the_exchange_s_word_opens_and_gives_back_nothing",
     ),
     bug(
+        "an officer whom the exchange invents refuses a pledge",
+        FOLLOWING,
+        ("                if said is None or said.kind != Endorsement.kind:\n", "                if made:\n"),
+        tests="test_reserves.py::test_an_officer_s_word_counts_once_the_lender_has_signed_it",
+    ),
+    bug(
         "a pledge lapses when the exchange says so",
         FOLLOWING,
         ("            if day.isoformat() <= made.last_day:", "            if not made.last_day:"),

@@ -19,11 +19,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from api import cli
 from exchange.audit.record import Asked, Record
 from exchange.audit.rules import RULES, _drawable
 from exchange.audit.spending import Answer, Spending
-from exchange.hub import catalog, liens
+from exchange.hub import catalog, collateral, liens, watch
 from exchange.hub.store import Store
 from exchange.node.agent import Agent
 from exchange.node.following import REGISTERED_WITHIN, Following
@@ -32,6 +34,7 @@ from exchange.protocol.agreement import (
     Acceptance,
     Assignment,
     Drawdown,
+    Endorsement,
     Level,
     Notice,
     PartialRelease,
@@ -39,11 +42,12 @@ from exchange.protocol.agreement import (
     Release,
     StepIn,
 )
+from exchange.protocol.collateral import Confirmation
 from exchange.protocol.envelope import Envelope, sign
 from exchange.protocol.errors import PeerFault
 from exchange.protocol.messages import Consent, Objection, Offer, Publication, Registration, StepInTerms
 from exchange.protocol.pledge import State
-from privacy.errors import Exhausted, Mismatch, PrivacyError, Refused
+from privacy.errors import Exhausted, Malformed, Mismatch, PrivacyError, Refused
 from privacy.ledger import Caps, Reserve, Spent, charge, remaining
 from privacy.pledging import Pledging, SteppingIn
 from tests import pledging
@@ -187,7 +191,7 @@ def world(tmp_path):
 AMOUNTS = st.integers(0, 30)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from((PURPOSE, OTHER)), AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS), max_size=3),
     st.tuples(AMOUNTS, AMOUNTS, AMOUNTS), AMOUNTS, AMOUNTS, st.integers(1, 30), st.sampled_from((PURPOSE, OTHER)),
@@ -308,6 +312,61 @@ def test_a_reserve_that_does_not_fit_is_objected_to(world):
         assert reason in world.answer(world.quote(terms=terms, number=reason)).reason
 
 
+def test_the_lender_s_watch_tells_a_whole_reserve_from_a_broken_one(world):
+    offer = world.register()
+
+    def seen():
+        (told,) = watch.watch(world.store.view(), ASSET, caller="lender-x", now=NOW)["reserves"]
+        return told["state"], told["told"]
+
+    def confirm(**kept):
+        mark_ = watch.watch(world.store.view(), ASSET, caller="lender-x", now=NOW)["fingerprint"]
+        word = Confirmation(dataset="accounts", fingerprint=mark_, day=DAY.isoformat(), found="confirmed", **kept)
+        collateral.record_confirmation(world.store, word.sealed_by("bank-a", world.vault.signing), now=NOW)
+
+    assert seen() == ("whole", RESERVE), "by the consent"
+    confirm(reserves={offer: RESERVE - 1})
+    assert seen() == ("broken", RESERVE - 1), "nobody has stepped in"
+    confirm(reserves={offer: RESERVE})
+    assert seen() == ("whole", RESERVE)
+    confirm()
+    assert seen() == ("broken", None)
+    confirm(reserves={offer: RESERVE, "0" * 64: 5})
+    world.publish(rules(2, step_in=None))
+    assert seen() == ("broken", RESERVE), "the policy on record does not let anybody step in"
+    world.publish(rules(3))
+    world.call(offer)
+    world.step_in(offer)
+    confirm(reserves={offer: 100})
+    assert seen() == ("drawn", 100)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--reserve", "0.05"], "needs a reserve, an operator and a purpose"),
+        (["--exclusive"], "needs a reserve, an operator and a purpose"),
+        *((["--reserve", wrong, "--operator", "b", "--purpose", PURPOSE], "not an amount of rho") for wrong in ("0", "1e-10", "x", "NaN")),
+        (["--reserve", "1", "--operator", "No Name", "--purpose", PURPOSE], "not valid: operators"),
+    ],
+)  # fmt: skip
+def test_terms_that_are_none_are_refused_before_anything_is_sent(tmp_path, arguments, said):
+    command = [
+        "pledge",
+        "offer",
+        str(tmp_path),
+        ASSET,
+        "--report",
+        "none.json",
+        "--amount",
+        "1",
+        "--matures",
+        "2027-12-31",
+    ]
+    with pytest.raises(Malformed, match=said):
+        raise CliRunner().invoke(cli.app, [*command, "--exchange", "http://127.0.0.1:9", *arguments]).exception
+
+
 def test_reserves_of_two_datasets_of_the_same_people_fit_beside_each_other(world):
     """Each under the caps of its own dataset: taken in either order, both could be spent."""
     other = replace(CREDIT, name="other_credit")
@@ -412,6 +471,22 @@ def test_the_exchange_s_word_opens_and_gives_back_nothing(world, monkeypatch):
         assert world.left() == {offer: RESERVE}, how
         standing = world.vault.reserves.held()[0].agreement.state
         assert standing is State.MARGIN_CALL, "what was signed before it stands"
+
+
+@pytest.mark.parametrize("act", ["approve", "refuse"])
+def test_an_officer_s_word_counts_once_the_lender_has_signed_it(world, monkeypatch, act):
+    """Whose key an officer has is known to the lender and the exchange alone: the latter may invent one."""
+    offer = world.register()
+    said = Endorsement(offer=offer, act=act, because="no").sealed_by("invented", KEYS["ann"])
+    told = world.get(offer)
+    with monkeypatch.context() as patched:
+        steps = [told["steps"][0], {"said": said.to_json()}, *told["steps"][2:]]
+        for shown in (steps[:2], steps):
+            patched.setattr(world, "get", lambda _, shown=shown: told | {"steps": shown})
+            world.follow()
+    assert world.left() == {offer: RESERVE}
+    world.follow()
+    assert world.vault.reserves.held()[0].agreement.state is State.REGISTERED, "the truth is taken up all the same"
 
 
 def test_another_past_is_not_followed(world, monkeypatch):

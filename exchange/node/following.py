@@ -49,16 +49,18 @@ class Following:
             held.pledge
         ):
             raise Mismatch("the exchange shows another past of the pledge", fix="report the exchange")
-        made, news = held.agreement, []
+        made, sure, known = held.agreement, held.agreement, held.heard
         try:
-            for said in shown[held.heard :]:
+            for number, said in enumerate(shown[held.heard :], held.heard + 1):
                 made = self._taken(made, said, day)
-                news.append(said)
+                # what an officer is shown to have said stands once the lender's signature names it, and not before
+                if said is None or said.kind != Endorsement.kind:
+                    sure, known = made, number
         finally:
             # what was verified before a step that is not stands, whatever comes after it
-            ends = ending(made, day=day, until=held.until)
+            ends, news = ending(sure, day=day, until=held.until), shown[held.heard : known]
             if news or ends is not None:
-                self._vault.reserves.hear(held.pledge, news, after=held.heard, nano=made.reserve, ends=ends)
+                self._vault.reserves.hear(held.pledge, news, after=held.heard, nano=sure.reserve, ends=ends)
 
     def _taken(self, made: Agreement, said: Envelope | None, day: date) -> Agreement:
         """Verify one step and take it.
