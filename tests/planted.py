@@ -819,7 +819,7 @@ BUGS = (
         "a reserve is given back twice",
         RESERVES,
         ("if ends is not None and over == (None,):", "if ends is not None:"),
-        tests="test_reserves.py::test_a_kill_after_any_write_loses_and_doubles_nothing",
+        tests="test_reserves.py::test_parts_go_back_by_the_lender_s_word_and_a_new_lender_has_the_rest",
     ),
     bug(
         "what was drawn from a reserve is still in it",
