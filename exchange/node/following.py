@@ -14,10 +14,20 @@ from typing import Any
 from exchange.line import Line
 from exchange.node.reserves import Held
 from exchange.node.vault import Vault
-from exchange.protocol.agreement import Endorsement, Realisation, Step, read_step
+from exchange.protocol.agreement import (
+    Acceptance,
+    Assignment,
+    Endorsement,
+    PartialRelease,
+    Realisation,
+    Release,
+    Step,
+    StepIn,
+    read_step,
+)
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault
-from exchange.protocol.messages import unverified
+from exchange.protocol.messages import Consent, unverified
 from exchange.protocol.pledge import LIVE, Agreement, State
 from privacy.errors import Mismatch, PrivacyError
 
@@ -25,6 +35,8 @@ log = logging.getLogger(__name__)
 
 REGISTERED_WITHIN = 14
 """Days after its consent within which a pledge is registered, or what was kept back for it is given back."""
+
+_MOVING = frozenset(one.kind for one in (Assignment, Acceptance, StepIn, Realisation, Release, PartialRelease))
 
 
 class Following:
@@ -76,12 +88,23 @@ class Following:
         step: Step
         if said.kind == Endorsement.kind:
             step = unverified(said, Endorsement)
+        elif said == self._vault.consent(made.id):
+            step = unverified(said, Consent)  # this node's own word, under whatever key it had then
         else:
-            own = {self._vault.party: self._vault.signing.public_key().public_bytes_raw()}
-            step = read_step(said, {**self._vault.directory(), **own})
+            step = read_step(said, self._keys(said))
         if isinstance(step, Realisation) and step.offer != made.id:
             self._check_first(made, step, signer=said.signer)
         return made.step(step, said)
+
+    def _keys(self, said: Envelope) -> Mapping[str, bytes]:
+        """Return the key under which a step must hold.
+
+        A key that its party has given up may be in a thief's hands: what opens a reserve or gives it back must hold under
+        the one that is pinned now. Other steps were perhaps signed before their party changed its key.
+        """
+        if said.signer == self._vault.party:
+            return {said.signer: self._vault.signing.public_key().public_bytes_raw()}
+        return self._vault.directory() if said.kind in _MOVING else self._vault.signed(said)
 
     def _check_first(self, made: Agreement, step: Realisation, *, signer: str) -> None:
         """A realisation of another pledge ends this one if that one came first and its own holder said so."""
