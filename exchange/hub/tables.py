@@ -315,7 +315,7 @@ def _ruling(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
 
 
 PROJECTION = Projection(
-    version=5,
+    version=6,
     tables=_TABLES,
     apply={
         "party": Rows("party", _party, beside=(Rows("held", _held, replace=False),)),

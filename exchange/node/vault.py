@@ -123,7 +123,7 @@ def _withdrawn(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
 
 
 PROJECTION = Projection(
-    version=3,
+    version=4,
     tables=_TABLES,
     apply={
         "key": _key,
