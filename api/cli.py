@@ -296,9 +296,9 @@ def node_up(home: Home, *, exchange: Address, lifeline: Lifeline = False) -> Non
 
 @node_app.command("budget")
 def node_budget(home: Home) -> None:
-    """Print every charge on the institution's people, as JSON; the node must not be running."""
+    """Print every charge on the institution's people and what is kept back for pledges, as JSON; the node must not be running."""
     with _vault(home) as vault:
-        tell({"charges": vault.spending()})
+        tell({"charges": vault.spending(), "reserves": vault.kept_back()})
 
 
 @node_app.command("approvals")

@@ -41,11 +41,15 @@ def status(home: Home, name: Name, *, exchange: Address, as_json: AsJson = False
     typer.echo(f"until     {made.matures} (loan), {made.expires or 'not registered'} (registration)")
     if told["position"] is not None:
         typer.echo(f"position  entry {told['position']} of the journal, since {told['since']}")
+    if made.terms is not None:
+        operators = ", ".join(made.terms.operators)
+        shut = ", nobody else is answered then" if made.terms.exclusive else ""
+        typer.echo(f"step-in   {operators} for {made.terms.purpose}, {made.reserve / 1e9:g} rho kept back{shut}")
     if told["search"] is not None:
         typer.echo(f"copies    {_searched(told['search'])}")
     if made.state == "margin_call":
         typer.echo(f"cure by   {made.cure_by}")
-    if made.state == "step_in":
+    if made.operator is not None:
         typer.echo(f"operator  {made.operator}")
     for step in told["steps"]:
         said = step["said"]

@@ -33,15 +33,22 @@ def offer(
     exchange: Address,
     rank: Annotated[int, typer.Option(min=1, max=9, help="Rank of the lien.")] = 1,
     forbid_juniors: Annotated[bool, typer.Option("--forbid-juniors", help="No later rank without your leave.")] = False,
+    reserve: Annotated[
+        str | None, typer.Option(help="Privacy budget (rho) that the owner's node keeps back for a step-in: 0.05")
+    ] = None,
+    operator: Annotated[list[str] | None, typer.Option(help="Who may step in; may be repeated.")] = None,
+    purpose: Annotated[str, typer.Option(help="What a step-in is for, as the owner's policy declares it.")] = "",
+    exclusive: Annotated[bool, typer.Option("--exclusive", help="Nobody else is answered after a step-in.")] = False,
 ) -> None:
     """Offer a loan against an asset as its lender; prints its id. Two of your officers approve it next."""
     from exchange.protocol.messages import Appraisal, Offer  # noqa: PLC0415
 
+    terms = _step_in_terms(reserve, operator or [], purpose=purpose, exclusive=exclusive)
     digest, releases = _report(report)
     with opened(home, exchange) as pledges:
         appraisal = pledges.record(_made(Appraisal, asset=asset, report=digest, releases=releases))
         told = {"asset": asset, "rank": rank, "amount": amount, "matures": matures, "appraisal": appraisal}
-        typer.echo(pledges.quote(_made(Offer, **told, nonce=_nonce(), forbids_juniors=forbid_juniors)))
+        typer.echo(pledges.quote(_made(Offer, **told, **terms, nonce=_nonce(), forbids_juniors=forbid_juniors)))
 
 
 def officers(
@@ -173,14 +180,19 @@ def release(
     *,
     exchange: Address,
     amount: Annotated[str | None, typer.Option(help="Release so much only, in yuan.")] = None,
+    reserve: Annotated[str | None, typer.Option(help="Let so much of the reserve go with it (rho).")] = None,
 ) -> None:
     """Let go of a pledge as its lender; of a part of it with --amount, which an owner may as long as the claim stays covered."""
     from exchange.protocol.agreement import PartialRelease, Release  # noqa: PLC0415
+    from privacy.errors import Malformed  # noqa: PLC0415
 
+    if amount is None and reserve is not None:
+        raise Malformed("a part of the reserve goes with a part of the pledge", fix="say which with --amount")
     if amount is None:
         _titled(home, exchange, name, Release)
     else:
-        _titled(home, exchange, name, PartialRelease, amount=_cents(amount), nonce=_nonce())
+        part = 0 if reserve is None else _nano(reserve)
+        _titled(home, exchange, name, PartialRelease, amount=_cents(amount), nonce=_nonce(), reserve=part)
 
 
 def assign(
@@ -320,6 +332,35 @@ def _cents(text: str) -> int:
     if not cents.is_finite() or cents < 0 or cents != int(cents):
         raise Malformed("the amount is not one of yuan and cents", fix="write it as 1250000.50")
     return int(cents)
+
+
+def _step_in_terms(reserve: str | None, operators: list[str], *, purpose: str, exclusive: bool) -> dict[str, Any]:
+    """Return the terms of a step-in as a part of an offer, if there are any."""
+    from exchange.protocol.messages import StepInTerms  # noqa: PLC0415
+    from privacy.errors import Malformed  # noqa: PLC0415
+
+    if reserve is None and not operators and not purpose and not exclusive:
+        return {}
+    if reserve is None or not operators or not purpose:
+        raise Malformed(
+            "a step-in needs a reserve, an operator and a purpose", fix="give --reserve, --operator and --purpose"
+        )
+    told = {"reserve": _nano(reserve), "operators": tuple(operators), "purpose": purpose, "exclusive": exclusive}
+    return {"step_in": _made(StepInTerms, **told)}
+
+
+def _nano(text: str) -> int:
+    from decimal import Decimal, InvalidOperation  # noqa: PLC0415
+
+    from privacy.errors import Malformed  # noqa: PLC0415
+
+    try:
+        nano = Decimal(text) * 10**9
+    except InvalidOperation:
+        nano = Decimal("NaN")
+    if not nano.is_finite() or nano <= 0 or nano != int(nano):
+        raise Malformed("the reserve is not an amount of rho", fix="write it as 0.05, with nine decimals at most")
+    return int(nano)
 
 
 def payouts(paid: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -114,6 +114,9 @@ def watch(home: Party, asset: Asset, *, exchange: Address, as_json: AsJson = Fal
         typer.echo(f"pledged   {_percent(kept['share'])} of the rows of {told['pledged']['version']} ({_range(kept)})")
     for lien in told["liens"]:
         typer.echo(f"lien      rank {lien['rank']}, {lien['holder']}, since {lien['since']}")
+    for one in told["reserves"]:
+        left = "nothing" if one["told"] is None else f"{one['told'] / 1e9:g} of {one['agreed'] / 1e9:g} rho"
+        typer.echo(f"reserve   {one['state']}: {left} for {one['purpose']}, rank {one['rank']}")
     for word in told["words"][:7]:
         typer.echo(f"  {word['day']}  {word['found']:<9}  heard {word['at']}")
 

@@ -47,7 +47,9 @@ class Exhausted(Refused):
     def __init__(self, *, asked: int, left: int, cap: str) -> None:
         super().__init__(
             f"the {cap} budget has {left / 1e9:.9g} rho left, the request needs {asked / 1e9:.9g}",
-            fix="ask for a lower precision, or ask the owner for a larger budget",
+            fix="ask for a lower precision, or ask the owner for a larger budget"
+            if cap != "unreserved"
+            else "the rest is kept back for a pledge: ask for a lower precision, or when the pledge has ended",
         )
         self.asked = asked
         self.left = left

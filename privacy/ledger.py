@@ -5,14 +5,17 @@ would pass any cap is refused and leaves no trace. Budgets are integers of 1e-9 
 people, not to a dataset's name, so that renaming or versioning refills nothing. Source: PROOFS 3.1, 3.2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, log, log1p
 
-from privacy.errors import Exhausted, Malformed
+from privacy.errors import Exhausted, Malformed, Mismatch
 from privacy.plan import Plan
 from privacy.sensitivity import exposure
 from privacy.terms import NANO
+
+RESERVE, UNRESERVED = "reserve", "unreserved"
+"""Names of two limits beside the caps: what a pledge keeps back, and what is left for everybody else besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,24 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
+class Reserve:
+    """What a pledge keeps back of a population's budget for whoever steps in: ``left`` (1e-9 rho), to be spent for one purpose.
+
+    ``caps`` are those of the pledged dataset's policy, whichever dataset of the population is asked about.
+    """
+
+    pledge: str
+    purpose: str
+    left: int
+    caps: Caps
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
-    """Proof that a plan was charged: noise is drawn only against one. Amounts in 1e-9 rho. Source: PROOFS 7.2, 7.3."""
+    """Proof that a plan was charged: noise is drawn only against one. Amounts in 1e-9 rho. Source: PROOFS 7.2, 7.3.
+
+    ``reserve`` names the pledge whose reserve has paid, if one has.
+    """
 
     plan_hash: str
     population: str
@@ -51,28 +70,63 @@ class Receipt:
     purpose: str
     charged: int
     left: int
+    reserve: str | None = None
 
 
-def remaining(caps: Caps, spent: Spent, *, purpose: str) -> tuple[str, int]:
-    """Return the tightest cap's name and what it has left (1e-9 rho); an unlisted purpose has nothing."""
-    rooms = (
+def remaining(caps: Caps, spent: Spent, *, purpose: str, reserves: Sequence[Reserve] = ()) -> tuple[str, int]:
+    """Return the tightest cap's name and what it has left (1e-9 rho); an unlisted purpose has nothing.
+
+    What ``reserves`` of the population keep back is nobody's to spend: every one of them could be spent to the last unit
+    after a charge, for its own purpose and within its own dataset's caps. Source: PROOFS 3.5.
+    """
+    rooms = [
         ("population", caps.everyone - spent.everyone),
         ("partner", caps.partner - spent.partner),
         ("purpose", caps.purposes.get(purpose, 0) - spent.purpose),
-    )
+    ]
+    kept = [one for one in reserves if one.left > 0]
+    whole, same = sum(one.left for one in kept), sum(one.left for one in kept if one.purpose == purpose)
+    rooms += [(UNRESERVED, one.caps.everyone - spent.everyone - whole) for one in kept]
+    rooms += [
+        (UNRESERVED, one.caps.purposes.get(purpose, 0) - spent.purpose - same) for one in kept if one.purpose == purpose
+    ]
     return min(rooms, key=lambda room: room[1])
 
 
-def charge(plan: Plan, *, caps: Caps, spent: Spent, population: str, partner: str) -> Receipt:
+def drawable(drawn: Reserve, spent: Spent) -> tuple[str, int]:
+    """Return the tightest limit's name and what whoever stepped in has left of a reserve (1e-9 rho)."""
+    own = remaining(drawn.caps, spent, purpose=drawn.purpose)
+    return min((RESERVE, drawn.left), own, key=lambda room: room[1])
+
+
+def charge(
+    plan: Plan,
+    *,
+    caps: Caps,
+    spent: Spent,
+    population: str,
+    partner: str,
+    reserves: Sequence[Reserve] = (),
+    drawn: Reserve | None = None,
+) -> Receipt:
     """Charge ``plan.rho`` if every cap has room for it; the caller writes the receipt before anything is read.
+
+    A ``drawn`` reserve, of a verified step-in of this partner for this purpose, pays; without it ``reserves`` stay whole.
 
     Raises:
         Exhausted: naming the tightest cap; nothing is charged.
+        Mismatch: if a reserve were drawn for another purpose.
     """
-    cap, left = remaining(caps, spent, purpose=plan.purpose)
+    if drawn is None:
+        cap, left = remaining(caps, spent, purpose=plan.purpose, reserves=reserves)
+    elif drawn.purpose == plan.purpose:
+        cap, left = drawable(drawn, spent)
+    else:
+        raise Mismatch("the reserve is kept for another purpose", fix="ask for the purpose that was agreed")
     if plan.rho > left:
         raise Exhausted(asked=plan.rho, left=max(left, 0), cap=cap)
-    return Receipt(plan.hash, population, partner, plan.purpose, charged=plan.rho, left=left - plan.rho)
+    paid = None if drawn is None else drawn.pledge
+    return Receipt(plan.hash, population, partner, plan.purpose, charged=plan.rho, left=left - plan.rho, reserve=paid)
 
 
 def epsilon(rho: int, delta: float) -> float:

@@ -156,7 +156,10 @@ def of_policy(request: Request, policy: Policy, *, standard: Standard, approvals
 
     Without ``approvals`` (``None``) persons' approval is left to whoever knows them.
     """
-    grants = [grant for grant in policy.granted(request.plan.purpose) if grant.admits(request.asker, request.role)]
+    grants = policy.admitting(request.plan.purpose, asker=request.asker, role=request.role)
+    if policy.pointing is not None and policy.pointing.shuts_out(request.asker):
+        why, fix = "a lender has stepped in: answers go to another party", "ask again when the step-in is over"
+        return Judged(policy, None, frozenset({Violation("asker", "policy", policy.id, why, fix)}))
     if not grants:
         why, fix = "the owner grants you nothing for this purpose", "ask the owner for access"
         return Judged(policy, None, frozenset({Violation("purpose", "policy", policy.id, why, fix)}))

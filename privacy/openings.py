@@ -16,7 +16,7 @@ from privacy.grain import coarsest
 from privacy.misuse import columns_of
 from privacy.necessity import decide
 from privacy.offences import Request, of_atom
-from privacy.permissions import Person, institutions, persons
+from privacy.permissions import STRANGER, Person, institutions, persons
 from privacy.plan import (
     CountFilled,
     CountPresent,
@@ -68,7 +68,7 @@ def opened(old: Policy, new: Policy, standard: Standard, *, on: date) -> list[Ch
     for (purpose, what), told in found.items():
         example = next((shown for _, shown in told if shown), "")
         changes.append(Change(tuple(dict.fromkeys(who for who, _ in told)), purpose, what, example))
-    return changes + list(_of_document(old, new))
+    return [*changes, *_of_document(old, new), *_of_step_in(old, new, standard)]
 
 
 def _admitting(policy: Policy, who: Person, purpose: str) -> list[Grant]:
@@ -100,6 +100,28 @@ def _of_document(old: Policy, new: Policy) -> Iterator[Change]:
         )
         if wider:
             yield Change(nobody, "*", "a pledge to other lenders, of a larger loan or for longer", "")
+
+
+def _of_step_in(old: Policy, new: Policy, standard: Standard) -> Iterator[Change]:
+    """Yield what opens to whoever steps in under a pledge: the clause itself, then what grants of its purpose open more."""
+    before, after = ((None if one.pledging is None else one.pledging.step_in) for one in (old, new))
+    if after is None:
+        return
+    if before is None or not before.covers(after):
+        whom = ", ".join(after.recipients)
+        what = (
+            f"to {whom} after a step-in, whatever is granted for it, from up to {after.reserve / 1e9:g} rho kept back"
+        )
+        yield Change((), after.purpose, what, "")
+        return
+    who = Person(STRANGER, "")
+    for grant in new.granted(after.purpose):
+        differences = [
+            _excess(who, grant, one, new_policy=new, old_policy=old, standard=standard)
+            for one in old.granted(after.purpose)
+        ]
+        for _, what in min(differences, key=len) if differences else [("purpose", _granted(grant))]:
+            yield Change((), after.purpose, f"after a step-in: {what}", "")
 
 
 def _excess(

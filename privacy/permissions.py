@@ -10,8 +10,9 @@ from privacy.atoms import ROWS, USES, Atom
 from privacy.floor import least_group
 from privacy.grain import PERIODS
 from privacy.offences import of_atom
-from privacy.policy import ANYBODY, ROLE, Grant, Policy
+from privacy.policy import Grant, Policy
 from privacy.purposes import PURPOSES, ROLES, Template
+from privacy.recipients import ANYBODY, ROLE
 from privacy.terms import Column, Kind, Standard
 
 STRANGER = "anybody-else"
@@ -126,7 +127,21 @@ def findings(policy: Policy, standard: Standard) -> Iterator[str]:
             f"the purposes' budgets add up to {sum(spread.values()) / 1e9:g} rho, "
             f"the population's cap is {policy.everyone / 1e9:g}: who asks last may find nothing left"
         )
+    yield from _of_step_in(policy)
     yield from _twice(policy)
+
+
+def _of_step_in(policy: Policy) -> Iterator[str]:
+    """Yield where a step-in would have no effect, or the reserve could not be spent."""
+    declared = None if policy.pledging is None else policy.pledging.step_in
+    if declared is None:
+        return
+    granted = policy.granted(declared.purpose)
+    if not granted:
+        yield f"a step-in is declared for {declared.purpose} in vain: nothing is granted for it"
+    room = min([policy.everyone, policy.partner, *(grant.budget for grant in granted)])
+    if declared.reserve > room:
+        yield f"a reserve of up to {declared.reserve / 1e9:g} rho is declared, one party may spend {room / 1e9:g}"
 
 
 def _in_vain(grant: Grant, policy: Policy, columns: dict[str, Column]) -> Iterator[str]:

@@ -4,8 +4,8 @@ A grant is a box: a request passes it if the request is inside in every dimensio
 the document, so that every policy has one spelling and one digest. ``privacy.necessity`` judges requests by it.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -16,13 +16,12 @@ from privacy.errors import Malformed
 from privacy.expression import AllOf, Test, arranged, read_test, test_json, tested
 from privacy.grain import PERIODS, Grain
 from privacy.ledger import Caps
-from privacy.purposes import PURPOSES, ROLES
+from privacy.pledging import Pledging, Pointing
+from privacy.purposes import PURPOSES
+from privacy.recipients import ANYBODY, ROLE, addressed, check_recipients
 from privacy.terms import Bounds, check_name, check_party
 
-ANYBODY = "*"
 ANY = "*"
-ROLE = "role:"
-"""Before the name of a role where a list of recipients means everybody of that role."""
 
 MAX_KEEPS = 36_600
 """Days that a result can be kept at most."""
@@ -138,7 +137,7 @@ class Grant:
         Raises:
             Malformed: naming what is wrong, never the value.
         """
-        _check_recipients(self.recipients)
+        check_recipients(self.recipients)
         if self.purpose not in PURPOSES:
             raise Malformed("the policy grants an unknown purpose", fix=f"known purposes: {', '.join(PURPOSES)}")
         if any(use not in USES for uses in self.columns.values() for use in uses):
@@ -195,7 +194,7 @@ class Prohibition:
         Raises:
             Malformed: naming what is wrong, never the value.
         """
-        _check_recipients((self.recipient,))
+        check_recipients((self.recipient,))
         if self.purpose != ANY and self.purpose not in PURPOSES:
             raise Malformed("the policy prohibits an unknown purpose", fix=f"known purposes: {', '.join(PURPOSES)}")
         if self.use != ANY and self.use not in USES:
@@ -205,20 +204,12 @@ class Prohibition:
 
 
 @dataclass(frozen=True, slots=True)
-class Pledging:
-    """The owner's standing consent to pledge the dataset: to whom, up to what loan in yuan, until when (ISO date)."""
-
-    lenders: tuple[str, ...]
-    limit: int
-    until: str
-
-
-@dataclass(frozen=True, slots=True)
 class Policy:
     """An owner's rules for one dataset, signed and published as one document. Budgets in 1e-9 rho.
 
     Several grants may be for one purpose, for other recipients or other rows: one of them must cover a request. The budget
-    of a purpose is one, whichever grant is used.
+    of a purpose is one, whichever grant is used. ``pointing`` is a step-in that is in force, as far as it was declared: no
+    part of the document, and set by :meth:`pointed` alone.
     """
 
     owner: str
@@ -232,6 +223,7 @@ class Policy:
     domains: Mapping[str, tuple[str, ...]]
     pledging: Pledging | None = None
     prohibitions: tuple[Prohibition, ...] = ()
+    pointing: Pointing | None = field(default=None, compare=False)
     _by_purpose: Mapping[str, tuple[Grant, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -268,6 +260,19 @@ class Policy:
         """Return the grants for ``purpose``."""
         return self._by_purpose.get(purpose, ())
 
+    def admitting(self, purpose: str, *, asker: str, role: str | None) -> list[Grant]:
+        """Return the grants for a purpose that an asker may use: those that admit it, and whoever stepped in all of them."""
+        granted, to = self.granted(purpose), self.pointing
+        if to is not None and to.shuts_out(asker):
+            return []
+        if to is not None and (asker, purpose) == (to.party, to.purpose):
+            return list(granted)
+        return [grant for grant in granted if grant.admits(asker, role)]
+
+    def pointed(self, to: Pointing | None, *, role: str | None) -> "Policy":
+        """Return the policy as it stands while a verified step-in is in force, of which it grants what it has declared."""
+        return replace(self, pointing=None if to is None else to.within(self.pledging, role=role))
+
     def to_json(self) -> dict[str, Any]:
         """Return the canonical JSON object of the policy."""
         prohibitions = {"prohibitions": [one.to_json() for one in self.prohibitions]} if self.prohibitions else {}
@@ -281,9 +286,7 @@ class Policy:
             "grants": [grant.to_json() for grant in self.grants],
             "bounds": {column: [bounds.lower, bounds.upper] for column, bounds in self.bounds.items()},
             "domains": {column: list(domain) for column, domain in self.domains.items()},
-            "pledging": None
-            if self.pledging is None
-            else {"lenders": list(self.pledging.lenders), "limit": self.pledging.limit, "until": self.pledging.until},
+            "pledging": None if self.pledging is None else self.pledging.to_json(),
             **prohibitions,
         }
 
@@ -306,7 +309,7 @@ class Policy:
                 grants=tuple(map(Grant.from_json, document["grants"])),
                 bounds={column: Bounds(*ends) for column, ends in document["bounds"].items()},
                 domains={column: tuple(domain) for column, domain in document["domains"].items()},
-                pledging=None if pledging is None else Pledging(**{**pledging, "lenders": tuple(pledging["lenders"])}),
+                pledging=None if pledging is None else Pledging.from_json(pledging),
                 prohibitions=tuple(Prohibition(**item) for item in document.get("prohibitions", ())),
             )
             policy._validate()
@@ -339,21 +342,6 @@ class Policy:
         for prohibition in self.prohibitions:
             prohibition.check()
         _ = self.caps
-
-
-def addressed(recipients: Iterable[str], *, asker: str, role: str | None) -> bool:
-    """Whether a list of recipients (names, ``role:ROLE``, ``*``) holds an asker."""
-    return any(
-        one in (asker, ANYBODY) or (role is not None and one == f"{ROLE}{role}" and role in ROLES) for one in recipients
-    )
-
-
-def _check_recipients(recipients: Iterable[str]) -> None:
-    for one in recipients:
-        if not isinstance(one, str) or (one.startswith(ROLE) and one.removeprefix(ROLE) not in ROLES):
-            raise Malformed(
-                "a recipient is none", fix=f"write a party's name, * or role: and one of {', '.join(ROLES)}"
-            )
 
 
 def _day(text: str) -> str:

@@ -16,8 +16,9 @@ from privacy.expression import ByCase, ByCategory, Dimension, known, tested
 from privacy.necessity import Decision, decide
 from privacy.offences import Request
 from privacy.plan import Measure, Plan
-from privacy.policy import ANYBODY, Grant, Policy
+from privacy.policy import Grant, Policy
 from privacy.purposes import PURPOSES
+from privacy.recipients import ANYBODY
 from privacy.terms import Kind, Standard
 
 FORMAT = "touchstone-necessity/1"

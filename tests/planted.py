@@ -52,6 +52,7 @@ NOISE, SENSITIVITY, LEDGER = "privacy/noise.py", "privacy/sensitivity.py", "priv
 PACKING, MASKS, SEAL, UNSEAL = "privacy/packing.py", "privacy/masks.py", "privacy/seal.py", "privacy/unseal.py"
 SOURCE, VAULT, AGENT = "exchange/node/source.py", "exchange/node/vault.py", "exchange/node/agent.py"
 PRINTER, EXPRESSION, PLAN = "exchange/node/printer.py", "privacy/expression.py", "privacy/plan.py"
+RESERVES, FOLLOWING, AUDITED = "exchange/node/reserves.py", "exchange/node/following.py", "exchange/audit/rules.py"
 STANDINGS, RULINGS = "exchange/protocol/access.py", "exchange/node/rulings.py"
 DESK, ENVELOPE, OFFENCES = "exchange/analyst/desk.py", "exchange/protocol/envelope.py", "privacy/offences.py"
 
@@ -62,7 +63,12 @@ STANDING_BY = "test_access.py::test_whatever_is_sent_an_approval_is_in_force_iff
 EVERYBODY = "test_sensitivity.py::test_reach_is_the_farthest_of_all_neighbours"
 COSTS = "test_sensitivity.py::test_the_measures_cost_no_more_than_the_plan_exactly"
 CHARGE = """        receipt, charged = self._vault.charge(
-            plan, session=standing.session, partner=standing.ask.signer, dataset=dataset, versions=versions
+            plan,
+            session=standing.session,
+            partner=asker,
+            dataset=dataset,
+            versions=versions,
+            pledge=self._vault.drawn_from(dataset, partner=asker, purpose=plan.purpose, day=today),
         )
 """
 READ = "            clipped = clip(plan, dataset, sampling_key=self._vault.sampling, ready=self._vault.prepared)\n"
@@ -575,7 +581,7 @@ BUGS = (
     ),
     bug(
         "a role assumed where none is known",
-        "privacy/policy.py",
+        "privacy/recipients.py",
         ("(role is not None and one == f", "(role is None or one == f"),
         tests="test_policy.py::test_a_role_that_is_not_known_is_no_recipient",
     ),
@@ -795,6 +801,74 @@ BUGS = (
         AGENT,
         ("policies=[policy], approvals=approvals)", "policies=[policy], approvals=None)"),
         tests="test_access.py::test_a_question_is_answered_once_officers_have_approved_it_and_no_longer",
+    ),
+    # -- reserves and step-ins
+    bug(
+        "a reserve is ignored",
+        VAULT,
+        ("                reserves=kept,\n", "                reserves=(),\n"),
+        tests="test_reserves.py::test_what_is_kept_back_is_nobody_s_whatever_partner_purpose_or_dataset",
+    ),
+    bug(
+        "a reserve holds under its own dataset's purpose alone",
+        LEDGER,
+        ("    rooms += [(UNRESERVED, one.caps.everyone - spent.everyone - whole) for one in kept]\n", ""),
+        tests="test_reserves.py::test_after_any_charge_every_reserve_could_still_be_spent_to_the_last_unit",
+    ),
+    bug(
+        "a reserve is given back twice",
+        RESERVES,
+        ("if ends is not None and over == (None,):", "if ends is not None:"),
+        tests="test_reserves.py::test_parts_go_back_by_the_lender_s_word_and_a_new_lender_has_the_rest",
+    ),
+    bug(
+        "what was drawn from a reserve is still in it",
+        RESERVES,
+        ("        Reserve(pledge, purpose, left=max(0, int(left)),", "        Reserve(pledge, purpose, left=300,"),
+        tests="test_reserves.py::test_only_a_verified_step_in_opens_the_reserve_and_a_cure_shuts_it",
+    ),
+    bug(
+        "a step-in is believed without signatures",
+        FOLLOWING,
+        (
+            "            step = read_step(said, self._keys(said))",
+            "            step = unverified(said, STEPS[said.kind])",
+        ),
+        ("import (\n    Acceptance,", "import (\n    STEPS,\n    Acceptance,"),
+        tests="test_reserves.py::test_the_exchange_s_word_opens_and_gives_back_nothing",
+    ),
+    bug(
+        "an officer whom the exchange invents refuses a pledge",
+        FOLLOWING,
+        ("                if said is None or said.kind != Endorsement.kind:\n", "                if made:\n"),
+        tests="test_reserves.py::test_an_officer_s_word_counts_once_the_lender_has_signed_it",
+    ),
+    bug(
+        "a pledge lapses when the exchange says so",
+        FOLLOWING,
+        ("            if day.isoformat() <= made.last_day:", "            if not made.last_day:"),
+        tests="test_reserves.py::test_the_exchange_s_word_opens_and_gives_back_nothing",
+    ),
+    bug(
+        "a lien without the node's word on its reserve",
+        "exchange/protocol/pledge.py",
+        (
+            "        if (0 if message.kept is None else message.kept.reserve) != self.reserve:",
+            "        if self.reserve < 0:",
+        ),
+        tests="test_reserves.py::test_without_the_node_s_word_or_too_late_there_is_no_lien",
+    ),
+    bug(
+        "who stepped in draws for any purpose",
+        LEDGER,
+        ("    elif drawn.purpose == plan.purpose:", "    elif drawn.purpose:"),
+        tests="test_reserves.py::test_a_reserve_pays_for_its_own_purpose_alone",
+    ),
+    bug(
+        "the auditor believes a draw without a step-in",
+        AUDITED,
+        ('    require(stepped, "it draws', '    require(held, "it draws'),
+        tests="test_reserves.py::test_an_auditor_believes_no_draw_without_a_step_in",
     ),
 )
 

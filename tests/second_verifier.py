@@ -200,6 +200,8 @@ class Books:
         self.ended, self.at = {}, 0
         self.people, self.caps = {}, defaultdict(list)
         self.spent = defaultdict(lambda: defaultdict(int))
+        self.assets, self.askers, self.terms, self.stepped = {}, {}, {}, defaultdict(set)
+        self.drawn = defaultdict(int)
         self.marks, self.pledged_on, self.reviewers, self.ruled, self.cleared = {}, {}, set(), set(), None
 
     def take(self, entry):
@@ -214,14 +216,17 @@ class Books:
         owner = envelope["signer"]
         if kind == "dataset":
             self.people[owner, told["standard"]] = told["population"]
+            self.assets[f"{owner}/{told['dataset']}"] = told["population"]
         elif kind == "policy":
             self.caps[owner, told["policy"]["standard"]].append(told["policy"]["everyone"])
         elif kind == "session":
             self.asked[id_] = told["plan"]["standard"]
+            self.askers[id_] = owner, told["plan"]["purpose"]
         elif kind == "message" and envelope["kind"] == "share":
             held = owner, self.asked[told["session"]]
             self.spent[self.people[held]][owner] += told["charged"]
             need(self.spent[self.people[held]][owner] <= max(self.caps[held]), "spent beyond the cap")
+            self.reserve(owner, held, told)
         elif kind == "rotated":
             self.rotate(owner, told)
         elif kind in ("fingerprint", "clearance"):
@@ -229,6 +234,24 @@ class Books:
         else:
             need(kind != "lien" or cleared == told["offer"], "no search before the lien")
             self.pledge(kind, body, envelope, id_=id_, told=told)
+
+    def reserve(self, owner, held, told):
+        """Who drew from a reserve had stepped in; nobody else ate into what live liens keep back."""
+        pledge = told.get("reserve")
+        if pledge is not None:
+            need(self.askers[told["session"]] in self.stepped[pledge], "drawn without a step-in")
+            self.drawn[pledge] += told["charged"]
+            need(self.drawn[pledge] <= self.terms[pledge]["reserve"], "drawn beyond the reserve")
+            return
+        kept = sum(
+            terms["reserve"] - self.drawn[offer]
+            for offer, terms in self.terms.items()
+            for asset, rank, _ in [self.offers[offer]]
+            if self.pledged_on.get(offer) is not None and (asset, rank) in self.liens
+            and asset.split("/")[0] == owner and self.assets[asset] == self.people[held]
+        )  # fmt: skip
+        room = max(self.caps[held]) - self.spent[self.people[held]][owner]
+        need(not told["charged"] or room >= kept, "charged into a reserve")
 
     def plain(self, kind, body):
         """What nobody but the exchange signs."""
@@ -306,6 +329,8 @@ class Books:
         owner = envelope["signer"]
         if kind == "offer":
             self.offers[id_] = told["asset"], told["rank"], owner
+            if told.get("step_in"):
+                self.terms[id_] = dict(told["step_in"])
         elif kind == "lien":
             asset, rank, lender = self.offers[told["offer"]]
             need((asset, rank) not in self.liens, "pledged twice")
@@ -317,6 +342,12 @@ class Books:
             self.liens[asset, rank] = owner
         elif kind == "pledge" and envelope["kind"] in ("pledge-release", "pledge-realisation"):
             self.end(body["offer"])
+        if kind == "pledge" and body["offer"] in self.terms:
+            terms = self.terms[body["offer"]]
+            terms["reserve"] -= told.get("reserve", 0)
+            if envelope["kind"] in ("pledge-step-in", "pledge-realisation") and told["offer"] == body["offer"]:
+                need("successor" in told or told["operator"] in terms["operators"], "an operator whom nobody agreed on")
+                self.stepped[body["offer"]].add((told.get("operator") or told["successor"], terms["purpose"]))
 
     def end(self, offer):
         asset, rank, lender = self.offers[offer]

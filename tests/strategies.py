@@ -46,8 +46,10 @@ from privacy.plan import (
     Sum,
     term_of,
 )
-from privacy.policy import ANYBODY, Grant, Pledging, Policy, Prohibition
+from privacy.pledging import Pledging, SteppingIn
+from privacy.policy import Grant, Policy, Prohibition
 from privacy.purposes import PURPOSES
+from privacy.recipients import ANYBODY
 from privacy.terms import UNKNOWN, Bounds, Column, Kind, Standard
 
 PARTIES = ("bank-a", "bank-b", "insurer-c", "telecom-d")
@@ -430,6 +432,14 @@ def policies(draw):
                 lenders=st.lists(st.sampled_from(["lender", "other"]), unique=True).map(tuple),
                 limit=st.integers(0, 10**9),
                 until=st.dates(date(2020, 1, 1), date(2099, 12, 31)).map(date.isoformat),
+                step_in=st.none()
+                | st.builds(
+                    SteppingIn,
+                    purpose=st.sampled_from(list(PURPOSES)),
+                    recipients=st.lists(st.sampled_from(["buyer", "role:lender"]), unique=True).map(tuple),
+                    reserve=st.integers(1, 10**9),
+                    exclusive=st.booleans(),
+                ),
             )
         ),
     )

@@ -150,7 +150,8 @@ def test_a_small_consortium_is_set_up_by_hand(tmp_path):
     (tmp_path / "policy.json").write_text(json.dumps(town.policy_document(one)))
     registered = run("node", "register", str(node), str(tmp_path / "dataset.json"), str(tmp_path / "policy.json"))
     assert registered.returncode == 0, registered.stderr
-    assert json.loads(run("node", "budget", str(node)).stdout) == {"schema_version": "1", "status": "ok", "charges": []}
+    spent = json.loads(run("node", "budget", str(node)).stdout)
+    assert spent == {"schema_version": "1", "status": "ok", "charges": [], "reserves": []}
     pins = tmp_path / "pins.json"
     pins.write_text(json.dumps({"bank-a": key}))
     assert len(run("desk", "init", str(tmp_path / "lender"), "lender-z", str(pins)).stdout.strip()) == 64

@@ -14,8 +14,10 @@ from exchange.protocol.messages import (
     Accept,
     AccessRequest,
     Commit,
+    Consent,
     Decline,
     Indication,
+    Kept,
     Offence,
     Offer,
     Officers,
@@ -24,6 +26,7 @@ from exchange.protocol.messages import (
     Ruled,
     Ruling,
     Share,
+    StepInTerms,
     Verdict,
     expect,
     read,
@@ -53,6 +56,12 @@ RULED = Ruled(
     request=HEX, ruling=HEX, counted=True, standing=Standing.APPROVED, step=1, until="2027-12-31", reason=""
 )  # fmt: skip
 ACCESS = [WANTED, OFFICERS, APPROVAL, REFUSAL, RULED]
+TERMS = StepInTerms(purpose="pledge-valuation", reserve=5, operators=("bank-b",), exclusive=True)
+KEPT = Kept(reserve=5, until="2026-12-31", seq=3, head=HEX)
+SPARING = [
+    (Share(**{**SHARE.model_dump(), "ciphertexts": ("a",)}, reserve=HEX), "reserve"),
+    (Consent(offer=HEX, kept=KEPT), "kept"),
+]
 OFFER = Offer(asset="x", rank=1, amount=1, matures="2027-12-31", appraisal=HEX, nonce=HEX, forbids_juniors=False)
 
 
@@ -99,6 +108,32 @@ def test_every_field_is_needed_and_no_other_is_taken(message):
             read(signed(message.kind, {key: value for key, value in body.items() if key != field}), DIRECTORY)
     with pytest.raises(Malformed):
         read(signed(message.kind, {**body, "exponent": 0}), DIRECTORY)
+
+
+def test_what_says_nothing_is_left_out_and_never_written_as_nothing():
+    terms = (Offer(**{**OFFER.model_dump(), "step_in": TERMS}), "step_in")
+    for message, field in [*SPARING, terms]:
+        body = message.model_dump(mode="json")
+        without = {name: value for name, value in body.items() if name != field}
+        said = read(signed(message.kind, without), DIRECTORY)
+        assert said.model_dump(mode="json") == without
+        assert getattr(said, field) is None
+        with pytest.raises(Malformed):
+            read(signed(message.kind, {**without, field: None}), DIRECTORY)
+        assert read(signed(message.kind, body), DIRECTORY) == message
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("reserve", 0), ("reserve", 1 << 62), ("reserve", "5"), ("operators", []), ("operators", ["Bank B"]),
+        ("operators", ["bank-b"] * 21), ("exclusive", 1), ("purpose", ""),
+    ],
+)  # fmt: skip
+def test_terms_of_a_step_in_are_read_strictly(field, value):
+    body = OFFER.model_dump(mode="json") | {"step_in": TERMS.model_dump(mode="json") | {field: value}}
+    with pytest.raises(Malformed, match="step_in"):
+        read(signed("offer", body), DIRECTORY)
 
 
 BAD = {

@@ -55,8 +55,9 @@ from privacy.plan import (
     Plan,
     Sum,
 )
-from privacy.policy import ANYBODY, Grant, Policy
+from privacy.policy import Grant, Policy
 from privacy.purposes import PURPOSES
+from privacy.recipients import ANYBODY
 from privacy.terms import UNKNOWN, Bounds, Kind
 
 STATISTICS = "credit-risk-statistics"

@@ -6,6 +6,7 @@ from datetime import date
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from api.cli import app
@@ -16,6 +17,7 @@ from privacy.atoms import ROWS
 from privacy.necessity import decide
 from privacy.openings import opened, probes
 from privacy.permissions import Person, findings, permissions, persons
+from privacy.pledging import Pledging, Pointing, SteppingIn
 from privacy.policy import Policy, Prohibition
 from tests.strategies import PARTIES, STANDARD, generous, plans, put, rich_policies
 from tests.test_policy import FULL
@@ -95,6 +97,59 @@ def test_budgets_and_pledges_in_all_are_told_too():
     wider = replace(WIDE, everyone=WIDE.everyone + 1, partner=WIDE.partner + 1)
     assert len(opened(WIDE, wider, STANDARD, on=TODAY)) == 2
     assert opened(wider, WIDE, STANDARD, on=TODAY) == []
+
+
+def test_what_a_step_in_would_open_is_told_beforehand():
+    """The clause itself, and later whatever grants of its purpose open more to whoever steps in."""
+    step_in = SteppingIn(STATISTICS, ("buyer",), 5, exclusive=False)
+    plain = replace(WIDE, pledging=Pledging(("lender",), 5, "2027-12-31"))
+
+    def declaring(**changes):
+        return replace(plain, pledging=replace(plain.pledging, step_in=replace(step_in, **changes)))
+
+    (told,) = opened(plain, declaring(), STANDARD, on=TODAY)
+    assert (told.purpose, "to buyer after a step-in" in told.what) == (STATISTICS, True)
+    assert opened(declaring(), plain, STANDARD, on=TODAY) == []
+    assert opened(declaring(), declaring(exclusive=True), STANDARD, on=TODAY) == [], "to shut others out opens nothing"
+    assert opened(declaring(), declaring(reserve=4), STANDARD, on=TODAY) == []
+    for wider in ({"reserve": 6}, {"recipients": ("buyer", "other")}, {"purpose": "pledge-valuation"}):
+        assert len(opened(declaring(), declaring(**wider), STANDARD, on=TODAY)) == 1
+    nobody = replace(declaring(), grants=(replace(GRANT, recipients=(), rho_per_query=5),))
+    richer = replace(nobody, grants=(replace(GRANT, recipients=()),))
+    assert [one.what for one in opened(nobody, richer, STANDARD, on=TODAY)] == [
+        f"after a step-in: {GRANT.rho_per_query / 1e9:g} rho a question instead of 5e-09"
+    ]
+
+
+def test_a_step_in_that_could_not_work_is_found():
+    step_in = SteppingIn("pledge-valuation", ("buyer",), 10**15, exclusive=False)
+    told = list(findings(replace(WIDE, pledging=Pledging(("lender",), 5, "2027-12-31", step_in)), STANDARD))
+    assert any("in vain: nothing is granted for it" in one for one in told)
+    assert any("a reserve of up to" in one for one in told)
+
+
+@settings(max_examples=40, deadline=None)
+@given(plans(purposes=[STATISTICS]), rich_policies(), st.booleans())
+def test_whoever_steps_in_gets_what_somebody_is_granted_and_no_more(plan, policy, exclusive):
+    """Against the definition: the same policy with everybody as recipient, and without any for who is shut out."""
+    declared = SteppingIn(STATISTICS, ("buyer",), 5, exclusive=True)
+    plan = replace(plan, parties=PARTIES, shared=None)
+    pledged = replace(policy, pledging=Pledging(("lender",), 5, "2027-12-31", declared))
+    stepped = pledged.pointed(Pointing("buyer", STATISTICS, exclusive), role="institution")
+
+    def passes(one, asker):
+        request = replace(put(plan), asker=asker, role="institution")
+        return decide(request, standard=STANDARD, policies=[one], approvals=None).allowed
+
+    struck = replace(pledged, prohibitions=policy.prohibitions)
+    anybody = tuple(replace(grant, recipients=("buyer",)) for grant in policy.grants)
+    assert passes(stepped, "buyer") == passes(replace(struck, grants=anybody), "buyer")
+    assert passes(stepped, "lender") == (not exclusive and passes(pledged, "lender"))
+    for foreign in (Pointing("stranger", STATISTICS, exclusive), Pointing("buyer", "pledge-valuation", exclusive)):
+        alike = pledged.pointed(foreign, role="institution")
+        assert alike.pointing is None
+        assert passes(alike, "buyer") == passes(pledged, "buyer")
+    assert stepped.digest == pledged.digest
 
 
 @settings(max_examples=20, deadline=None)

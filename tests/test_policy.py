@@ -32,8 +32,9 @@ from privacy.expression import (
 from privacy.floor import FLOORS
 from privacy.necessity import Outcome, decide, shown_from
 from privacy.plan import CountRows, CountUnits, Histogram, Plan, Sum
-from privacy.policy import ANYBODY, Policy, Prohibition
+from privacy.policy import Policy, Prohibition
 from privacy.purposes import PURPOSES, REFUSED
+from privacy.recipients import ANYBODY
 from privacy.sensitivity import calibrate
 from privacy.terms import UNKNOWN, Bounds, Column, Kind
 from tests.strategies import (

@@ -3,6 +3,7 @@
 import copy
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -136,6 +137,13 @@ def running(tmp_path_factory):
     for party, one in (("lender-x", grouped), ("lender-x", grouped), (OWNER, plain)):
         with pytest.raises(Overreach):
             rounds.check(store, store.view(), plan=one.plan, asker=party, keeps=0, now=now())
+    typed_in = replace(plain.plan, purpose=FREE_WORDS)
+    with pytest.raises(Overreach):  # a purpose that somebody typed is on no list, so it is not written down
+        rounds.check(store, store.view(), plan=typed_in, asker=OWNER, keeps=0, now=now())
+    # what releases before wrote: nothing of the plan but its hash
+    rule = {"item": "purpose", "layer": "policy", "rule": "bank-z.accounts@1", "why": "-", "fix": "-"}
+    older = {"asker": "lender-y", "plan_hash": "0" * 64, "items": [rule]}
+    store.write(lambda _: ([("refusal", older)], None))
     store.close()
     for party in ROLES:
         where = home / party
@@ -195,8 +203,11 @@ def test_pages_join_to_the_whole(running):
 def test_refused_requests_are_counted_by_closed_words(running):
     told = ask(running, "bureau", "/v1/supervision/refusals")["refusals"]
     common = {"standard": CREDIT.id, "purpose": PURPOSE}
+    unnamed = {"standard": CREDIT.id, "purpose": None}
     assert told == [
-        {"role": "institution", "standard": CREDIT.id, "purpose": None, "item": "purpose", "refused": 1},
+        {"role": "institution", **unnamed, "item": "purpose", "refused": 1},
+        {"role": "institution", **common, "item": "purpose", "refused": 1},
+        {"role": "lender", **unnamed, "item": "purpose", "refused": 1},
         {"role": "lender", **common, "item": "purpose", "refused": 2},
         {"role": "lender", **common, "item": "use: group", "refused": 2},
     ]

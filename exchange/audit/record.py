@@ -107,6 +107,16 @@ class Holder:
 
 
 @dataclass(slots=True)
+class SteppedIn:
+    """Who was answered in the owner's place under a pledge, from the entry ``since`` to the entry ``until``, if it has ended."""
+
+    party: str
+    purpose: str
+    since: int
+    until: int | None = None
+
+
+@dataclass(slots=True)
 class Record:
     """Everything on record after some entry of the log."""
 
@@ -125,6 +135,7 @@ class Record:
     pledges: dict[str, Agreement] = field(default_factory=dict)
     claims: dict[tuple[str, int], str] = field(default_factory=dict)
     sales: dict[str, list[Agreement]] = field(default_factory=dict)
+    step_ins: dict[str, list[SteppedIn]] = field(default_factory=dict)
     officers: dict[str, frozenset[str]] = field(default_factory=dict)
     requests: dict[str, tuple[AccessRequest, tuple[str, ...]]] = field(default_factory=dict)
     rulings: dict[str, dict[str, Envelope | None]] = field(default_factory=dict)
@@ -184,8 +195,8 @@ class Record:
             None,
         )
 
-    def moved(self, after: Agreement) -> None:
-        """Take what a pledge became; its claim is live for as long as the pledge is a live lien.
+    def moved(self, after: Agreement, *, seq: int) -> None:
+        """Take what a pledge became by an entry; its claim is live for as long as the pledge is a live lien.
 
         Raises:
             Mismatch: if another claim is live on the asset at its rank.
@@ -196,6 +207,28 @@ class Record:
             del self.claims[before.asset, before.rank]
         if after.state in LIVE:
             self.claim(after.asset, after.rank, by=after.holder)
+        self._point(after, seq)
+
+    def _point(self, after: Agreement, seq: int) -> None:
+        to = after.points(after.last_day)
+        held = self.step_ins.setdefault(after.id, [])
+        if held and held[-1].until is None:
+            if to is not None and to.party == held[-1].party:
+                return
+            held[-1].until = seq
+        if to is not None:
+            held.append(SteppedIn(to.party, to.purpose, since=seq))
+
+    def kept(self, owner: str, population: str) -> dict[str, tuple[str, int]]:
+        """Return what live pledges keep back of a population's budget at an institution: by pledge, purpose and amount."""
+        return {
+            one.id: (one.terms.purpose, one.reserve)
+            for one in self.pledges.values()
+            if one.terms is not None
+            and one.owner == owner
+            and one.state in LIVE
+            and self.datasets[one.asset].population == population
+        }
 
     def claim(self, asset: str, rank: int, *, by: str) -> None:
         """Let a claim go live.

@@ -39,6 +39,7 @@ from privacy import seal
 from privacy.modulus import shares_a_factor
 from privacy.plan import Plan
 from privacy.policy import Policy
+from privacy.purposes import PURPOSES, REFUSED
 from privacy.terms import Standard
 
 Rule = Callable[[Record, Entry], None]
@@ -163,10 +164,11 @@ def _spend(record: Record, asked: Asked, share: Share, *, owner: str) -> None:
     accepts = {
         party: expect(told, record.signed(told), Accept).version for party, told in asked.session.accepts.items()
     }
+    population = record.datasets[asset].population
     record.spending.take(
         Answer(
             owner=owner,
-            population=record.datasets[asset].population,
+            population=population,
             dataset=record.datasets[asset].name,
             asker=asked.asker,
             plan=plan,
@@ -174,8 +176,24 @@ def _spend(record: Record, asked: Asked, share: Share, *, owner: str) -> None:
             caps=[policy.caps for _, policy in policies[first:]],
             charged=share.charged,
             left=share.left,
+            reserve=None if share.reserve is None else (share.reserve, _drawable(record, asked, share.reserve, asset)),
+            kept=record.kept(owner, population),
         )
     )
+
+
+def _drawable(record: Record, asked: Asked, pledge: str, asset: str) -> int:
+    """Return the reserve of a pledge on an asset, from which this asker was answered after a step-in that is on record."""
+    held = _pledged(record, pledge)
+    require(held.asset == asset, "it draws from the reserve of another asset's pledge")
+    # a node may have charged just before the step-in ended
+    stepped = any(
+        (one.party, one.purpose) == (asked.asker, asked.plan.purpose)
+        and (one.until is None or one.until > asked.opened)
+        for one in record.step_ins.get(pledge, ())
+    )
+    require(stepped, "it draws from a reserve without a step-in of its asker for its purpose")
+    return held.reserve
 
 
 def _folded(record: Record, entry: Entry) -> None:
@@ -196,7 +214,13 @@ def _expired(record: Record, entry: Entry) -> None:
 
 
 def _refusal(record: Record, entry: Entry) -> None:
-    told = fields(entry.body, "asker", "plan_hash", "items")
+    if "standard" in entry.body:  # releases before did not write what the refused plan was about
+        told = fields(entry.body, "asker", "plan_hash", "standard", "purpose", "items")
+        require(told["standard"] in record.standards, "its standard is not published")
+        known = told["purpose"] is None or told["purpose"] in {**PURPOSES, **REFUSED}
+        require(known, "its purpose is not one of the registry's")
+    else:
+        told = fields(entry.body, "asker", "plan_hash", "items")
     require(told["asker"] in record.roles, "the asker is not enrolled")
     require(isinstance(told["items"], list) and told["items"], "it gives no reason")
 
@@ -233,13 +257,15 @@ def _lien(record: Record, entry: Entry) -> None:
         require(other.rank <= held.rank, "it goes over the head of a lien that was registered before")
         require(other.rank == held.rank or not other.forbids_juniors, "an earlier rank forbids it")
     collateral.check_searched(record.custody, offer=held.id, seq=entry.seq)
-    record.moved(held.step(filing, envelope))
+    in_time = held.kept_until is None or _day(entry) <= held.kept_until
+    require(in_time, "it is registered after the day up to which its reserve was promised")
+    record.moved(held.step(filing, envelope), seq=entry.seq)
 
 
 def _objected(record: Record, entry: Entry) -> None:
     envelope = Envelope.from_json(entry.body)
     objection = expect(envelope, record.directory, Objection)
-    record.moved(_pledged(record, objection.offer).step(objection, envelope))
+    record.moved(_pledged(record, objection.offer).step(objection, envelope), seq=entry.seq)
 
 
 def _pledge(record: Record, entry: Entry) -> None:
@@ -264,7 +290,7 @@ def _pledge(record: Record, entry: Entry) -> None:
         require(paid == _waterfall(record, held.asset, message), "what was paid out does not follow from the claims")
     after = held.step(message, envelope)
     require(after.state == body["stage"], f"the pledge is {after.state} after it")
-    record.moved(after)
+    record.moved(after, seq=entry.seq)
 
 
 def _first(record: Record, asset: str, message: StepIn | Realisation) -> int:
@@ -296,9 +322,12 @@ def _waterfall(record: Record, asset: str, message: Realisation) -> list[dict[st
 
 def _lapsed(record: Record, entry: Entry) -> None:
     held = _pledged(record, fields(entry.body, "offer")["offer"])
-    day = datetime.fromtimestamp(entry.at // 1_000_000, tz=UTC).date().isoformat()
-    require(held.last_day < day, "its last day has not passed")
-    record.moved(held.lapse())
+    require(held.last_day < _day(entry), "its last day has not passed")
+    record.moved(held.lapse(), seq=entry.seq)
+
+
+def _day(entry: Entry) -> str:
+    return datetime.fromtimestamp(entry.at // 1_000_000, tz=UTC).date().isoformat()
 
 
 def _officers(record: Record, entry: Entry) -> None:

@@ -21,6 +21,8 @@ class Answer:
     """One institution's answer in a session: whose people it is about, who asked what, and what it says of its budget.
 
     ``versions`` are the public versions of the parties' data, ``caps`` those in force at any time since the session began.
+    ``reserve`` is the pledge whose reserve has paid with how much was ever kept back for it; ``kept`` is what live pledges keep
+    back of these people's budget, by pledge, with the purpose that it is kept for.
     """
 
     owner: str
@@ -32,6 +34,8 @@ class Answer:
     caps: Sequence[Caps]
     charged: int
     left: int
+    reserve: tuple[str, int] | None = None
+    kept: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -40,6 +44,7 @@ class _Account:
     partners: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     purposes: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     paid: set[str] = field(default_factory=set)
+    drawn: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
 class Spending:
@@ -52,7 +57,8 @@ class Spending:
         """Count an answer.
 
         Raises:
-            Mismatch: if it charges another price than the plan's, twice, beyond a cap, or says that more is left than can be.
+            Mismatch: if it charges another price than the plan's, twice, beyond a cap, into what is kept back for a pledge or
+                beyond that, or says that more is left than can be.
         """
         account = self._accounts.setdefault((answer.owner, answer.population), _Account())
         name = _name(answer)
@@ -72,7 +78,14 @@ class Spending:
             "partner": max(caps.partner for caps in answer.caps) - account.partners[answer.asker],
             "purpose": max(caps.purposes.get(purpose, 0) for caps in answer.caps) - account.purposes[purpose],
         }
-        for cap, room in rooms.items():
+        if answer.reserve is None:
+            # what is left may have been told before a reserve was taken, what was charged keeps to it
+            limits = rooms | _besides(account, answer)
+        else:
+            pledge, most = answer.reserve
+            account.drawn[pledge] += answer.charged
+            limits = rooms = rooms | {"reserve": most - account.drawn[pledge]}
+        for cap, room in limits.items():
             if answer.charged and room < 0:
                 raise _wrong(f"{answer.owner} charged {-room} beyond its {cap} cap")
         if answer.left > max(0, min(rooms.values())):
@@ -97,6 +110,21 @@ class Spending:
             }
             for (owner, population), account in sorted(self._accounts.items())
         ]
+
+
+def _besides(account: _Account, answer: Answer) -> dict[str, int]:
+    """Return the room besides what live pledges keep back: what of it was drawn is spent, not kept."""
+    if not answer.kept:
+        return {}
+    purpose = answer.plan.purpose
+    every, same = account.everyone, account.purposes[purpose]
+    for pledge, (kept_for, most) in answer.kept.items():
+        left = most - account.drawn[pledge]
+        every, same = every + left, same + (left if kept_for == purpose else 0)
+    rooms = {"unreserved": max(caps.everyone for caps in answer.caps) - every}
+    if any(kept_for == purpose for kept_for, _ in answer.kept.values()):
+        rooms["unreserved purpose"] = max(caps.purposes.get(purpose, 0) for caps in answer.caps) - same
+    return rooms
 
 
 def _name(answer: Answer) -> str:

@@ -7,7 +7,7 @@ What may happen to a pledge when, and by whose signature, is :mod:`exchange.prot
 from datetime import UTC, datetime
 from typing import Any
 
-from exchange.hub import collateral, register
+from exchange.hub import collateral, register, rounds
 from exchange.hub.register import agreement
 from exchange.hub.store import Event, Lien, Store, View
 from exchange.protocol.agreement import Endorsement, Filing, Realisation, Step, read_step
@@ -81,9 +81,16 @@ def answer(store: Store, offer_id: str, envelope: Envelope) -> dict[str, Any]:
             raise Unknown("offer")
         if view.stepped(offer_id, envelope.id):
             return [], None
-        if isinstance(message, Consent) and view.dataset(held.asset) is None:
-            raise PeerFault("the asset was withdrawn", fix="ask the lender for an offer on another asset")
-        return _events(view, held, message, envelope), None
+        events = _events(view, held, message, envelope)
+        if isinstance(message, Consent):
+            if view.dataset(held.asset) is None:
+                raise PeerFault("the asset was withdrawn", fix="ask the lender for an offer on another asset")
+            if (
+                message.kept is not None
+            ):  # with the consent, so that no copy of the node's ledger without the reserve is good
+                kept = message.kept
+                events += rounds.noted(store, view, envelope.signer, seq=kept.seq, head=kept.head)
+        return events, None
 
     store.write(decide)
     return describe(store.view(), offer_id, caller=envelope.signer)
@@ -212,6 +219,7 @@ def _summary(view: View, held: Agreement) -> dict[str, Any]:
         "cure_by": held.cure_by,
         "assigned": None if held.assigned is None else {"assignment": held.assigned[0], "to": held.assigned[1]},
         "operator": held.operator,
+        "step_in": None if held.terms is None else held.terms.model_dump(mode="json") | {"reserve": held.reserve},
         "since": lien.since if lien is not None and mine else None,
         "position": lien.seq if lien is not None and mine else None,
     }

@@ -1,7 +1,7 @@
 """Fingerprints, confirmations, searches and reviewers' rulings as tables of the exchange's projection, and typed reading of them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ TABLES = [
     "CREATE TABLE fingerprint (id VARCHAR PRIMARY KEY, asset VARCHAR, standard VARCHAR, version VARCHAR, key VARCHAR, "
     "root VARCHAR, columns VARCHAR, least BIGINT, below BIGINT, sketch VARCHAR, heard BIGINT, seq BIGINT)",
     "CREATE TABLE confirmation (id VARCHAR PRIMARY KEY, asset VARCHAR, fingerprint VARCHAR, day VARCHAR, found VARCHAR, "
-    "heard BIGINT, seq BIGINT)",
+    "heard BIGINT, seq BIGINT, reserves VARCHAR)",
     "CREATE TABLE reviewer (party VARCHAR PRIMARY KEY)",
     "CREATE TABLE clearance (id VARCHAR PRIMARY KEY, first VARCHAR, second VARCHAR, act VARCHAR, officer VARCHAR, "
     "because VARCHAR, seq BIGINT)",
@@ -52,13 +52,15 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A node's confirmation on record."""
+    """A node's confirmation on record; ``reserves`` is what its ledger keeps back by pledge (1e-9 rho)."""
 
     id: str
     fingerprint: str
     day: str
     found: str
     at: int
+    seq: int
+    reserves: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,14 @@ def pledged(view: Reading, asset: str) -> Mark | None:
 
 def words(view: Reading, asset: str, most: int) -> list[Word]:
     """Return the last confirmations of an asset, newest first."""
-    sql = "SELECT id, fingerprint, day, found, heard FROM confirmation WHERE asset = ? ORDER BY seq DESC LIMIT ?"
-    return [Word(*row) for row in view.rows(sql, [asset, most])]
+    sql = (
+        "SELECT id, fingerprint, day, found, heard, seq, reserves FROM confirmation WHERE asset = ? "
+        "ORDER BY seq DESC LIMIT ?"
+    )
+    return [
+        Word(id_, fingerprint, day, found, at, seq, json.loads(kept))
+        for id_, fingerprint, day, found, at, seq, kept in view.rows(sql, [asset, most])
+    ]
 
 
 def is_known(view: Reading, word: str) -> bool:
@@ -193,7 +201,8 @@ def _fingerprint(entry: Entry) -> list[Any]:
 def _confirmation(entry: Entry) -> list[Any]:
     id_, owner, told = _signed(entry)
     asset = f"{owner}/{told['dataset']}"
-    return [id_, asset, told["fingerprint"], told["day"], told["found"], entry.at, entry.seq]
+    kept = json.dumps(told.get("reserves", {}))
+    return [id_, asset, told["fingerprint"], told["day"], told["found"], entry.at, entry.seq, kept]
 
 
 def _clearance(entry: Entry) -> list[Any]:

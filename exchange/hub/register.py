@@ -23,6 +23,7 @@ from exchange.protocol.errors import Encumbered, PeerFault, Taken, Unknown
 from exchange.protocol.messages import unverified
 from exchange.protocol.pledge import Agreement
 from exchange.protocol.waterfall import Ranked, distribute
+from privacy.policy import Policy
 
 LONGEST_YEARS = 30
 """Years that a registration may run at most, as in the national movables registry."""
@@ -40,6 +41,14 @@ def agreement(view: View, offer_id: str) -> Agreement | None:
     for envelope, _, _, _ in view.steps(offer_id):
         made = made.lapse() if envelope is None else made.step(unverified(envelope, STEPS[envelope.kind]), envelope)
     return made
+
+
+def pointed(view: View, policy: Policy, *, day: str) -> Policy:
+    """Return a published policy as it stands on a day (ISO): with the step-in that is on record, as far as it declares one."""
+    pledge = view.entitled_by(f"{policy.owner}/{policy.dataset}")
+    held = None if pledge is None else agreement(view, pledge)
+    to = None if held is None else held.points(day)
+    return policy if to is None else policy.pointed(to, role=view.role(to.party))
 
 
 def check(view: View, held: Agreement, message: Step, *, signer: str, day: date) -> None:
@@ -96,6 +105,8 @@ def _check_filing(view: View, held: Agreement, message: Filing, *, day: date) ->
     check_rights(dataset["declared"], matures=held.matures)
     _check_title(view, held.asset, title=message.title)
     _check_term(message.expires, day=day)
+    if held.kept_until is not None and day.isoformat() > held.kept_until:
+        raise PeerFault("the reserve was kept back for a registration in time", fix="quote the pledge anew")
 
 
 def realise(view: View, message: Realisation, envelope: Envelope, *, asset: str) -> list[Event]:

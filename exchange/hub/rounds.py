@@ -7,6 +7,7 @@ before anybody is told.
 from datetime import UTC, datetime
 from typing import Any
 
+from exchange.hub import register
 from exchange.hub.fold import fold
 from exchange.hub.store import Event, Store, View
 from exchange.protocol.envelope import Envelope
@@ -22,6 +23,7 @@ from privacy.offences import Request
 from privacy.packing import layout_of
 from privacy.plan import Plan
 from privacy.policy import Policy
+from privacy.purposes import PURPOSES, REFUSED
 
 LONGEST = 24 * 3600
 """Seconds that a session may stay open."""
@@ -93,11 +95,7 @@ def receive(store: Store, session_id: str, envelope: Envelope, *, now: int) -> S
             ("message", {"session": session_id, "stage": after.stage.value, "envelope": envelope.to_json()})
         ]
         if isinstance(message, Share):
-            noted = inner.witnessed(envelope.signer)
-            latest = store.heads.latest(envelope.signer, noted)
-            if latest is not None and latest[0] == message.seq and latest[1] != message.head:
-                raise PeerFault("the sender has shown another journal before", fix="put the newest journal back")
-            events += _noted(noted, envelope.signer, seq=message.seq, head=message.head)
+            events += noted(store, inner, envelope.signer, seq=message.seq, head=message.head)
         if after.stage is Stage.ANSWERED:
             key = _key(inner, ask)
             shares = [expect(share, inner.signed(share), Share).ciphertexts for share in after.shares.values()]
@@ -162,6 +160,19 @@ def note_heads(store: Store) -> None:
         store.heads.drop(shown)
 
 
+def noted(store: Store, view: View, party: str, *, seq: int, head: str) -> list[Event]:
+    """Return the event that witnesses a head which a node has signed.
+
+    Raises:
+        PeerFault: if the node has shown another head at this place.
+    """
+    known = view.witnessed(party)
+    latest = store.heads.latest(party, known)
+    if latest is not None and latest[0] == seq and latest[1] != head:
+        raise PeerFault("the sender has shown another journal before", fix="put the newest journal back")
+    return _noted(known, party, seq=seq, head=head)
+
+
 def _noted(latest: tuple[int, str] | None, party: str, *, seq: int, head: str) -> list[Event]:
     """Return the event that witnesses a head, if it is later than the ``latest``."""
     if latest is not None and seq <= latest[0]:
@@ -207,12 +218,13 @@ def judged(view: View, *, plan: Plan, asker: str, keeps: int, now: int) -> Decis
     if standard is None:
         raise Unknown("standard")
     policies: list[Policy] = []
+    day = datetime.fromtimestamp(now, tz=UTC).date()
     for party in plan.parties:
         held = view.policies_for(plan.standard, party)
         if not held:
             raise Unknown("dataset")
-        policies += held
-    request = Request(plan, asker, view.role(asker), keeps, datetime.fromtimestamp(now, tz=UTC).date())
+        policies += [register.pointed(view, policy, day=day.isoformat()) for policy in held]
+    request = Request(plan, asker, view.role(asker), keeps, day)
     return decide(request, standard=standard, policies=policies, approvals=None)
 
 
@@ -226,7 +238,15 @@ def check(store: Store, view: View, *, plan: Plan, asker: str, keeps: int, now: 
     decision = judged(view, plan=plan, asker=asker, keeps=keeps, now=now)
     if not decision.allowed:
         items = [violation.to_json() for violation in decision.violations]
-        refusal = {"asker": asker, "plan_hash": plan.hash, "items": items}
+        # the asker's text does not travel on: a standard is a published one here, a purpose one of the registry's, or none
+        purpose = plan.purpose if plan.purpose in PURPOSES or plan.purpose in REFUSED else None
+        refusal = {
+            "asker": asker,
+            "plan_hash": plan.hash,
+            "standard": plan.standard,
+            "purpose": purpose,
+            "items": items,
+        }
         store.write(lambda _: ([("refusal", refusal)], None), news=lambda _: False)
         raise Overreach.of(decision)
 

@@ -329,6 +329,10 @@ class View:
         found = self.rows("SELECT operator, since FROM entitlement WHERE asset = ?", [asset])
         return (found[0][0], found[0][1]) if found else None
 
+    def entitled_by(self, asset: str) -> str | None:
+        """Return the pledge under which somebody has the fees and grants of an asset in its owner's place."""
+        return next((str(row[0]) for row in self.rows("SELECT offer FROM entitlement WHERE asset = ?", [asset])), None)
+
     def offer(self, offer: str) -> dict[str, Any] | None:
         """Return a quote with its state and envelope; ``lender`` is who holds the pledge now."""
         return next(iter(self._offers("id = ?", [offer], limit=1)), None)

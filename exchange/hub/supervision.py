@@ -26,7 +26,8 @@ _LISTED = (
     "FROM offer LEFT JOIN dataset ON dataset.asset = offer.asset WHERE offer.seq < ? ORDER BY offer.seq DESC LIMIT ?"
 )
 _REFUSED = (
-    "SELECT refusal.seq AS seq, party.role AS role, refusal.items AS items FROM refusal "
+    "SELECT refusal.seq AS seq, party.role AS role, refusal.items AS items, "
+    "refusal.standard AS standard, refusal.purpose AS purpose FROM refusal "
     "LEFT JOIN party ON party.id = refusal.asker WHERE refusal.seq > ? ORDER BY refusal.seq LIMIT ?"
 )
 
@@ -110,16 +111,18 @@ def _refused(steps: Iterable[tuple[Envelope, str]]) -> dict[str, str] | None:
 def refusals(view: View) -> list[dict[str, Any]]:
     """Count the requests that minimum necessity refused, by the asker's role, standard, purpose and kind of offending item.
 
-    A request counts once for each kind of item that it was refused for. Standard and purpose are those of the rules that
-    refused it; ``None`` where no rule names one: the journal holds of a refused plan its hash alone.
+    A request counts once for each kind of item that it was refused for. Standard and purpose are those of its plan; a
+    purpose that no registry knows is ``None``. Releases before wrote of a refused plan its hash alone: of such a refusal
+    they are those of the rules that refused it, ``None`` where no rule names one.
     """
     counted: Counter[tuple[str | None, str | None, str | None, str]] = Counter()
     standards: dict[str, str | None] = {}
     after = 0
     while rows := view.rows(_REFUSED, [after, _BATCH]):
-        for _, role, text in rows:
+        for _, role, text, standard, purpose in rows:
             items = json.loads(text)
-            standard, purpose = _standard(view, items, standards), _purpose(items)
+            if standard is None:
+                standard, purpose = _standard(view, items, standards), _purpose(items)  # noqa: PLW2901
             counted.update((role, standard, purpose, kind) for kind in {kind_of(one["item"]) for one in items})
         after = rows[-1][0]
     return [

@@ -13,7 +13,7 @@ import duckdb
 from exchange.hub import marks, traces
 from exchange.journal import Entry
 from exchange.projection import Projection, Rows
-from exchange.protocol.agreement import Acceptance, Realisation, Release, Renewal, StepIn
+from exchange.protocol.agreement import Acceptance, Notice, Realisation, Release, Renewal, StepIn
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.pledge import State
 from exchange.protocol.session import Stage
@@ -41,7 +41,8 @@ _TABLES = [
     "CREATE TABLE message (session VARCHAR, kind VARCHAR, party VARCHAR, envelope VARCHAR, "
     "PRIMARY KEY (session, kind, party))",
     "CREATE TABLE product (session VARCHAR PRIMARY KEY, ciphertexts VARCHAR)",
-    "CREATE TABLE refusal (seq BIGINT PRIMARY KEY, asker VARCHAR, plan_hash VARCHAR, items VARCHAR)",
+    "CREATE TABLE refusal (seq BIGINT PRIMARY KEY, asker VARCHAR, plan_hash VARCHAR, items VARCHAR, standard VARCHAR, "
+    "purpose VARCHAR)",
     "CREATE TABLE appraisal (id VARCHAR PRIMARY KEY, asset VARCHAR, report VARCHAR, valuer VARCHAR, envelope VARCHAR)",
     "CREATE TABLE offer (id VARCHAR PRIMARY KEY, asset VARCHAR, owner VARCHAR, lender VARCHAR, rank INTEGER, "
     "amount BIGINT, matures VARCHAR, state VARCHAR, until VARCHAR, awaits VARCHAR, envelope VARCHAR, seq BIGINT)",
@@ -55,6 +56,7 @@ _TABLES = [
     "closes VARCHAR, envelope VARCHAR)",
     "CREATE TABLE ruling (id VARCHAR PRIMARY KEY, request VARCHAR, owner VARCHAR, seq BIGINT, envelope VARCHAR, "
     "word VARCHAR)",
+    "CREATE TABLE drawn (id VARCHAR PRIMARY KEY, pledge VARCHAR, charged BIGINT, seq BIGINT)",
     traces.TABLE,
     *marks.TABLES,
 ]
@@ -158,7 +160,14 @@ def _message(entry: Entry) -> list[Any]:
 
 
 def _moved(cursor: duckdb.DuckDBPyConnection, entries: Sequence[Entry]) -> None:
-    """The last message of its kind moves its session on; of many, the last one tells the stage."""
+    """The last message of its kind moves its session on; of many, the last one tells the stage. Reserves are drawn from."""
+    for entry in entries:
+        envelope = entry.body["envelope"]
+        # the text is looked at before it is read: few answers are paid for by a reserve
+        if envelope["kind"] == "share" and '"reserve":' in envelope["body"]:
+            told = json.loads(envelope["body"])
+            row = [f"{told['session']}/{envelope['signer']}", told["reserve"], told["charged"], entry.seq]
+            cursor.execute("INSERT INTO drawn VALUES (?, ?, ?, ?)", row)
     stages = {
         entry.body["session"]: entry.body["stage"]
         for entry in entries
@@ -185,7 +194,9 @@ def _folded(entry: Entry) -> list[Any]:
 
 
 def _refusal(entry: Entry) -> list[Any]:
-    return [entry.seq, entry.body["asker"], entry.body["plan_hash"], json.dumps(entry.body["items"])]
+    body = entry.body  # releases before told neither standard nor purpose
+    told = [body["asker"], body["plan_hash"], json.dumps(body["items"]), body.get("standard"), body.get("purpose")]
+    return [entry.seq, *told]
 
 
 def _appraisal(entry: Entry) -> list[Any]:
@@ -242,6 +253,8 @@ def _pledge(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
         case Renewal.kind:
             cursor.execute("UPDATE offer SET until = ? WHERE id = ?", [told["expires"], offer])
             cursor.execute("UPDATE lien SET expires = ? WHERE offer = ?", [told["expires"], offer])
+        case Notice.kind if stage == State.CURED:
+            cursor.execute("DELETE FROM entitlement WHERE offer = ?", [offer])
         case StepIn.kind:
             cursor.execute(
                 "INSERT OR REPLACE INTO entitlement SELECT asset, ?, id, ? FROM offer WHERE id = ?",
@@ -302,7 +315,7 @@ def _ruling(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
 
 
 PROJECTION = Projection(
-    version=5,
+    version=6,
     tables=_TABLES,
     apply={
         "party": Rows("party", _party, beside=(Rows("held", _held, replace=False),)),

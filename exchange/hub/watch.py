@@ -10,9 +10,10 @@ from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-from exchange.hub import marks
-from exchange.hub.store import View
+from exchange.hub import marks, register
+from exchange.hub.store import Lien, View
 from exchange.hub.tables import stamp
+from exchange.protocol.agreement import StepIn
 from exchange.protocol.errors import Unknown
 from exchange.protocol.likeness import Share, compare
 
@@ -58,6 +59,7 @@ def watch(view: View, asset: str, *, caller: str, now: int) -> dict[str, Any]:
         "rows": {"least": last.least, "below": last.below},
         "pledged": None if base is None else {"fingerprint": base.id, "version": base.version, "root": base.root},
         "kept": None if kept is None else kept.to_json(),
+        "reserves": [one for lien in view.liens(asset) if (one := _reserve(view, lien, words)) is not None],
         "liens": [{"rank": lien.rank, "holder": lien.holder, "since": lien.since} for lien in view.liens(asset)],
         "words": [{"day": word.day, "found": word.found, "at": stamp(word.at)} for word in words],
     }
@@ -85,6 +87,40 @@ def _state(
     if due is not None and _day(now) > due + timedelta(days=GRACE):
         return "late", f"the rows should have been loaded anew by {due}"
     return "confirmed", f"the rows of {last.version} are there, by the node's word of {stamp(heard * 1_000_000)}"
+
+
+def _reserve(view: View, lien: Lien, words: list[marks.Word]) -> dict[str, Any] | None:
+    """Return what a live lien keeps back of the privacy budget, by the node's last word, if its agreement has terms for it.
+
+    ``whole``: all that was agreed. ``drawn``: less, since somebody has stepped in. ``broken``: less although nobody has, none at
+    all, or the owner's policy in force does not declare the step-in any more.
+    """
+    held = register.agreement(view, lien.offer)
+    if held is None or held.terms is None:
+        return None
+    drawn, since = view.rows("SELECT coalesce(sum(charged), 0), max(seq) FROM drawn WHERE pledge = ?", [lien.offer])[0]
+    stepped = any(said is not None and said.kind == StepIn.kind for said, _, _, _ in view.steps(lien.offer))
+    # a word from before the last answer tells of more than is left
+    word = next((one for one in words if one.seq > max(lien.seq, since or 0)), None)
+    told = held.reserve - int(drawn) if word is None else word.reserves.get(lien.offer)
+    policy = view.policy(lien.asset)
+    declared = None if policy is None or policy.pledging is None else policy.pledging.step_in
+    if told is None or declared is None or declared.purpose != held.terms.purpose:
+        state = "broken"
+    elif told >= held.reserve:
+        state = "whole"
+    else:
+        state = "drawn" if stepped else "broken"
+    return {
+        "pledge": lien.offer,
+        "rank": lien.rank,
+        "purpose": held.terms.purpose,
+        "state": state,
+        "agreed": held.reserve,
+        "drawn": int(drawn),
+        "told": told,
+        "on": None if word is None else word.day,
+    }
 
 
 def _due(record: dict[str, Any]) -> date | None:

@@ -8,7 +8,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from exchange.journal import RolledBack
 from exchange.line import Line
 from exchange.node.engine import SourceFault
+from exchange.node.following import REGISTERED_WITHIN, Following
 from exchange.node.rulings import hear
 from exchange.node.source import Dataset, clip
 from exchange.node.vault import Standing, Vault
@@ -34,6 +35,7 @@ from exchange.protocol.messages import (
     Consent,
     Decline,
     Indication,
+    Kept,
     Message,
     Objection,
     Offence,
@@ -44,6 +46,7 @@ from exchange.protocol.messages import (
     Refusal,
     Registration,
     Share,
+    StepInTerms,
     Verdict,
     expect,
 )
@@ -59,6 +62,7 @@ from privacy.offences import Request
 from privacy.packing import layout_of, pack
 from privacy.plan import Plan
 from privacy.policy import Policy
+from privacy.recipients import addressed
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +95,7 @@ class Agent:
         self._vault = vault
         self._line = line
         self._watch = Watch(vault, line, seconds=seconds)
+        self._following = Following(vault, line)
         # The key agreement's secrets live in memory only: after a restart the node gives its open sessions up instead
         # of keeping on disk what could open them.
         self._secrets: dict[str, X25519PrivateKey] = {}
@@ -129,6 +134,7 @@ class Agent:
             self._deliver()
             with working:
                 self._watch.tend(self._today())
+                self._following.tend(self._today())
             try:
                 tasks = self._poll()
             except (RolledBack, Forked):
@@ -261,17 +267,20 @@ class Agent:
             raise Refused("the plan names a party that is not pinned as an institution", fix="leave it out, or pin it")
         try:
             dataset = self._vault.dataset(plan.standard)
-            policy = self._vault.policy(dataset.name)
+            today = self._today()
+            # whoever has just stepped in, or has no place any more, is known before anybody is judged
+            self._following.tend(today, dataset=dataset.name)
+            policy = self._vault.pointed(dataset, today)
         except Unknown:
             raise Refused("this institution holds nothing under the standard", fix="leave it out") from None
-        today = self._today()
         request = Request(plan, asker, self._vault.role(asker), keeps, today)
         approvals = self._vault.approvals(today, asker=asker)
         decision = decide(request, standard=dataset.standard, policies=[policy], approvals=approvals)
         if not decision.allowed:
             raise Overreach.of(decision)
         layout_of(plan, modulus_bits=bits)
-        price, account = self._vault.price(plan, partner=asker, dataset=dataset)
+        pledge = self._vault.drawn_from(dataset, partner=asker, purpose=plan.purpose, day=today)
+        price, account = self._vault.price(plan, partner=asker, dataset=dataset, pledge=pledge)
         if price > account.left:
             raise Exhausted(asked=price, left=account.left, cap=account.cap)
         (grant,) = decision.grants
@@ -386,8 +395,15 @@ class Agent:
         versions = {party: accept.version for party, accept in accepts.items()}
         if versions[self._vault.party] != dataset.refreshed:
             raise Refused("the dataset changed while the session was open", fix="ask again")
+        asker, today = standing.ask.signer, self._today()
+        self._check_step_in(plan, dataset, asker=asker, keeps=ask.keeps, today=today)
         receipt, charged = self._vault.charge(
-            plan, session=standing.session, partner=standing.ask.signer, dataset=dataset, versions=versions
+            plan,
+            session=standing.session,
+            partner=asker,
+            dataset=dataset,
+            versions=versions,
+            pledge=self._vault.drawn_from(dataset, partner=asker, purpose=plan.purpose, day=today),
         )
         noised = self._vault.noised(plan, dataset, versions)
         if noised is None:
@@ -404,7 +420,22 @@ class Agent:
             left=receipt.left,
             seq=seq,
             head=head,
+            reserve=receipt.reserve,
         )
+
+    def _check_step_in(self, plan: Plan, dataset: Dataset, *, asker: str, keeps: int, today: date) -> None:
+        """Judge again where a pledge has a reserve: a lender may have stepped in, or out, while the session was open.
+
+        Raises:
+            Overreach: if the plan would be refused now.
+        """
+        if not self._vault.reserves.held(dataset=dataset.name):
+            return
+        request = Request(plan, asker, self._vault.role(asker), keeps, today)
+        policies, approvals = [self._vault.pointed(dataset, today)], self._vault.approvals(today, asker=asker)
+        anew = decide(request, standard=dataset.standard, policies=policies, approvals=approvals)
+        if not anew.allowed:
+            raise Overreach.of(anew)
 
     def _masked(
         self,
@@ -454,12 +485,31 @@ class Agent:
             objection = self._objection(envelope.signer, offer)
             # the exchange registers no lien on rows that it cannot compare with others'
             objection = objection or self._watch.objection(offer.asset.partition("/")[2], self._today())
-            message: Message = Consent(offer=envelope.id)
-            if objection:
-                message = Objection(offer=envelope.id, reason=objection)
+            message: Message
+            try:
+                message = (
+                    Objection(offer=envelope.id, reason=objection) if objection else self._consent(envelope, offer)
+                )
+            except Refused as error:
+                message = Objection(offer=envelope.id, reason=_short(error.reason))
             reply = self._sign(message)
             self._vault.keep_consent(envelope.id, reply)
         self._line.post(f"/v1/offers/{envelope.id}/answer", reply.resigned(self._vault.signing))
+
+    def _consent(self, envelope: Envelope, offer: Offer) -> Consent:
+        """Consent to an offer; what it agrees on for a step-in is kept back first.
+
+        Raises:
+            Refused: if the budget does not have it.
+        """
+        if offer.step_in is None:
+            return Consent(offer=envelope.id)
+        name = offer.asset.partition("/")[2]
+        dataset = next(one for one in self._vault.datasets() if one.name == name)
+        last = (self._today() + timedelta(days=REGISTERED_WITHIN)).isoformat()
+        nano, until = self._vault.reserve(envelope, dataset=dataset, until=last)
+        seq, head = self._vault.head  # the reserve is behind it: once this is witnessed, no old copy can deny it
+        return Consent(offer=envelope.id, kept=Kept(reserve=nano, until=until, seq=seq, head=head))
 
     def _objection(self, lender: str, offer: Offer) -> str:
         """Return why the owner does not agree, or nothing."""
@@ -477,6 +527,22 @@ class Agent:
             return f"the owner agreed to at most {pledging.limit} yuan"
         if offer.matures > pledging.until:
             return f"the owner agreed to loans until {pledging.until}"
+        return self._objection_to(offer.step_in, policy)
+
+    def _objection_to(self, terms: StepInTerms | None, policy: Policy) -> str:
+        """Return why the owner does not agree to the terms of a step-in, or nothing."""
+        if terms is None:
+            return ""
+        declared = None if policy.pledging is None else policy.pledging.step_in
+        if declared is None or declared.purpose != terms.purpose:
+            return "the owner has agreed to no step-in for this purpose"
+        if terms.reserve > declared.reserve:
+            return f"the owner agreed to keep back at most {declared.reserve / 1e9:g} rho"
+        if terms.exclusive and not declared.exclusive:
+            return "the owner has not agreed to shut others out after a step-in"
+        for operator in terms.operators:
+            if not addressed(declared.recipients, asker=operator, role=self._vault.role(operator)):
+                return "the owner has not agreed to one of the operators"
         return ""
 
     # -- common steps ----------------------------------------------------------------------------------------------

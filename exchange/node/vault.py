@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from exchange import identity
 from exchange.book import Book
 from exchange.journal import Entry, RolledBack
-from exchange.node import cases, custody, pins
+from exchange.node import cases, custody, pins, reserves
 from exchange.node.engine import SourceFault
 from exchange.node.prepared import Prepared
 from exchange.node.sandbox import Sandbox
@@ -38,7 +38,7 @@ from privacy import canonical
 from privacy.approval import Approval, Consent, Manner
 from privacy.atoms import atoms
 from privacy.errors import Malformed, Refused
-from privacy.ledger import Receipt, Spent, charge, remaining
+from privacy.ledger import Caps, Receipt, Reserve, Spent, charge, drawable, remaining
 from privacy.necessity import Outcome, decide
 from privacy.noise import Noised
 from privacy.offences import APPROVAL, Request
@@ -64,12 +64,13 @@ _TABLES = [
     "CREATE TABLE part (session VARCHAR PRIMARY KEY, stage VARCHAR, plan_hash VARCHAR, asker VARCHAR, ask VARCHAR, "
     "accept VARCHAR, roster VARCHAR, reply VARCHAR)",
     "CREATE TABLE charge (answer VARCHAR PRIMARY KEY, session VARCHAR, population VARCHAR, partner VARCHAR, "
-    "purpose VARCHAR, plan_hash VARCHAR, nano BIGINT, seq BIGINT)",
+    "purpose VARCHAR, plan_hash VARCHAR, nano BIGINT, seq BIGINT, reserve VARCHAR)",
     "CREATE TABLE noised (answer VARCHAR PRIMARY KEY, cells VARCHAR)",
     "CREATE TABLE consent (offer VARCHAR PRIMARY KEY, reply VARCHAR)",
     "CREATE TABLE withdrawn (dataset VARCHAR PRIMARY KEY, because VARCHAR, seq BIGINT)",
     *cases.TABLES,
     *custody.TABLES,
+    *reserves.TABLES,
 ]
 
 
@@ -106,7 +107,8 @@ def _moved(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
 
 def _charged(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
     names = ("answer", "session", "population", "partner", "purpose", "plan_hash", "nano")
-    cursor.execute("INSERT INTO charge VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [*(entry.body[n] for n in names), entry.seq])
+    row = [*(entry.body[name] for name in names), entry.seq, entry.body.get("reserve")]
+    cursor.execute("INSERT INTO charge VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def _noised(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
@@ -123,7 +125,7 @@ def _withdrawn(cursor: duckdb.DuckDBPyConnection, entry: Entry) -> None:
 
 
 PROJECTION = Projection(
-    version=3,
+    version=4,
     tables=_TABLES,
     apply={
         "key": _key,
@@ -138,6 +140,7 @@ PROJECTION = Projection(
         **pins.APPLY,
         **cases.APPLY,
         **custody.APPLY,
+        **reserves.APPLY,
     },
 )
 
@@ -184,6 +187,7 @@ class Vault:
         self.comparing = comparing
         self.cases = cases.Cases(book)
         self.kept = custody.Kept(book)
+        self.reserves = reserves.Reserves(book)
 
     @classmethod
     def open(cls, home: Path, *, clock: Callable[[], int]) -> "Vault":
@@ -337,11 +341,15 @@ class Vault:
         Raises:
             Refused: if the dataset would replace another one or draw on another population's budget.
             PeerFault: if this or a newer version of the policy with other content is in force.
+            Refused: if it would break what is kept back for a live pledge.
         """
 
         def decide(cursor: duckdb.DuckDBPyConnection) -> tuple[list[tuple[str, Any]], None]:
             events = _unless(self._dataset_row(cursor, dataset), "dataset", dataset.to_json())
-            return events + self._policy_events(cursor, policy), None
+            news = self._policy_events(cursor, policy)
+            if news:
+                self._check_reserves(cursor, policy)
+            return events + news, None
 
         self.book.write(decide)
 
@@ -403,7 +411,7 @@ class Vault:
         """
         dataset = self.dataset(plan.standard)
         request = Request(plan, asker, self.role(asker), keeps=0, on=on)
-        decision = decide(request, standard=dataset.standard, policies=[self.policy(dataset.name)], approvals=())
+        decision = decide(request, standard=dataset.standard, policies=[self.pointed(dataset, on)], approvals=())
         match decision.outcome:
             case Outcome.ALLOW:
                 return Consent()
@@ -484,16 +492,55 @@ class Vault:
 
         self.book.write(decide)
 
+    def reserve(self, quote: Envelope, *, dataset: Dataset, until: str) -> tuple[int, str]:
+        """Keep back what a verified quote agrees on for a step-in, durably and once; return amount (1e-9 rho) and last day.
+
+        Raises:
+            Exhausted: if too little is left besides what is kept back already; nothing is kept.
+            Refused: if the policy lets one party spend less, or the reserve was given back.
+        """
+        return self.reserves.take(
+            quote, dataset=dataset.name, population=dataset.population, until=until, spent=_in_all, policy=_in_force
+        )
+
+    def drawn_from(self, dataset: Dataset, *, partner: str, purpose: str, day: date) -> str | None:
+        """Return the pledge whose reserve pays for a partner's questions on a day: after a step-in, for its purpose."""
+        drawing, to = self.reserves.drawing(dataset.name, day=day.isoformat()), self.pointed(dataset, day).pointing
+        if drawing is None or to is None or (to.party, to.purpose) != (partner, purpose):
+            return None
+        return drawing.pledge
+
+    def pointed(self, dataset: Dataset, day: date) -> Policy:
+        """Return the policy of a dataset as it stands on a day: with the step-in that this node has verified, if there is one.
+
+        Raises:
+            Unknown: if there is no policy.
+        """
+        drawing = self.reserves.drawing(dataset.name, day=day.isoformat())
+        policy = self.policy(dataset.name)
+        if drawing is None:
+            return policy
+        return policy.pointed(drawing.to, role=self.role(drawing.to.party))
+
     def charge(
-        self, plan: Plan, *, session: str, partner: str, dataset: Dataset, versions: Versions = NO_VERSIONS
+        self,
+        plan: Plan,
+        *,
+        session: str,
+        partner: str,
+        dataset: Dataset,
+        versions: Versions = NO_VERSIONS,
+        pledge: str | None = None,
     ) -> tuple[Receipt, int]:
         """Charge a plan once per version of the data, durably, and return the receipt and what was charged now (1e-9 rho).
 
         A repeated plan over the same roster and version is answered from the stored noised cells: it costs nothing.
-        ``versions`` are all parties' versions; an answer with shared noise belongs to all of them together.
+        ``versions`` are all parties' versions; an answer with shared noise belongs to all of them together. ``pledge`` is the
+        one whose reserve pays (:meth:`drawn_from`); without it whatever is kept back for pledges stays whole.
 
         Raises:
             Exhausted: if a cap has no room; nothing is charged.
+            Refused: if the reserve was given back meanwhile.
         """
         answer = _answer(plan, dataset, versions)
         caps = self.policy(dataset.name).caps
@@ -501,11 +548,21 @@ class Vault:
         def decide(cursor: duckdb.DuckDBPyConnection) -> tuple[list[tuple[str, Any]], tuple[Receipt, int]]:
             moved = self._moved(cursor, session, Move.CHARGE, roster=None, reply=None)
             spent = _spent(_within(cursor), population=dataset.population, partner=partner, purpose=plan.purpose)
+            kept = reserves.kept(_all_within(cursor), dataset.population)
+            drawn = _drawn(kept, pledge)
             if _within(cursor)("SELECT 1 FROM charge WHERE answer = ?", [answer]) is not None:
-                left = max(0, remaining(caps, spent, purpose=plan.purpose)[1])
+                _, left = _room(caps, spent, purpose=plan.purpose, kept=kept, drawn=drawn)
                 receipt = Receipt(plan.hash, dataset.population, partner, plan.purpose, charged=0, left=left)
                 return [moved], (receipt, 0)
-            receipt = charge(plan, caps=caps, spent=spent, population=dataset.population, partner=partner)
+            receipt = charge(
+                plan,
+                caps=caps,
+                spent=spent,
+                population=dataset.population,
+                partner=partner,
+                reserves=kept,
+                drawn=drawn,
+            )
             body = {
                 "answer": answer,
                 "session": session,
@@ -515,19 +572,26 @@ class Vault:
                 "plan_hash": plan.hash,
                 "nano": receipt.charged,
             }
+            if receipt.reserve is not None:
+                body["reserve"] = receipt.reserve
             return [("charged", body), moved], (receipt, receipt.charged)
 
         return self.book.write(decide)
 
-    def price(self, plan: Plan, *, partner: str, dataset: Dataset) -> tuple[int, Account]:
-        """Return what a plan would cost now (1e-9 rho; 0 if its answer is stored) and what is left before it."""
+    def price(self, plan: Plan, *, partner: str, dataset: Dataset, pledge: str | None = None) -> tuple[int, Account]:
+        """Return what a plan would cost now (1e-9 rho; 0 if its answer is stored) and what is left before it.
+
+        ``pledge`` is the one whose reserve would pay, as in :meth:`charge`.
+        """
         spent = _spent(self._row, population=dataset.population, partner=partner, purpose=plan.purpose)
-        cap, left = remaining(self.policy(dataset.name).caps, spent, purpose=plan.purpose)
+        kept = reserves.kept(self._rows, dataset.population)
+        caps = self.policy(dataset.name).caps
+        cap, left = _room(caps, spent, purpose=plan.purpose, kept=kept, drawn=_drawn(kept, pledge))
         if plan.shared is None:
             stored = self._row("SELECT 1 FROM charge WHERE answer = ?", [_answer(plan, dataset, NO_VERSIONS)])
         else:  # whose versions it will meet is not known yet: the charge itself decides
             stored = self._row("SELECT 1 FROM charge WHERE plan_hash = ?", [plan.hash])
-        return (0 if stored else plan.rho), Account(cap, max(0, left))
+        return (0 if stored else plan.rho), Account(cap, left)
 
     def noised(self, plan: Plan, dataset: Dataset, versions: Versions = NO_VERSIONS) -> Noised | None:
         """Return the stored noised cells of a charged plan, if they were drawn."""
@@ -543,6 +607,22 @@ class Vault:
         """Return every charge so far, oldest first."""
         return self.book.read("SELECT * FROM charge ORDER BY seq")
 
+    def kept_back(self) -> list[dict[str, Any]]:
+        """Return every reserve that was ever kept back for a pledge, oldest rank first, with what is left of it (1e-9 rho)."""
+        return [
+            {
+                "pledge": one.pledge,
+                "dataset": one.dataset,
+                "population": one.population,
+                "purpose": one.purpose,
+                "nano": one.nano,
+                "left": one.left,
+                "pledge_is": one.agreement.state.value,
+                "given_back": one.ended,
+            }
+            for one in self.reserves.held(ended=True)
+        ]
+
     def consent(self, offer: str) -> Envelope | None:
         """Return what was answered to a lender's offer."""
         row = self._row("SELECT reply FROM consent WHERE offer = ?", [offer])
@@ -553,8 +633,10 @@ class Vault:
         self.book.write(lambda _: ([("consented", {"offer": offer, "reply": reply.to_json()})], None))
 
     def _row(self, sql: str, values: list[Any]) -> tuple[Any, ...] | None:
-        rows = self.book.read(sql, values)
-        return tuple(rows[0].values()) if rows else None
+        return next(iter(self._rows(sql, values)), None)
+
+    def _rows(self, sql: str, values: list[Any]) -> list[tuple[Any, ...]]:
+        return [tuple(row.values()) for row in self.book.read(sql, values)]
 
     # -- inside the writer -------------------------------------------------------------------------------------------
 
@@ -585,6 +667,11 @@ class Vault:
         if held is not None and json.loads(held[2])["population"] != dataset.population:
             raise Refused("the dataset's population has a budget of its own", fix="keep the population's name")
         return held is not None and held[1] == canonical.digest(dataset.to_json())
+
+    def _check_reserves(self, cursor: duckdb.DuckDBPyConnection, policy: Policy) -> None:
+        reserves.check_policy(
+            _all_within(cursor), policy, spent=lambda population, purpose: _in_all(cursor, population, purpose)
+        )
 
     def _policy_events(self, cursor: duckdb.DuckDBPyConnection, policy: Policy) -> list[tuple[str, Any]]:
         held = _within(cursor)("SELECT version, document FROM policy WHERE dataset = ?", [policy.dataset])
@@ -628,6 +715,38 @@ def complete(home: Path) -> None:
 def _within(cursor: duckdb.DuckDBPyConnection) -> Row:
     """Return the way to read one row as the writer sees it."""
     return lambda sql, values: cursor.execute(sql, values).fetchone()
+
+
+def _all_within(cursor: duckdb.DuckDBPyConnection) -> reserves.Read:
+    """Return the way to read rows as the writer sees them."""
+    return lambda sql, values: cursor.execute(sql, values).fetchall()
+
+
+def _in_force(cursor: duckdb.DuckDBPyConnection, dataset: str) -> Policy:
+    row = _within(cursor)("SELECT document FROM policy WHERE dataset = ?", [dataset])
+    if row is None:
+        raise Unknown("policy")
+    return Policy.from_json(json.loads(row[0]))
+
+
+def _in_all(cursor: duckdb.DuckDBPyConnection, population: str, purpose: str) -> Spent:
+    """What was spent whoever asked: no partner has a name like this."""
+    return _spent(_within(cursor), population=population, partner="", purpose=purpose)
+
+
+def _drawn(kept: Sequence[Reserve], pledge: str | None) -> Reserve | None:
+    if pledge is None:
+        return None
+    found = next((one for one in kept if one.pledge == pledge), None)
+    if found is None:
+        raise Refused("the reserve was given back", fix="ask again")
+    return found
+
+
+def _room(caps: Caps, spent: Spent, *, purpose: str, kept: Sequence[Reserve], drawn: Reserve | None) -> tuple[str, int]:
+    """Return the tightest limit's name and what it has left, never less than nothing."""
+    cap, left = remaining(caps, spent, purpose=purpose, reserves=kept) if drawn is None else drawable(drawn, spent)
+    return cap, max(0, left)
 
 
 def _unless(known: bool, kind: str, body: Any) -> list[tuple[str, Any]]:  # noqa: FBT001  a private shorthand

@@ -96,7 +96,8 @@ class Watch:
             raise
         except SourceFault:
             found = "gone"
-        told = Confirmation(dataset=name, fingerprint=held.id, day=day.isoformat(), found=found)
+        kept = {one.pledge: one.left for one in self._vault.reserves.held(dataset=name)}
+        told = Confirmation(dataset=name, fingerprint=held.id, day=day.isoformat(), found=found, reserves=kept)
         word = told.sealed_by(self._vault.party, self._vault.signing)
         self._vault.kept.keep_word(word)
         self._send_fingerprint(held)

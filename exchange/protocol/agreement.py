@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from exchange.protocol.declaration import Asset, Date, Hex32
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.messages import Consent, Message, Objection, Party, Words, expect
+from exchange.protocol.messages import Amount, Consent, Message, Objection, Party, Sparing, Words, expect
 from privacy.errors import Malformed
 
 Cents = Annotated[int, Field(ge=0, lt=1 << 53)]
@@ -127,14 +127,19 @@ class Realisation(Message):
     evidence: Hex32
 
 
-class PartialRelease(Message):
-    """So much less is secured. The owner's word is enough as long as the live claim stays covered; below it, the lender's counts."""
+class PartialRelease(Sparing):
+    """So much less is secured. The owner's word is enough as long as the live claim stays covered; below it, the lender's counts.
+
+    ``reserve`` (1e-9 rho) of the privacy budget that is kept back goes back to the owner with it, if the lender says so.
+    """
 
     kind = "pledge-partial-release"
+    silent = ("reserve",)
     offer: Hex32
     title: Hex32
     amount: Paid
     nonce: Hex32
+    reserve: Amount = 0
 
 
 class Release(Message):

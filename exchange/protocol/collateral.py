@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from exchange.protocol.declaration import Asset, Date, Hex32
-from exchange.protocol.messages import Message, Name, Text, Words
+from exchange.protocol.messages import Message, Name, Sparing, Text, Words
 from privacy import canonical
 
 SKETCH = 1_024
@@ -64,18 +64,20 @@ class Fingerprint(Message):
 Found = Literal["confirmed", "changed", "gone"]
 
 
-class Confirmation(Message):
+class Confirmation(Sparing):
     """A node's word of a ``day`` on the version that a fingerprint (the id of its envelope) tells of.
 
     ``confirmed``: computed anew, the fingerprint is the same. ``changed``: it is another one, though no refresh was declared.
-    ``gone``: the rows cannot be read any more.
+    ``gone``: the rows cannot be read any more. ``reserves`` is what the node's ledger keeps back (1e-9 rho) by pledge.
     """
 
     kind = "confirmation"
+    silent = ("reserves",)
     dataset: Name
     fingerprint: Hex32
     day: Date
     found: Found
+    reserves: dict[Hex32, Annotated[int, Field(ge=0, lt=1 << 62)]] = Field(default_factory=dict)
 
 
 class Clearance(Message):

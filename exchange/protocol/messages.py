@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
 
 from exchange.protocol.access import Act, Standing
 from exchange.protocol.declaration import UNDECLARED, Asset, Date, Declaration, Hex32
@@ -46,6 +56,24 @@ class Message(BaseModel):
     def sealed_by(self, signer: str, key: Ed25519PrivateKey) -> Envelope:
         """Put the message into an envelope signed by ``signer``."""
         return sign(self.kind, self.model_dump(mode="json"), signer=signer, key=key)
+
+
+class Sparing(Message):
+    """A message whose ``silent`` fields are left out of the body when they say nothing: it has one spelling in every release."""
+
+    silent: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _spell(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        told: dict[str, Any] = handler(self)
+        return {name: value for name, value in told.items() if value or name not in self.silent}
+
+    @model_validator(mode="after")
+    def _check_spelling(self, info: ValidationInfo) -> Self:
+        said = self.model_fields_set.intersection(self.silent)
+        if info.mode == "json" and not all(getattr(self, name) for name in said):
+            raise ValueError
+        return self
 
 
 class Registration(Message):
@@ -155,14 +183,15 @@ class Commit(Message):
     roster_hash: Hex32
 
 
-class Share(Message):
+class Share(Sparing):
     """A node's answer: its noised, packed, masked and sealed cells, and what was charged for them.
 
     ``seq`` and ``head`` are place and hash of an entry of its journal that comes after the charge, for the exchange to
-    witness.
+    witness. ``reserve`` is the pledge whose reserve has paid, after a step-in.
     """
 
     kind = "share"
+    silent = ("reserve",)
     session: Hex32
     roster_hash: Hex32
     ciphertexts: tuple[Annotated[str, Field(max_length=4096)], ...]
@@ -170,6 +199,7 @@ class Share(Message):
     left: Amount
     seq: Amount
     head: Hex32
+    reserve: Hex32 | None = None
 
 
 class Abort(Message):
@@ -239,13 +269,28 @@ class Appraisal(Message):
     releases: tuple[Hex32, ...]
 
 
-class Offer(Message):
+class StepInTerms(BaseModel):
+    """What the parties agree on for a step-in: who may be named, what for, and how much budget (1e-9 rho) is kept back for it.
+
+    With ``exclusive`` the owner's node answers nobody else about the asset meanwhile.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    purpose: Text
+    reserve: Annotated[int, Field(gt=0, lt=1 << 62)]
+    operators: Annotated[tuple[Party, ...], Field(min_length=1, max_length=20)]
+    exclusive: bool
+
+
+class Offer(Sparing):
     """A lender offers a loan against a dataset, which quotes the pledge: amount in whole yuan, rank of the lien, maturity.
 
-    With ``forbids_juniors`` no lien of a later rank is registered beside it without the lender's leave.
+    With ``forbids_juniors`` no lien of a later rank is registered beside it without the lender's leave. Without ``step_in`` a
+    step-in moves fees and grants on record, and no node acts on it.
     """
 
     kind = "offer"
+    silent = ("step_in",)
     asset: Text
     rank: Annotated[int, Field(ge=1, le=9)]
     amount: Amount
@@ -253,13 +298,29 @@ class Offer(Message):
     appraisal: Hex32
     nonce: Hex32
     forbids_juniors: bool
+    step_in: StepInTerms | None = None
 
 
-class Consent(Message):
-    """The owner agrees to pledge the asset on the terms of an offer."""
+class Kept(BaseModel):
+    """A node's word that its ledger keeps ``reserve`` (1e-9 rho) back for a pledge that is registered up to and including ``until``.
+
+    ``seq`` and ``head`` are place and hash of an entry of its journal that comes after it, for the exchange to witness.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    reserve: Annotated[int, Field(gt=0, lt=1 << 62)]
+    until: Date
+    seq: Amount
+    head: Hex32
+
+
+class Consent(Sparing):
+    """The owner agrees to pledge the asset on the terms of an offer; where these ask for a reserve, its node says that it is ``kept``."""
 
     kind = "consent"
+    silent = ("kept",)
     offer: Hex32
+    kept: Kept | None = None
 
 
 class Objection(Message):

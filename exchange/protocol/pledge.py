@@ -29,7 +29,8 @@ from exchange.protocol.agreement import (
 )
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Forbidden, PeerFault
-from exchange.protocol.messages import Consent, Objection, Offer, unverified
+from exchange.protocol.messages import Consent, Objection, Offer, StepInTerms, unverified
+from privacy.pledging import Pointing
 
 OFFICERS = 2
 """Officers of the lender, each with a key of its own, who must approve a quote."""
@@ -97,7 +98,7 @@ TABLE: Mapping[tuple[State, Event], State] = {
     (State.REGISTERED, Event.DRAWN): State.ACTIVE,
     **{(origin, Event.WARNED): State.WARNING for origin in (State.ACTIVE, State.CURED)},
     **{(origin, Event.CALLED): State.MARGIN_CALL for origin in (State.ACTIVE, State.WARNING, State.CURED)},
-    (State.MARGIN_CALL, Event.CURED): State.CURED,
+    **{(origin, Event.CURED): State.CURED for origin in (State.MARGIN_CALL, State.STEP_IN)},
     **{(origin, Event.LIFTED): State.ACTIVE for origin in (State.WARNING, State.CURED)},
     (State.MARGIN_CALL, Event.STEPPED_IN): State.STEP_IN,
     (State.STEP_IN, Event.REALISED): State.REALISED,
@@ -170,7 +171,9 @@ class Agreement:
 
     ``lender`` quoted it, ``holder`` holds it now. ``secured`` is how much the lien covers at most and ``claim`` how much is
     owed, in cents. ``endorsed`` are the officers who approved with the ids of their approvals, ``assigned`` is an assignment
-    that waits for its new lender, ``lets_in`` the quotes that the holder has let in.
+    that waits for its new lender, ``lets_in`` the quotes that the holder has let in. ``terms`` are those of a step-in, if
+    any were agreed, ``reserve`` (1e-9 rho) what the owner's node keeps back for it, as its consent says if the pledge is
+    registered up to and including the day ``kept_until``. ``operator`` has the asset's entitlements in the owner's place.
     """
 
     id: str
@@ -192,6 +195,9 @@ class Agreement:
     assigned: tuple[str, str] | None = None
     operator: str | None = None
     lets_in: frozenset[str] = frozenset()
+    terms: StepInTerms | None = None
+    reserve: int = 0
+    kept_until: str | None = None
 
     @classmethod
     def quoted(cls, envelope: Envelope) -> Self:
@@ -207,6 +213,8 @@ class Agreement:
             matures=told.matures,
             forbids_juniors=told.forbids_juniors,
             secured=told.amount * 100,
+            terms=told.step_in,
+            reserve=0 if told.step_in is None else told.step_in.reserve,
         )
 
     @property
@@ -219,6 +227,16 @@ class Agreement:
         """Whether the owner's signature is all that the agreement lacks."""
         return self.state is State.APPROVED and self.lender in self.signed
 
+    def points(self, day: str) -> Pointing | None:
+        """Return who is answered in the owner's place on a day (ISO): who stepped in, or the buyer up to the last day.
+
+        Nobody, if the agreement has no terms for it. The owner's policy says how far.
+        """
+        stepped = self.state is State.STEP_IN or (self.state is State.REALISED and day <= self.last_day)
+        if self.terms is None or self.operator is None or not stepped:
+            return None
+        return Pointing(self.operator, self.terms.purpose, exclusive=self.terms.exclusive)
+
     def step(self, message: Step, envelope: Envelope) -> "Agreement":
         """Take one message whose signature was verified; of an endorsement, that its signer is the lender's officer, too.
 
@@ -229,7 +247,7 @@ class Agreement:
         if isinstance(message, Realisation) and message.asset != self.asset:
             raise PeerFault("the message names another asset", fix="name the asset of the pledge")
         if isinstance(message, Realisation) and message.offer != self.id:
-            return replace(self, state=self._after(Event.SWEPT))
+            return replace(self, state=self._after(Event.SWEPT), operator=None)
         if message.offer != self.id:
             raise PeerFault("the message names another pledge", fix="send it to its own pledge")
         event = self._event(message)
@@ -297,11 +315,7 @@ class Agreement:
                     raise PeerFault("this officer has approved before", fix="have another officer approve")
                 return replace(self, endorsed=(*self.endorsed, (envelope.signer, envelope.id)))
             case Signature() | Consent():
-                if isinstance(message, Signature) and set(message.endorsements) != {held for _, held in self.endorsed}:
-                    raise PeerFault("the signature names other approvals", fix="name the two that the pledge shows")
-                if envelope.signer in self.signed:
-                    raise PeerFault("this party has signed before", fix="wait for the other party")
-                return replace(self, signed=self.signed | {envelope.signer})
+                return self._sign(message, by=envelope.signer)
             case Filing():
                 if message.expires < self.matures:
                     raise PeerFault("the registration would end before the loan", fix="choose a later last day")
@@ -310,6 +324,20 @@ class Agreement:
                 if message.expires <= self.last_day:
                     raise PeerFault("the renewal does not prolong the registration", fix="choose a later last day")
                 return replace(self, title=message.title, expires=message.expires)
+
+    def _sign(self, message: Signature | Consent, *, by: str) -> "Agreement":
+        if isinstance(message, Signature) and set(message.endorsements) != {held for _, held in self.endorsed}:
+            raise PeerFault("the signature names other approvals", fix="name the two that the pledge shows")
+        if by in self.signed:
+            raise PeerFault("this party has signed before", fix="wait for the other party")
+        signed = replace(self, signed=self.signed | {by})
+        if isinstance(message, Signature):
+            return signed
+        if (0 if message.kept is None else message.kept.reserve) != self.reserve:
+            raise PeerFault(
+                "the owner's node does not keep back the reserve of the agreement", fix="update the owner's node"
+            )
+        return replace(signed, kept_until=None if message.kept is None else message.kept.until)
 
     def _count(self, message: Drawdown | Payment | PartialRelease, *, by_owner: bool) -> "Agreement":
         match message:
@@ -329,7 +357,11 @@ class Agreement:
                     raise PeerFault(
                         "less would be secured than is claimed", fix="release less, or have the lender sign it"
                     )
-                return replace(self, secured=left)
+                if message.reserve and (by_owner or message.reserve > self.reserve):
+                    raise PeerFault(
+                        "of the reserve only the lender lets go, and of no more than there is", fix="name a part of it"
+                    )
+                return replace(self, secured=left, reserve=self.reserve - message.reserve)
 
     def _hand(self, message: Step, envelope: Envelope) -> "Agreement":
         match message:
@@ -343,14 +375,28 @@ class Agreement:
                 return replace(self, holder=envelope.signer, assigned=None)
             case Leave():
                 return replace(self, lets_in=self.lets_in | {message.other})
+            case StepIn() | Realisation() | Notice() | Release():
+                return self._point(message)
+            case _:
+                return self
+
+    def _point(self, message: StepIn | Realisation | Notice | Release) -> "Agreement":
+        """Say who has the asset's entitlements in the owner's place from now on."""
+        match message:
             case StepIn():
                 if message.operator == self.owner:
                     raise PeerFault("the owner cannot be its own operator", fix="name another party")
+                if self.terms is not None and message.operator not in self.terms.operators:
+                    raise PeerFault("the agreement names no such operator", fix="name one that the agreement names")
                 return replace(self, operator=message.operator)
+            case Realisation():
+                return replace(self, operator=None if message.successor == self.owner else message.successor)
             case Notice():
-                return replace(self, cure_by=message.cure_by)
-            case _:
-                return self
+                # who cured the call after a step-in has the entitlements again
+                operator = None if message.level is Level.CURED else self.operator
+                return replace(self, cure_by=message.cure_by, operator=operator)
+            case Release():
+                return replace(self, operator=None)
 
 
 def print_table() -> str:
