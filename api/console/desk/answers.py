@@ -43,7 +43,7 @@ def told(result: Result, *, chosen: str | None) -> dict[str, Any]:
         "suppressed": suppressed,
         "notes": [note for note in table.notes if not (suppressed and "without figures" in note)],
         "drawn": drawn,
-        "picture": _picture(table, chosen if chosen in drawn else drawn[0]) if drawn else None,
+        "picture": _picture(table, chosen if chosen in drawn else drawn[-1]) if drawn else None,
         "free": result.free,
         "level": str(result.level),
         "sources": list(result.sources),

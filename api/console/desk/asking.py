@@ -63,6 +63,18 @@ def inquiry(place: DeskPlace, fields: Mapping[str, str]) -> Inquiry:
     )
 
 
+def stated(place: DeskPlace, fields: Mapping[str, str]) -> Inquiry:
+    """Read a form into a question like :func:`inquiry`, where there is no place to point into the statement.
+
+    Raises:
+        Malformed: if the statement is not in the language, or a number is none.
+    """
+    try:
+        return inquiry(place, fields)
+    except QueryFault as fault:
+        raise Malformed(f"line {fault.line}, column {fault.column}: {fault.reason}", fix=fault.fix) from None
+
+
 def _number(text: str) -> float:
     try:
         return float(text)
@@ -232,7 +244,7 @@ def _table(standard: Standard, fields: Mapping[str, str]) -> dict[str, Any]:
 def _column(column: Column) -> dict[str, Any]:
     bounds = None
     if column.bounds is not None and column.kind is Kind.MEASURE:
-        bounds = [str(column.bounds.lower), str(column.bounds.upper)]
+        bounds = [f"{Decimal(end).scaleb(-column.decimals):f}" for end in (column.bounds.lower, column.bounds.upper)]
     return {
         "name": column.name,
         "meaning": column.meaning,
@@ -272,7 +284,7 @@ def put(visit: Visit) -> str:
     """Put the question, unless a stored answer serves it; return where its answer will be."""
     place = beside(visit.place)
     fields = asked(visit.form)
-    question = inquiry(place, fields)
+    question = stated(place, fields)
     if question.stored() is not None:
         return link("/answer", fields)
     name, errand = place.errands.start(lambda tell: question.submit(tell).id)
@@ -280,26 +292,23 @@ def put(visit: Visit) -> str:
 
 
 def answer(visit: Visit) -> Mapping[str, Any]:
-    """Return an answer that is read off stored ones."""
+    """Return an answer that is read off stored ones, or that there is none any more."""
     place = beside(visit.place)
     fields = asked(visit.query)
-    result = inquiry(place, fields).stored()
-    if result is None:
-        raise Unknown("stored answer to this question: its data were renewed, or it was asked elsewhere")
+    result = stated(place, fields).stored() if "sql" in fields else None
     return {
-        "sql": result.sql,
-        "purpose": fields.get("purpose", ""),
+        "sql": fields.get("sql", ""),
         "again": link("/ask", fields),
         "anew": link("/ask", {**fields, "fresh": "yes"}),
-        "files": link("/answer/as/", fields),
-        "result": told(result, chosen=visit.query.get("column")),
-        "same_as": _same(place, fields),
+        "files": urlencode(fields),
+        "result": None if result is None else told(result, chosen=visit.query.get("column")),
+        "same_as": _same(place, fields) if "sql" in fields and "purpose" in fields else [],
     }
 
 
 def hand_out(visit: Visit, name: str) -> Offer:
     """Return a stored answer as a file."""
-    result = inquiry(beside(visit.place), asked(visit.query)).stored()
+    result = stated(beside(visit.place), asked(visit.query)).stored()
     if result is None:
         raise Unknown("stored answer to this question")
     return file_of(result, name, called="answer")

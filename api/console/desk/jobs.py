@@ -145,8 +145,9 @@ def _lane_of(party: str, record: Mapping[str, Any]) -> dict[str, Any]:
     said = [party in {message["signer"] for message in record[box]} for box in ("accepts", "commits", "shares")]
     if record["stage"] == "answering":  # answers are kept closed until the last one is there
         said[2] = party not in record["waiting_for"]
-    waits = record["stage"] not in OVER and party in record["waiting_for"]
-    return _lane(party, sum(said), waits=waits, silent=party in (record.get("silent") or []))
+    over = record["stage"] in OVER
+    waits = not over and party in record["waiting_for"]
+    return _lane(party, sum(said), waits=waits, silent=over and party in record["silent"])
 
 
 def _lane(party: str, steps: int, *, waits: bool, silent: bool = False) -> dict[str, Any]:

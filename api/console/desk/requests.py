@@ -6,7 +6,7 @@ from typing import Any
 
 from api.approving import consequence_of, document, sql_of
 from api.console.desk.answers import rho
-from api.console.desk.asking import ASKERS, asked, inquiry, link
+from api.console.desk.asking import ASKERS, asked, link, stated
 from api.console.desk.place import DeskPlace, beside
 from api.console.pages import Page, Visit
 from api.console.places import DESK, Same
@@ -59,7 +59,7 @@ def _form(visit: Visit, fields: Mapping[str, str]) -> dict[str, Any]:
 def send(visit: Visit) -> str:
     """Ask the owners of a question's data to approve it."""
     place = beside(visit.place)
-    plan = inquiry(
+    plan = stated(
         place, {name: text for name, text in asked(visit.form).items() if name in ("sql", "purpose", "budget")}
     ).plan()
     closes = _today() + timedelta(days=_days(visit, "closes"))
