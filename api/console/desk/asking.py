@@ -124,7 +124,8 @@ def _purpose(name: str) -> dict[str, Any]:
 
 
 def _judged(place: DeskPlace, fields: Mapping[str, str]) -> dict[str, Any]:
-    made: dict[str, Any] = {"fault": None, "refused": None, "preview": None, "columns": []}
+    typed = [name.removeprefix(WANTED) for name in fields if name.startswith(WANTED)]
+    made: dict[str, Any] = {"fault": None, "refused": None, "preview": None, "columns": typed}
     try:
         question = inquiry(place, fields)
         made["columns"] = list(question.columns)
