@@ -64,7 +64,7 @@ def every(home: Home, *, exchange: Address, as_json: AsJson = False) -> None:
     with _desk(home, exchange) as (access, _, _):
         listed = list(access.every())
     if as_json:
-        tell({"requests": [_document(one) for one in listed]})
+        tell({"requests": [document(one) for one in listed]})
         return
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -84,13 +84,13 @@ def inbox(home: Home, *, exchange: Address, as_json: AsJson = False) -> None:
 
     with _desk(home, exchange) as (access, desk, today):
         found = [
-            (one, {owner: _consequence(desk, one, owner, today)})
+            (one, {owner: consequence_of(desk, one, owner, today)})
             for one in reversed(list(access.every()))
             for owner, side in one.sides.items()
             if side.own and side.case.standing in OPEN
         ]
     if as_json:
-        told = [_document(one) | {"consequences": sentences} for one, sentences in found]
+        told = [document(one) | {"consequences": sentences} for one, sentences in found]
         tell({"requests": told})
         return
     for one, sentences in found:
@@ -107,8 +107,8 @@ def show(home: Home, name: Name, *, exchange: Address, as_json: AsJson = False) 
     """Show a request: the question as SQL, the reason given, where it stands, and to officers what they ruled."""
     with _desk(home, exchange) as (access, desk, today):
         one = access.find(name)
-        sentences = {owner: _consequence(desk, one, owner, today) for owner, side in one.sides.items() if side.own}
-        told = _document(one) | {"consequences": sentences, "sql": _sql(desk, one)}
+        sentences = {owner: consequence_of(desk, one, owner, today) for owner, side in one.sides.items() if side.own}
+        told = document(one) | {"consequences": sentences, "sql": sql_of(desk, one)}
     if as_json:
         tell(told)
         return
@@ -204,19 +204,21 @@ def _access(desk: "Desk") -> "tuple[Access, date]":
     return Access(desk, today=today), today
 
 
-def _consequence(desk: "Desk", one: "Asked", owner: str, today: "date") -> str:
+def consequence_of(desk: "Desk", one: "Asked", owner: str, today: "date") -> str:
+    """Return what an owner gives away by approving a request, in one sentence that is safe to show."""
     from exchange.analyst.consequence import consequence  # noqa: PLC0415
     from privacy.offences import Request  # noqa: PLC0415
 
     standard, policy = _standard(desk, one), one.sides[owner].policy
     request = Request(one.plan, one.asker, desk.role(one.asker), keeps=0, on=today)
-    return _printable(consequence(request, standing=one.standing, standard=standard, policy=policy))
+    return printable(consequence(request, standing=one.standing, standard=standard, policy=policy))
 
 
-def _sql(desk: "Desk", one: "Asked") -> str:
+def sql_of(desk: "Desk", one: "Asked") -> str:
+    """Return a request's question as a statement that asks for everything in its plan; empty if the language has none."""
     from exchange.analyst.consequence import statement  # noqa: PLC0415
 
-    return _printable(statement(one.plan, _standard(desk, one)))
+    return printable(statement(one.plan, _standard(desk, one)))
 
 
 def _standard(desk: "Desk", one: "Asked") -> Any:
@@ -228,7 +230,8 @@ def _standard(desk: "Desk", one: "Asked") -> Any:
     return standard
 
 
-def _document(one: "Asked") -> dict[str, Any]:
+def document(one: "Asked") -> dict[str, Any]:
+    """Return a request as the JSON object that commands print."""
     return {
         "id": one.id,
         "since": one.since,
@@ -245,7 +248,7 @@ def _document(one: "Asked") -> dict[str, Any]:
             owner: {
                 "standing": side.case.standing.value,
                 "until": None if side.case.until is None else side.case.until.isoformat(),
-                "reason": _printable(side.reason),
+                "reason": printable(side.reason),
                 "rulings": [
                     {
                         "officer": move.officer,
@@ -253,7 +256,7 @@ def _document(one: "Asked") -> dict[str, Any]:
                         "until": move.ruling.until,
                         "because": move.ruling.because,
                         "counted": None if move.word is None else move.word.counted,
-                        "told": "" if move.word is None else _printable(move.word.reason),
+                        "told": "" if move.word is None else printable(move.word.reason),
                     }
                     for move in side.rulings
                 ],
@@ -263,6 +266,6 @@ def _document(one: "Asked") -> dict[str, Any]:
     }
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Leave out what could steer the reader's screen: values in a plan are whatever its asker put there."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -116,3 +116,18 @@ def test_the_menu_is_walked_by_keyboard_alone(visits):
     page.wait_for_url("**/assets")
     assert page.locator("h1").inner_text() == "Catalog"
     assert page.evaluate("getComputedStyle(document.querySelector('a:focus-visible') ?? document.body).outlineStyle")
+
+
+def test_a_preview_comes_by_itself_and_a_browser_sends_our_own_forms(visits):
+    visit, _ = visits["lender-x"]
+    page = visit.page
+    page.goto(f"{visit.base}/ask?lang=en")
+    page.fill("textarea", "SELECT region, AVG(income) FROM consumer_credit GROUP BY region")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#preview >> text=The nearest question that passes")
+    assert "sql=SELECT+region" in page.url, "what is previewed is an address"
+    page.goto(f"{visit.base}/jobs?lang=en")
+    page.locator("table a").first.click()
+    page.click("text=Fetch and check the proof")
+    page.wait_for_selector("text=are proved to be entries")
+    assert visit.heard == []

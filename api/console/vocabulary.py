@@ -33,7 +33,22 @@ STATES = (
     msg("answering"),
     msg("answered"),
     msg("aborted"),
+    msg("allowed"),
+    msg("silent"),
+    msg("preparing"),
+    msg("failed"),
 )
+ACTS = (msg("approve"), msg("refuse"), msg("withdraw"))
+PURPOSES = (
+    msg("joint statistics of credit risk over several institutions"),
+    msg("quality of one dataset that is to be valued and pledged"),
+    msg("exposures and defaults of a loan book by segment"),
+    msg("patterns of fraud: how often, how much, in which bands and segments"),
+    msg("typologies of money laundering: counts and sums by segment"),
+    msg("statistics that a supervisor publishes or acts on"),
+    msg("whether a pledged dataset is still there, whole and fresh"),
+)
+TITLES = (msg("Consumer credit accounts, one row per person, product and statement month"),)
 KINDS = (msg("identifier"), msg("category"), msg("measure"), msg("date"))
 UNITS = (msg("person"), msg("company"), msg("yuan"), msg("months"))
 MEANINGS = (

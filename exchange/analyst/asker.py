@@ -199,6 +199,10 @@ class Job:
             raise Unknown("opened answer of this question")
         return stored.receipt
 
+    def promised(self) -> Mapping[str, Any] | None:
+        """Return what is kept of the log's promise; with ``head`` and ``paths`` once it was proved."""
+        return self._asker.proofs.kept(self.id)
+
     def proof(self) -> Mapping[str, Any]:
         """Fetch, check and keep the proof that this question, its answers and charges are in the exchange's log.
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from statistics import median
@@ -19,8 +19,9 @@ from exchange.analyst.shelf import Served
 from exchange.analyst.spelling import spell
 from exchange.analyst.tables import figures
 from exchange.protocol.errors import Overreach
-from exchange.protocol.messages import Indication
+from exchange.protocol.messages import Indication, Verdict
 from privacy.errors import Malformed
+from privacy.offences import Violation
 from privacy.plan import Plan
 from privacy.terms import NANO
 
@@ -51,10 +52,11 @@ class Preview:
 
     ``price`` in 1e-9 rho for each institution (0 if free); ``repeats``: about how many more like it the tightest budget
     bears. ``expected`` gives by column the half-width of the 95 % interval in the worst group, ``None`` where it depends on
-    data that nothing stored tells of. ``on_line`` and ``left`` (1e-9 rho before the question) are by institution.
-    ``refusals`` are reasons with a way forward, ``nearest`` the statement that would pass, kept for ``keeps`` days at most
-    where that was refused, too. ``pilot`` is the price of a first
-    small question that would find how large the groups are, 0 if none is needed. ``seconds`` is how long such questions took.
+    data that nothing stored tells of. ``on_line``, ``answers`` (whether one that is on line would) and ``left`` (1e-9 rho
+    before the question) are by institution.
+    ``items`` are what is refused, each with its reason and a way forward; ``nearest`` is the statement that would pass, kept
+    for ``keeps`` days at most and for the price ``offered`` (1e-9 rho) where that was refused, too. ``pilot`` is the price of a
+    first small question that would find how large the groups are, 0 if none is needed. ``seconds`` is how long such questions took.
     """
 
     sql: str
@@ -65,11 +67,18 @@ class Preview:
     expected: Mapping[str, float | None]
     on_line: Mapping[str, bool]
     left: Mapping[str, int]
-    refusals: tuple[str, ...] = ()
+    answers: Mapping[str, bool] = field(default_factory=dict)
+    items: tuple[Violation, ...] = ()
     nearest: str | None = None
     keeps: int | None = None
+    offered: int | None = None
     pilot: int = 0
     seconds: float | None = None
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """The reasons of a refusal as sentences, each once."""
+        return tuple(dict.fromkeys(f"{one.item}: {one.why}; {one.fix}" for one in self.items))
 
     def lines(self) -> Iterator[str]:
         """Yield the preview as sentences."""
@@ -130,15 +139,19 @@ class Inquiry:
         self._asking = asking
         self._wish = wish
         self._question = asker.read(asking)
-        columns = [output.name for output in self._question.shown] if self._question.sheet is None else []
-        if not set(wish.accuracy or ()) <= set(columns):
-            known = ", ".join(columns) or "none: give a budget"
+        if not set(wish.accuracy or ()) <= set(self.columns):
+            known = ", ".join(self.columns) or "none: give a budget"
             raise Malformed("an accuracy is given for a column that the answer lacks", fix=f"columns: {known}")
 
     @property
     def sql(self) -> str:
         """The statement as it was written."""
         return self._asking.sql
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the answer that an accuracy may be given for; a table function has none."""
+        return () if self._question.sheet is not None else tuple(output.name for output in self._question.shown)
 
     def preview(self, *, seconds: int = 5) -> Preview:
         """Ask every institution's node whether it would answer and at what price, and look up what is stored.
@@ -177,9 +190,11 @@ class Inquiry:
         If this is interrupted, the session goes on: its job can be found again.
         """
         served = self._usable()
-        if served is not None and self._is_enough(served):
-            return self._asker.show(self._question, self.sql, served)
-        return self._submit(served, progress).result(progress)
+        return self._read_off(served) or self._submit(served, progress).result(progress)
+
+    def stored(self) -> Result | None:
+        """Return the answer if a stored one is exact enough; nothing is asked."""
+        return self._read_off(self._usable())
 
     async def arun(self, progress: Progress = unwatched) -> Result:
         """Run without blocking the event loop."""
@@ -241,6 +256,11 @@ class Inquiry:
         """Return what is stored, where it could be shown or tells what the price must be."""
         return None if self._wish.fresh and self._wish.accuracy is None else self._served()
 
+    def _read_off(self, served: Served | None) -> Result | None:
+        if served is None or not self._is_enough(served):
+            return None
+        return self._asker.show(self._question, self.sql, served)
+
     def _is_enough(self, served: Served) -> bool:
         """Whether a stored answer is as exact as what would be asked for."""
         base = served.sources[0].release.plan
@@ -267,6 +287,7 @@ class Inquiry:
         given = {party: outcome for party, outcome in told.items() if isinstance(outcome, Indication)}
         left = {party: outcome.left for party, outcome in given.items()}
         price = max((outcome.price for outcome in given.values()), default=plan.rho)
+        refused = {one.item.partition(" ")[0] for one in outlook.violations}
         return Preview(
             sql=self.sql,
             allowed=outlook.allowed,
@@ -276,9 +297,11 @@ class Inquiry:
             expected=expected,
             on_line={party: party in told for party in plan.parties},
             left=left,
-            refusals=tuple(_reasons(outlook)),
+            answers={party: party in given for party in told},
+            items=tuple(_items(outlook.violations, outlook.verdicts)),
             nearest=self._spelled(outlook.nearest),
-            keeps=outlook.keeps if any(item.item == "retention" for item in outlook.violations) else None,
+            keeps=outlook.keeps if "retention" in refused else None,
+            offered=outlook.nearest.rho if outlook.nearest is not None and "precision" in refused else None,
             pilot=pilot,
             seconds=self._usual_seconds(plan),
         )
@@ -300,13 +323,13 @@ class Inquiry:
         return median(stored.took for stored in alike[:9]) if alike else None
 
 
-def _reasons(outlook: Outlook) -> Iterator[str]:
-    """Yield why a question would be refused, each reason once, with its way forward."""
-    told = [f"{item.item}: {item.why}; {item.fix}" for item in outlook.violations]
-    for party, verdict in outlook.verdicts.items():
+def _items(own: tuple[Violation, ...], verdicts: Mapping[str, Verdict | None]) -> Iterator[Violation]:
+    """Yield what would be refused, each item once for each reason: by the exchange, then by the nodes."""
+    told = list(own)
+    for party, verdict in verdicts.items():
         if verdict is not None and not isinstance(verdict.outcome, Indication):
             refusal = verdict.outcome
-            told += [f"{item.item}: {item.why}; {item.fix}" for item in refusal.offences] or [
-                f"{party}: {refusal.reason}; {refusal.fix}"
+            told += [Violation(**one.model_dump()) for one in refusal.offences] or [
+                Violation(item=party, layer="node", rule="", why=refusal.reason, fix=refusal.fix)
             ]
-    yield from dict.fromkeys(told)
+    yield from {(one.item, one.why, one.fix): one for one in told}.values()

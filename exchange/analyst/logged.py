@@ -50,6 +50,11 @@ class Proofs:
             raise Mismatch("the exchange promises other entries than this session's", fix="report the exchange")
         self._write(promise.session, {"promise": document})
 
+    def kept(self, session: str) -> Mapping[str, Any] | None:
+        """Return the promise of a session as it was kept, with its proof once that was fetched; nothing if there is none."""
+        path = self._folder / f"{session}.json"
+        return dict(json.loads(path.read_text("utf-8"))) if path.exists() else None
+
     def prove(self, session: str, *, now: int) -> Mapping[str, Any]:
         """Have the promise of a session kept: fetch, check and keep the proof that its entries are in the log.
 
@@ -57,10 +62,9 @@ class Proofs:
             Unknown: if nothing was promised to this desk.
             Forked, Mismatch: if the exchange has not kept its promise, or shows another log than before.
         """
-        path = self._folder / f"{session}.json"
-        if not path.exists():
+        kept = self.kept(session)
+        if kept is None:
             raise Unknown("promise for this question")
-        kept = json.loads(path.read_text("utf-8"))
         promise = read_promise(kept["promise"], self._log())
         last = max(place.seq for place in promise.entries)
         seen = self.witness.look(self._line, now=now, directory=self._directory, covering=last)

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from api import observing, problems, reference
 from api.console import everywhere
+from api.console.desk import asking, jobs, requests, reviews
 from api.console.desk.place import DeskPlace
 from api.console.doors import Doors
 from api.console.pages import Page
@@ -18,7 +19,13 @@ from api.console.serving import routes
 from api.processes import prepare
 from exchange.protocol.errors import PeerFault
 
-PAGES: Sequence[Page] = everywhere.PAGES
+PAGES: Sequence[Page] = (
+    *everywhere.PAGES,
+    *asking.PAGES,
+    *jobs.PAGES,
+    *requests.PAGES,
+    *reviews.PAGES,
+)
 
 
 def create_app(pages: Sequence[Page], doors: Doors, *, hosts: frozenset[str]) -> FastAPI:

@@ -1,7 +1,9 @@
 """The place beside an asker's keys: it reads the exchange by signed requests, and can ask, open and act."""
 
+import threading
 from pathlib import Path
 
+from api.console.desk.errands import Errands
 from api.console.places import DESK, Place
 from exchange import address, identity
 from exchange.analyst.asker import Asker
@@ -11,7 +13,10 @@ from exchange.protocol.errors import Unknown
 
 
 class DeskPlace(Place):
-    """A party's own console. ``line`` signs with its key; ``client`` asks questions, for a home that holds a desk."""
+    """A party's own console. ``line`` signs with its key; ``client`` asks questions, for a home that holds a desk.
+
+    ``errands`` are what pages have begun and do not wait for; ``opening`` lets one answer be opened at a time.
+    """
 
     kind = DESK
 
@@ -19,6 +24,8 @@ class DeskPlace(Place):
         party, key = identity.load(home, what="desk, node or officer")
         self.home = home
         self.exchange = exchange
+        self.errands = Errands()
+        self.opening = threading.Lock()
         self._client: Client | None = None
         if (home / "pinned.json").exists():
             self._client = Client(Asker(home, exchange, seconds=seconds))

@@ -1,12 +1,16 @@
 """The first page: what waits for this party, what it has, what happened last."""
 
+import json
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from api.console.pages import Page, Visit
-from api.console.places import Place
+from api.console.places import DESK, Place
 from api.console.wording import msg
+from exchange.protocol.access import OPEN, Standing
 from exchange.protocol.pledge import OVER
+from privacy.errors import Refused
 
 _ENDED = {state.value for state in OVER}
 _ASKING = {
@@ -52,27 +56,52 @@ def _pledges(live: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _requests(place: Place) -> Iterator[dict[str, Any]]:
+    """Yield to officers what waits for their ruling, to an asker what was approved; read as the exchange tells it.
+
+    The page that each leads to checks every signature; at the exchange, where nothing can be done, none leads anywhere.
+    """
     for one in place.get("access")["requests"]:
-        if one.get("state") == "open":
+        asked = json.loads(one["request"]["body"])
+        own = [told for told in one["owners"].values() if "rulings" in told]
+        words = [_last(told["words"]) for told in own or one["owners"].values()]
+        standings = {word["standing"] for word in words}
+        if own and standings & OPEN:
+            what, until = msg("A request for access waits for officers"), asked["closes"]
+        elif not own and standings == {Standing.APPROVED}:
+            what, until = msg("Your request was approved: put the question"), min(word["until"] for word in words)
+        else:
+            continue
+        if until >= datetime.now(UTC).date().isoformat():
             yield {
-                "what": msg("A request for access waits for officers"),
-                "about": f"{one['asker']}, {one['purpose']}",
-                "since": one.get("since"),
-                "until": one.get("closes"),
-                "at": f"/requests/{one['id']}",
+                "what": what,
+                "about": f"{one['request']['signer']}, {asked['plan']['purpose']}",
+                "since": one["since"],
+                "until": until,
+                "at": f"/requests/{one['id']}" if place.kind == DESK else None,
             }
+
+
+def _last(words: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the last word of an owner's node that counts; a request that it has said nothing of waits."""
+    told = [json.loads(word["body"]) for word in words]
+    counted = [word for word in told if word["counted"]]
+    return max(counted, key=lambda word: word["step"], default={"standing": Standing.WAITING})
 
 
 def _reviews(place: Place) -> Iterator[dict[str, Any]]:
     if place.role != "officer":
         return
-    for one in place.get("reviews")["reviews"]:
+    try:
+        waiting = place.get("reviews")["reviews"]
+    except Refused:
+        return  # an officer of a party is no reviewer
+    for one in waiting:
         yield {
             "what": msg("Rows are alike: a reviewer rules before the pledge is filed"),
-            "about": str(one.get("asset", "")),
-            "since": one.get("since"),
+            "about": one["asset"],
+            "since": None,
             "until": None,
-            "at": "/reviews",
+            "at": "/reviews" if place.kind == DESK else None,
         }
 
 
