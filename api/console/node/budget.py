@@ -77,7 +77,8 @@ def _population(place: NodePlace, dataset: Dataset) -> dict[str, Any]:
     policy = place.vault.policy(dataset.name)
     rows = [row for row in place.vault.spending() if row["population"] == dataset.population]
     spent, partners, purposes = place.spent(dataset.population)
-    asked = [one.party for one in place.history.pinned() if one.role != "officer"]
+    asked = [one.party for one in place.history.pinned() if one.role != "officer" and one.party != place.party]
+    burn = _burn(place, rows, policy.everyone)
     prices = {purpose: usual(rows, policy, purpose) for purpose in policy.caps.purposes}
     answers = [
         {
@@ -100,7 +101,8 @@ def _population(place: NodePlace, dataset: Dataset) -> dict[str, Any]:
         "partners": [_meter(name, amount, policy.partner) for name, amount in sorted(partners.items())],
         "purposes": [_meter(name, purposes.get(name, 0), cap) for name, cap in sorted(policy.caps.purposes.items())],
         "answers": answers,
-        "burn": _burn(place, rows, policy.everyone),
+        "burn": burn,
+        "since": datetime.fromtimestamp(burn[0][0] / 1e6, tz=UTC).date().isoformat(),
         "forecast": _forecast(place, rows, policy.everyone - spent),
     }
 

@@ -71,7 +71,10 @@ def conditions(grant: Grant, standard: Standard) -> Iterator[Sentence]:
     used = [column for column in standard.columns if any(grant.opens(Atom(column.name, use)) for use in USES)]
     shown = max([grant.min_group, least_group(column for column in used if column.kind is not Kind.IDENTIFIER)])
     parties = max(grant.min_parties, template.min_parties)
-    yield say(msg("an answer joins at least {n} institutions"), n=parties)
+    if parties == 1:
+        yield say(msg("an answer may be of this institution alone"))
+    else:
+        yield say(msg("an answer joins at least {n} institutions"), n=parties)
     if shown == grant.min_group:
         yield say(msg("groups are shown from {n} rows on"), n=shown)
     else:
