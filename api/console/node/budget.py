@@ -59,6 +59,7 @@ def _meter(name: str, spent: int, cap: int) -> dict[str, Any]:
     return {
         "name": name,
         "cap": cap,
+        "rho": rho(cap),
         "spent": spent,
         "left": left,
         "spent_share": share(min(spent, cap), cap),
@@ -102,6 +103,7 @@ def _population(place: NodePlace, dataset: Dataset) -> dict[str, Any]:
         "purposes": [_meter(name, purposes.get(name, 0), cap) for name, cap in sorted(policy.caps.purposes.items())],
         "answers": answers,
         "burn": burn,
+        "steps": [[at, rho(max(0, left))] for at, left in burn],
         "since": datetime.fromtimestamp(burn[0][0] / 1e6, tz=UTC).date().isoformat(),
         "forecast": _forecast(place, rows, policy.everyone - spent),
     }

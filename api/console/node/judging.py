@@ -135,8 +135,10 @@ def _limits(column: Column, grant: Grant, policy: Policy) -> dict[str, Any]:
     """Return within what a column may be used under a grant: bounds of sums, values, the finest cut."""
     bounds = policy.bounds.get(column.name, column.bounds)
     grain = grant.grain.get(column.name)
+    uses = {*grant.columns[column.name]}
+    summed, named = uses & {"sum", "product", "histogram"}, uses & {"group", "filter"}
     period: str | None = None
-    if column.kind is Kind.DATE:
+    if named and column.kind is Kind.DATE:
         order = ("year", "quarter", "month", "day")
         limits = [
             FLOORS[column.security].part,
@@ -147,12 +149,12 @@ def _limits(column: Column, grant: Grant, policy: Policy) -> dict[str, Any]:
     return {
         "column": column.name,
         "kind": column.kind.value,
-        "bounds": amounts(column, bounds) if bounds is not None and column.kind is Kind.MEASURE else None,
+        "bounds": amounts(column, bounds) if summed and bounds is not None and column.kind is Kind.MEASURE else None,
         "own": column.name in policy.bounds,
         "labels": [
             label
             for label in policy.domains.get(column.name, column.domain)
-            if label in grant.domains.get(column.name, column.domain)
+            if named and label in grant.domains.get(column.name, column.domain)
         ],
         "period": period,
         "width": scaled(column, grain) if isinstance(grain, int) else None,
