@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from datetime import date
+from fractions import Fraction
 from pathlib import Path
 
 import httpx2
@@ -324,7 +325,7 @@ def test_a_draft_shows_what_it_opens_and_is_published_only_when_somebody_has_rea
         "education as count",
     }
     assert {one["party"] for one in changes["opens"][0]["who"]} == {"lender-x", "lender-y"}
-    assert "1 things" in kept.text
+    assert "what this opens (1)" in kept.text
     digest = {"do": "publish", "digest": told["draft"]["digest"]}
     assert "nobody has confirmed" in bank.post("/policies/accounts", data=digest).text
     stale = {"do": "publish", "confirmed": "yes", "digest": "0" * 64}
@@ -469,7 +470,10 @@ def test_a_dataset_is_registered_step_by_step_and_nothing_leaves_before_the_last
     policy = newcomer.get("/policies/loans/as/policy.json").json()
     assert policy["bounds"] == {"balance": [0, 15_000_050]}
     assert set(policy["domains"]) == {"region"}
-    assert set(policy["grants"][0]["columns"]) == {"*", "balance", "credit_limit", "region"}
+    uses = policy["grants"][0]["columns"]
+    assert set(uses) == {"*", "balance", "credit_limit", "region"}
+    assert "sum" in uses["balance"]
+    assert not {"sum", "product", "histogram"} & set(uses["credit_limit"])
     assert policy["grants"][0]["min_parties"] == PURPOSES[JOINT].min_parties
     asked = {"who": "lender-x:lender", "purpose": JOINT, "sql": "SELECT SUM(credit_limit) FROM consumer_credit"}
     assert newcomer.get("/policies/loans.json", params=asked).json()["tried"]["verdict"]["outcome"] != "allow"

@@ -56,11 +56,13 @@ class Case:
 
 def askers(place: NodePlace, policy: Policy) -> list[Person]:
     """Return everybody that a page offers: who is trusted here, whom the policy names, and a stranger in each role."""
-    known = [Person(one.party, one.role) for one in place.history.pinned() if one.role in ROLES]
+    pinned = [one for one in place.history.pinned() if one.party != place.party]
+    known = [Person(one.party, one.role) for one in pinned if one.role in ROLES]
     named = {name for grant in policy.grants for name in grant.recipients if name.isascii() and "*" not in name}
     told = {one.party for one in known}
     known += [Person(name, "lender") for name in sorted(named - told) if ":" not in name]
-    return [*sorted(known), *(Person(STRANGER, role) for role in ROLES)]
+    known.sort(key=lambda one: (one.role != "lender", one))
+    return [*known, *(Person(STRANGER, role) for role in ROLES)]
 
 
 def grid(policy: Policy, standard: Standard, case: Case) -> list[dict[str, Any]]:

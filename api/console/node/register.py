@@ -5,11 +5,10 @@ confirmed is not mapped, and bounds that nobody has confirmed let nothing be add
 """
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from api.console.node.budget import nano
+from api.console.node.composing import confirmed, dataset_document, needed, policy_of
 from api.console.node.place import NodePlace, beside
 from api.console.node.rules import described, scaled
 from api.console.pages import Page, Visit
@@ -17,15 +16,12 @@ from api.console.places import NODE, Same
 from api.console.wording import msg
 from api.problems import document
 from exchange.node.drafting import draft as drafted
-from exchange.node.registration import read_dataset, read_policy, register
-from exchange.node.source import KINDS, Dataset, Location, inspect
+from exchange.node.registration import read_dataset, register
+from exchange.node.source import KINDS, Location, inspect
 from exchange.standards import every, shipped
-from privacy.atoms import ROWS, USES, Atom
 from privacy.errors import Malformed, PrivacyError
-from privacy.floor import barred
 from privacy.permissions import findings
-from privacy.policy import Policy
-from privacy.purposes import PURPOSES, Template
+from privacy.purposes import PURPOSES
 from privacy.terms import Column, Kind, Standard
 
 STEPS = {
@@ -166,24 +162,9 @@ def _suggestion(column: Column, kept: Mapping[str, Any], visit: Visit) -> dict[s
     }
 
 
-def _confirmed(kept: Mapping[str, Any], standard: Standard) -> list[Column]:
-    """Return the columns that a person has mapped and confirmed."""
-    told = kept["columns"]
-    return [one for one in standard.columns if told.get(one.name, {}).get("sure") and told[one.name]["source"]]
-
-
-def _needed(template: Template, column: Column) -> list[str]:
-    """Return the uses of a column that a purpose can need and its level allows."""
-    return [
-        use
-        for use in USES
-        if use in template.uses.get(column.kind, ()) and barred(Atom(column.name, use), column) is None
-    ]
-
-
 def _choices(place: NodePlace, kept: Mapping[str, Any], standard: Standard, visit: Visit) -> dict[str, Any]:
     """Return what can be granted over the confirmed columns, with what was said so far."""
-    columns = _confirmed(kept, standard)
+    columns = confirmed(kept, standard)
     said: Mapping[str, str] = visit.form if visit.form.get("step") == "purposes" else kept["rules"]
     return {
         "said": dict(said),
@@ -200,11 +181,11 @@ def _choices(place: NodePlace, kept: Mapping[str, Any], standard: Standard, visi
                 "columns": [
                     {
                         "name": column.name,
-                        "uses": _needed(template, column),
+                        "uses": needed(template, column),
                         "on": f"use_{template.purpose}_{column.name}" in said,
                     }
                     for column in columns
-                    if _needed(template, column)
+                    if needed(template, column)
                 ],
             }
             for template in PURPOSES.values()
@@ -246,14 +227,14 @@ def advance(visit: Visit) -> str:
                 column.name: {"source": form.get(f"source_{column.name}", ""), "sure": f"sure_{column.name}" in form}
                 for column in standard.columns
             }
-            read_dataset(_dataset(kept))
+            read_dataset(dataset_document(kept))
             following = "purposes"
         case "purposes":
             kept["rules"] = {field: told for field, told in form.items() if field != "step"}
-            _policy(place, kept)
+            policy_of(place, kept)
             following = "publish"
         case "publish":
-            return _publish(place, name, kept, confirmed=form.get("confirmed") == "yes")
+            return _publish(place, name, kept, agreed=form.get("confirmed") == "yes")
         case _:
             raise Malformed("the form does not say which step it is", fix="use a button of the page")
     kept["step"] = following
@@ -261,121 +242,36 @@ def advance(visit: Visit) -> str:
     return f"/register/{name}?step={following}"
 
 
-def _publish(place: NodePlace, draft: str, kept: Mapping[str, Any], *, confirmed: bool) -> str:
-    if not confirmed:
+def _publish(place: NodePlace, draft: str, kept: Mapping[str, Any], *, agreed: bool) -> str:
+    if not agreed:
         raise Malformed("nobody has confirmed what is published", fix="read it, then check the box")
-    policy = _policy(place, kept)
+    policy = policy_of(place, kept)
     with place.alone():
-        held = register(place.vault, dataset=_dataset(kept), policy=policy.to_json())
+        held = register(place.vault, dataset=dataset_document(kept), policy=policy.to_json())
     place.drafts.drop("dataset", draft)
     place.announce(held.name)
     return f"/policies/{held.name}"
 
 
-def _dataset(kept: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the document of a dataset, with the confirmed columns alone."""
-    about, standard = kept["about"], shipped(kept["standard"])
-    return {
-        "name": about["name"],
-        "title": about["title"],
-        "standard": standard.id,
-        "population": about["population"],
-        "source": dict(kept["location"]),
-        "mapping": {
-            column.name: {"source": kept["columns"][column.name]["source"]} for column in _confirmed(kept, standard)
-        },
-        "refreshed": about["refreshed"],
-        "declared": {"level": int(about["level"])} if about["level"] in ("1", "2", "3", "4", "5") else {},
-    }
-
-
-def _policy(place: NodePlace, kept: Mapping[str, Any]) -> Policy:
-    """Return the policy that a person's choices make; what was not confirmed is not granted.
-
-    Raises:
-        Malformed: if an amount is none, or the policy does not fit the dataset.
-    """
-    dataset: Dataset = read_dataset(_dataset(kept))
-    said: Mapping[str, str] = kept["rules"]
-    columns = _confirmed(kept, dataset.standard)
-    before = next((held for held in place.vault.datasets() if held.name == dataset.name), None)
-    return read_policy(
-        {
-            "owner": place.party,
-            "dataset": dataset.name,
-            "standard": dataset.standard.id,
-            "version": 1 if before is None else place.vault.policy(before.name).version + 1,
-            "everyone": nano(said.get("everyone", "")),
-            "partner": nano(said.get("partner", "")),
-            "grants": [
-                _grant(template, columns, said) for template in PURPOSES.values() if f"open_{template.purpose}" in said
-            ],
-            "bounds": {
-                column.name: [_units(said.get(f"{end}_{column.name}", ""), column) for end in ("low", "high")]
-                for column in columns
-                if f"bound_{column.name}" in said and column.kind is Kind.MEASURE
-            },
-            "domains": {
-                column.name: list(column.domain)
-                for column in columns
-                if f"domain_{column.name}" in said and column.kind is Kind.CATEGORY
-            },
-            "pledging": None,
-        },
-        dataset,
-        owner=place.party,
-    )
-
-
-def _grant(template: Template, columns: list[Column], said: Mapping[str, str]) -> dict[str, Any]:
-    purpose = template.purpose
-    told = {
-        column.name: _needed(template, column)
-        for column in columns
-        if f"use_{purpose}_{column.name}" in said and _needed(template, column)
-    }
-    group = said.get(f"group_{purpose}", "")
-    if not (group.isascii() and group.isdecimal() and len(group) <= 9):
-        raise Malformed("the least group is not a whole number", fix="write it as 500")
-    return {
-        "purpose": purpose,
-        "recipients": said.get(f"to_{purpose}", "").replace(",", " ").split(),
-        "columns": {ROWS: ["count"], **told},
-        "min_parties": template.min_parties,
-        "min_group": int(group),
-        "rho_per_query": nano(said.get(f"price_{purpose}", "")),
-        "budget": nano(said.get(f"budget_{purpose}", "")),
-        "shared_from": None,
-    }
-
-
-def _units(text: str, column: Column) -> int:
-    """Return an amount of a column's unit in its integer units."""
-    try:
-        units = Decimal(text.strip()).scaleb(column.decimals)
-        whole = int(units)
-    except (InvalidOperation, ValueError, OverflowError):
-        raise Malformed(f"a bound of {column.name} is not a number", fix="write it as 200000 or 0.5") from None
-    if whole != units:
-        raise Malformed(
-            f"a bound of {column.name} has more decimals than the column", fix=f"write {column.decimals} at most"
-        )
-    return whole
-
-
 def _review(place: NodePlace, kept: Mapping[str, Any]) -> dict[str, Any]:
     """Return what would be published, and what a data office should look at first."""
     try:
-        policy = _policy(place, kept)
+        policy = policy_of(place, kept)
     except PrivacyError as error:
-        return {"problem": document(error), "policy": None, "findings": [], "dataset": _dataset(kept), "public": []}
+        return {
+            "problem": document(error),
+            "policy": None,
+            "findings": [],
+            "dataset": dataset_document(kept),
+            "public": [],
+        }
     standard = shipped(kept["standard"])
-    dataset = read_dataset(_dataset(kept))
+    dataset = read_dataset(dataset_document(kept))
     return {
         "problem": None,
         "policy": described(policy, standard),
         "findings": list(findings(policy, standard)),
-        "dataset": _dataset(kept),
+        "dataset": dataset_document(kept),
         "public": [dataset.name, dataset.title, dataset.standard.id, dataset.population, *sorted(dataset.mapping)],
     }
 
