@@ -76,7 +76,7 @@ LIBRARIES = {
     "xlsxwriter": {"api/printing/workbook.py", "exchange/analyst/result.py"},
     "typst": {"api/printing/pdf.py"},
     "subprocess": {"api/demo/town.py"},
-    "socket": {"api/console/desk/app.py", "api/processes.py"},
+    "socket": {"api/console/desk/app.py", "api/console/node/app.py", "api/processes.py"},
     "ssl": {"api/certificates.py", "exchange/line.py", "exchange/tls.py"},
     "getpass": {"exchange/passphrase.py"},
     "ctypes": {"api/processes.py"},

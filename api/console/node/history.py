@@ -30,7 +30,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """One party as it was pinned, at a moment (microseconds since 1970)."""
+    """One party with its key, pinned or changed by the party itself at a moment (microseconds since 1970)."""
 
     at: int
     party: str
@@ -95,6 +95,10 @@ class History:
                 self._policies.setdefault(body["dataset"], []).append(Put(entry.at, body))
             case "pinned":
                 self._pinned[body["party"]] = Pinned(entry.at, body["party"], body["role"], body["key"])
+            case "followed":
+                held, changed = self._pinned.get(body["signer"]), json.loads(body["body"])["key"]
+                if held is not None:
+                    self._pinned[held.party] = Pinned(entry.at, held.party, held.role, changed)
             case "dismissed":
                 self._pinned.pop(body["party"], None)
             case "consented":

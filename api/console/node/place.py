@@ -10,6 +10,7 @@ from pathlib import Path
 from api.console.node.drafts import Drafts
 from api.console.node.history import History
 from api.console.places import NODE, Place
+from exchange import address
 from exchange.line import Line, greet
 from exchange.node.agent import Agent
 from exchange.node.source import Dataset
@@ -33,7 +34,8 @@ class NodePlace(Place):
         self.exchange = exchange
         self.history = History(vault)
         self.drafts = Drafts(home / "drafts")
-        self.line = Line(exchange, party=vault.party, key=vault.signing)
+        self._pin = address.pin(home)
+        self.line = Line(exchange, party=vault.party, key=vault.signing, pin=self._pin)
         self._working = working
         self._untold: dict[str, str] = {}
         super().__init__(party=vault.party, role="institution", read=self.line.get)
@@ -76,7 +78,7 @@ class NodePlace(Place):
     def answers(self) -> tuple[float | None, PrivacyError | None]:
         """Return by how many seconds this clock is ahead of the exchange's, if that is told, or why it does not answer."""
         try:
-            _, now = greet(self.exchange, within=GREETING)
+            _, now = greet(self.exchange, within=GREETING, pin=self._pin)
         except PrivacyError as error:
             return None, error
         return (None if now is None else time.time() - now), None
