@@ -287,11 +287,28 @@ def node_refresh(
 
 
 @node_app.command("up")
-def node_up(home: Home, *, exchange: Address, lifeline: Lifeline = False) -> None:
+def node_up(
+    home: Home,
+    *,
+    exchange: Address,
+    console: Annotated[
+        int | None,
+        typer.Option("--console", min=0, max=65535, help="Serve the console on this port of loopback; 0: a free one."),
+    ] = None,
+    lifeline: Lifeline = False,
+) -> None:
     """Run the node until Ctrl-C: it calls the exchange, nobody calls it."""
     from api.processes import run_node  # noqa: PLC0415
 
-    run_node(home, exchange=exchange, lifeline=lifeline)
+    run_node(home, exchange=exchange, console=console, lifeline=lifeline)
+
+
+@node_app.command("console")
+def node_console(home: Home) -> None:
+    """Print a link that opens the console of a running node once; start the node with --console first."""
+    from api.console.node.doorbell import ring  # noqa: PLC0415
+
+    typer.echo(ring(home))
 
 
 @node_app.command("budget")

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from exchange.protocol.errors import PeerFault
 
 if TYPE_CHECKING:
+    from api.console.node.app import Served
     from exchange.node.vault import Vault
 
 GRACE = 5.0
@@ -72,13 +73,16 @@ def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool, tls: "tu
         store.close()
 
 
-def run_node(home: Path, *, exchange: str, lifeline: bool) -> None:
-    """Run the node under ``home`` until a signal comes; what it is doing then is finished first, for some seconds at most."""
+def run_node(home: Path, *, exchange: str, lifeline: bool, console: int | None = None) -> None:
+    """Run the node under ``home`` until a signal comes; what it is doing then is finished first, for some seconds at most.
+
+    With a port, its console is served on loopback beside it (0 picks a free one), and the link that opens it is told next.
+    """
     # Waited for here and held back from every thread that starts below: an exception raised by a handler, anywhere in the
     # work, could leave a lock taken that closing needs.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     prepare(home, lifeline=lifeline)
-    node = _Node(home, exchange)
+    node = _Node(home, exchange, console)
     node.start()
     signal.sigwait(_SIGNALS)
     node.end()
@@ -87,10 +91,12 @@ def run_node(home: Path, *, exchange: str, lifeline: bool) -> None:
 class _Node(threading.Thread):
     """A node at work in a thread of its own, which may be left waiting for the exchange when the process ends."""
 
-    def __init__(self, home: Path, exchange: str) -> None:
+    def __init__(self, home: Path, exchange: str, console: int | None) -> None:
         super().__init__(daemon=True)
         self._home = home
         self._exchange = exchange
+        self._port = console
+        self._console: Served | None = None
         self._ending = threading.Event()
         self._working = threading.Lock()
         self._vault: Vault | None = None
@@ -112,6 +118,8 @@ class _Node(threading.Thread):
         """
         self._ending.set()
         self._working.acquire(timeout=GRACE)  # and never let go: no other task begins
+        if self._console is not None:
+            self._console.end()
         if self._vault is not None:
             self._vault.close()
         if self._failure is not None:
@@ -137,6 +145,13 @@ class _Node(threading.Thread):
             )
             agent.announce()
             _say({"ready": vault.party})
+            if self._port is not None:
+                from api.console.node.app import Served  # noqa: PLC0415
+
+                self._console = Served(
+                    self._home, vault, exchange=self._exchange, port=self._port, working=self._working
+                )
+                _say({"console": self._console.link()})
             agent.run(self._ending, working=self._working)
 
 

@@ -1,6 +1,7 @@
 """Consoles over real processes: a kept town, made once for a whole run and copied, and visitors that come by their link."""
 
 import fcntl
+import json
 import shutil
 import subprocess
 import sys
@@ -59,6 +60,14 @@ class Street:
         command = [sys.executable, "-P", "-m", "api.cli", "console", str(self.home / party), "--exchange", self.url]
         done = subprocess.run([*command, "--at-exchange"], capture_output=True, text=True, check=True, timeout=60)
         return done.stdout.strip()
+
+    def node(self, party: str) -> str:
+        """Start a node with its console and return the link that opens it once."""
+        command = [sys.executable, "-P", "-m", "api.cli", "node", "up", str(self.home / party), "--exchange", self.url]
+        process = subprocess.Popen([*command, "--console", "0"], stdout=subprocess.PIPE, text=True)
+        self._processes.append(process)
+        assert json.loads(process.stdout.readline()) == {"ready": party}
+        return json.loads(process.stdout.readline())["console"]
 
     def stop(self) -> None:
         """End every console, by its process id."""

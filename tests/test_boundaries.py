@@ -79,7 +79,7 @@ LIBRARIES = {
     "typst": {"api/printing/pdf.py"},
     "ctypes": {"api/processes.py", "exchange/node/worker.py"},
     "subprocess": {"api/demo/town.py", "exchange/node/sandbox.py"},
-    "socket": {"api/console/desk/app.py", "api/processes.py"},
+    "socket": {"api/console/desk/app.py", "api/console/node/app.py", "api/processes.py"},
     "ssl": {"api/certificates.py", "exchange/line.py", "exchange/tls.py"},
     "getpass": {"exchange/passphrase.py"},
 }

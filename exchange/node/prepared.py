@@ -118,6 +118,10 @@ class Prepared:
                 self._make(dataset, path, None)
         return True
 
+    def is_ready(self, dataset: Dataset) -> bool:
+        """Tell whether there is a table of the dataset as it stands; whether it is whole shows when it is read."""
+        return self._path(dataset).is_file()
+
     def keep(self, datasets: Iterable[Dataset]) -> None:
         """Delete every table but those of ``datasets``, the ones in force."""
         kept = {self._path(dataset) for dataset in datasets}

@@ -39,19 +39,47 @@ def register(vault: Vault, *, dataset: Any, policy: Any) -> Dataset:
         Refused: if the policy is another owner's.
         SourceFault: if the source, or a row of it, cannot be read.
     """
-    read = _dataset(dataset)
+    read = read_dataset(dataset)
     engines = vault.prepared.engines
     admit(read.location, engines=engines)
     held = inspect(read.location, engines=engines)
     for column, field in read.mapping.items():
         if field.source is not None and field.source not in held:
             raise Malformed(f"the source has no column for {column}", fix=f"its columns: {', '.join(sorted(held))}")
-    rules = Policy.from_json(policy)
-    if (rules.owner, rules.dataset, rules.standard) != (vault.party, read.name, read.standard.id):
-        raise Refused("the policy is not for this dataset of this institution", fix="name owner, dataset and standard")
-    _check_policy(rules, read)
+    rules = read_policy(policy, read, owner=vault.party)
     _put(vault, read, rules)
     return read
+
+
+def read_policy(document: Any, dataset: Dataset, *, owner: str) -> Policy:
+    """Return the policy that a document is, if ``owner`` may put it in force over a dataset.
+
+    Raises:
+        Malformed: if it is no policy, or an item of it does not fit the dataset and its standard.
+        Refused: if it is for another dataset or another owner's.
+    """
+    rules = Policy.from_json(document)
+    if (rules.owner, rules.dataset, rules.standard) != (owner, dataset.name, dataset.standard.id):
+        raise Refused("the policy is not for this dataset of this institution", fix="name owner, dataset and standard")
+    _check_policy(rules, dataset)
+    return rules
+
+
+def amend(vault: Vault, *, name: str, policy: Any) -> Policy:
+    """Put another version of a policy in force over a dataset as it stands; no row is read.
+
+    Raises:
+        Unknown: if there is no such dataset.
+        Malformed: if the document is no policy, or an item of it does not fit the dataset and its standard.
+        Refused: if it is for another dataset or another owner's.
+        PeerFault: if this or a newer version with other content is in force.
+    """
+    held = next((dataset for dataset in vault.datasets() if dataset.name == name), None)
+    if held is None:
+        raise Unknown("dataset")
+    rules = read_policy(policy, held, owner=vault.party)
+    vault.keep(held, rules)
+    return rules
 
 
 def refresh(vault: Vault, *, name: str, refreshed: str) -> Dataset:
@@ -98,7 +126,12 @@ def _put(vault: Vault, dataset: Dataset, policy: Policy) -> None:
         vault.prepared.keep(vault.datasets())
 
 
-def _dataset(document: Any) -> Dataset:
+def read_dataset(document: Any) -> Dataset:
+    """Return the dataset that a document describes, whether or not its source can be read.
+
+    Raises:
+        Malformed: if it is none, or does not fit its standard.
+    """
     try:
         named = document["standard"]
         standard = shipped(named) if isinstance(named, str) else Standard.from_json(named)

@@ -1,1 +1,1 @@
-"""Pages beside an institution's own ledger."""
+"""Pages beside an institution's ledger: what was spent, what is allowed, what others learned; nothing here leaves by itself."""
