@@ -3,9 +3,10 @@
 Lengths are in points of a plane 640 wide; the page scales it. What a picture tells by colour it tells by place or words, too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from markupsafe import Markup
 
@@ -34,6 +35,11 @@ class Series:
     name: str
     points: Sequence[tuple[Amount, Amount]]
     kind: str = "main"
+
+
+def read_intervals(rows: Sequence[Mapping[str, Any]]) -> list[Interval]:
+    """Return the intervals that a page's facts tell, amounts as text."""
+    return [Interval(row["name"], *(Decimal(row[end]) for end in ("low", "central", "high")), row["shown"]) for row in rows]
 
 
 def bars(rows: Sequence[tuple[str, Amount, str]], *, finding: str) -> Markup:
@@ -71,6 +77,54 @@ def intervals(rows: Sequence[Interval], *, finding: str) -> Markup:
             Markup('<circle class="dot" cx="{}" cy="{}" r="4.5"/>').format(_n(across(row.central)), _n(y)),
             _word(WIDTH - _SHOWN + 10, y + 4, row.shown),
         ]
+    return _svg(_ROW * len(rows), marks, finding)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One bar from ``start`` to ``end``, ``kind`` ``main``, ``second`` or ``limit``; ``shown`` is the text beside it."""
+
+    name: str
+    start: Amount
+    end: Amount
+    shown: str
+    kind: str = "main"
+
+
+def read_spans(rows: Sequence[Mapping[str, Any]]) -> list[Span]:
+    """Return the spans that a page's facts tell from ``start`` to ``end``, or from ``low`` to ``high``, amounts as text."""
+    return [
+        Span(
+            row["name"],
+            Decimal(row.get("start", row.get("low", "0"))),
+            Decimal(row.get("end", row.get("high", "0"))),
+            row["shown"],
+            row.get("kind", "main"),
+        )
+        for row in rows
+    ]
+
+
+def read_flows(rows: Sequence[Mapping[str, Any]], title: str) -> list[Span]:
+    """Return one span for each year's ``amount``; ``title`` names a year ``{n}``."""
+    return [Span(title.format(n=row["year"]), 0, Decimal(row["amount"]), row["shown"]) for row in rows]
+
+
+def spans(rows: Sequence[Span], *, finding: str, at: Amount | None = None) -> Markup:
+    """Draw bars that begin and end anywhere on one axis, which holds 0 unless ``at`` names the line that they lie around."""
+    ends = [float(end) for row in rows for end in (row.start, row.end)] + [0.0 if at is None else float(at)]
+    across = _axis(min(ends), max(ends), _NAMES, WIDTH - _SHOWN - 60)
+    marks: list[Markup] = []
+    for place, row in enumerate(rows):
+        y = _ROW * place + _ROW / 2
+        left, right = sorted((across(row.start), across(row.end)))
+        marks += [
+            _word(_NAMES - 10, y + 4, row.name, "end"),
+            _rect(left, y - 9, max(right - left, 1), 18, f"part {row.kind}"),
+            _word(right + 8, y + 4, row.shown),
+        ]
+    middle = across(0 if at is None else at)
+    marks.append(_line(middle, 0, middle, _ROW * len(rows), "rule"))
     return _svg(_ROW * len(rows), marks, finding)
 
 

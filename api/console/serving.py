@@ -4,6 +4,7 @@ import gzip
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -265,6 +266,11 @@ def _elsewhere(address: str, **changed: object) -> str:
     return path + (f"?{urlencode(kept)}" if kept else "")
 
 
+def _row(words: Words, told: Mapping[str, Any], names: Sequence[str], currency: str) -> list[str]:
+    """A row of a picture's table: the first cell as it is, amounts after it."""
+    return [str(told[names[0]]), *(words.money(told[name], currency) for name in names[1:])]
+
+
 @cache
 def _pages(language: str) -> Environment:
     words = Words(language)
@@ -292,5 +298,7 @@ def _pages(language: str) -> Environment:
         "moment": words.moment,
         "instant": words.instant,
         "cents": words.cents,
+        "decimal": Decimal,
+        "row": lambda told, names, currency: _row(words, told, names, currency),
     }
     return made
