@@ -33,7 +33,7 @@ HEADERS = {
         "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
     ),
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with no-referrer a browser sends its own forms from origin "null"
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
