@@ -39,7 +39,10 @@ class Series:
 
 def read_intervals(rows: Sequence[Mapping[str, Any]]) -> list[Interval]:
     """Return the intervals that a page's facts tell, amounts as text."""
-    return [Interval(row["name"], *(Decimal(row[end]) for end in ("low", "central", "high")), row["shown"]) for row in rows]
+    return [
+        Interval(row["name"], Decimal(row["low"]), Decimal(row["central"]), Decimal(row["high"]), row["shown"])
+        for row in rows
+    ]
 
 
 def bars(rows: Sequence[tuple[str, Amount, str]], *, finding: str) -> Markup:
@@ -103,6 +106,23 @@ def read_spans(rows: Sequence[Mapping[str, Any]]) -> list[Span]:
         )
         for row in rows
     ]
+
+
+def read_path(
+    rows: Sequence[Mapping[str, Any]], name: str, title: str, other: str = "", beside: str = ""
+) -> list[Series]:
+    """Return one line over the days of a page's facts, and another one beside it; a day without a value is left out."""
+    kinds = {name: (title, "main")} | ({other: (beside, "second")} if other else {})
+    return [
+        Series(told, [(row["day"], Decimal(row[key])) for row in rows if row[key] is not None], kind)
+        for key, (told, kind) in kinds.items()
+    ]
+
+
+def read_days(rows: Sequence[Mapping[str, Any]], day: Callable[[str], str]) -> list[tuple[Amount, str]]:
+    """Return the first and the last day of a page's facts as ticks; ``day`` writes one."""
+    ends = {row["day"]: row["on"] for row in (rows[0], rows[-1])}
+    return [(at, day(on)) for at, on in ends.items()]
 
 
 def read_flows(rows: Sequence[Mapping[str, Any]], title: str) -> list[Span]:

@@ -36,9 +36,7 @@ def router(app: FastAPI, service: Service) -> APIRouter:
         if call.value != {}:
             raise Malformed("the body is not an empty object", fix="send {}")
         role = call.store.view().role(call.party) or ""
-        place = Place(
-            party=call.party, role=role, read=_reading(app, call.party), alone=lambda: _alone(service)
-        )
+        place = Place(party=call.party, role=role, read=_reading(app, call.party), alone=lambda: _alone(service))
         secret = doors.link(place)
         return {"path": f"/enter/{secret}"}
 

@@ -11,14 +11,16 @@ from fastapi import FastAPI
 
 from api import observing, problems, reference
 from api.console import everywhere
+from api.console.desk import pledging
 from api.console.desk.place import DeskPlace
 from api.console.doors import Doors
 from api.console.pages import Page
+from api.console.places import DESK
 from api.console.serving import routes
 from api.processes import prepare
 from exchange.protocol.errors import PeerFault
 
-PAGES: Sequence[Page] = everywhere.PAGES
+PAGES: Sequence[Page] = (*(page for page in everywhere.PAGES if DESK in page.places), *pledging.PAGES)
 
 
 def create_app(pages: Sequence[Page], doors: Doors, *, hosts: frozenset[str]) -> FastAPI:
