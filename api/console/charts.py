@@ -45,6 +45,11 @@ def read_intervals(rows: Sequence[Mapping[str, Any]]) -> list[Interval]:
     ]
 
 
+def read_bars(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Amount, str]]:
+    """Return the bars that a page's facts tell, their ``value`` as text."""
+    return [(row["name"], Decimal(row["value"]), row["shown"]) for row in rows]
+
+
 def bars(rows: Sequence[tuple[str, Amount, str]], *, finding: str) -> Markup:
     """Draw one bar for each ``(name, value, shown)``; values are not negative."""
     longest = max((float(value) for _, value, _ in rows), default=0.0) or 1.0

@@ -120,6 +120,7 @@ def what_if(visit: Visit) -> Mapping[str, Any]:
         "before": before,
         "after": after,
         "approaches": [] if made is None else _beside(visit, original, made),
+        "loan": [] if made is None else _loans(original, made),
         "refused": refused,
         "causes": causes,
         "address": f"/value/{paper.name}/what-if",
@@ -176,6 +177,34 @@ def _beside(visit: Visit, original: Mapping[str, Any], made: Mapping[str, Any]) 
             "after": second.figures[f"{start}.central"].value if f"{start}.central" in second.figures else None,
         }
         for name, start in first.approaches
+    ]
+
+
+_LOAN = (
+    ("amount", msg("Amount"), "money"),
+    ("floor", msg("Least rate"), "rate"),
+    ("rate", msg("Rate offered"), "rate"),
+    ("raroc", msg("Return on capital"), "rate"),
+    ("cover", msg("Least debt service cover"), "ratio"),
+)
+
+
+def _loans(original: Mapping[str, Any], made: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What both reports say of a planned loan, if both plan one; ``None`` where one does not say it."""
+    told = [Reading(one) for one in (original, made)]
+    if not all("loan" in one.conclusion for one in told):
+        return []
+    keys = [one.conclusion["loan"] for one in told]
+    return [
+        {
+            "name": title,
+            "as": kind,
+            **{
+                when: None if key[name] is None else one.figures[key[name]].value
+                for when, one, key in zip(("before", "after"), told, keys, strict=True)
+            },
+        }
+        for name, title, kind in _LOAN
     ]
 
 
