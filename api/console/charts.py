@@ -114,9 +114,9 @@ def read_spans(rows: Sequence[Mapping[str, Any]]) -> list[Span]:
 
 
 def read_path(
-    rows: Sequence[Mapping[str, Any]], name: str, title: str, other: str = "", beside: str = ""
+    rows: Sequence[Mapping[str, Any]], name: str, title: str = "", other: str = "", beside: str = ""
 ) -> list[Series]:
-    """Return one line over the days of a page's facts, and another one beside it; a day without a value is left out."""
+    """Return one line over the days of a page's facts, and another one beside it, which then are named; days without a value are left out."""
     kinds = {name: (title, "main")} | ({other: (beside, "second")} if other else {})
     return [
         Series(told, [(row["day"], Decimal(row[key])) for row in rows if row[key] is not None], kind)

@@ -75,9 +75,14 @@ _FIELDS = (
     Field(f"{_LOAN}.price.opex", msg("Operating cost"), SHARE, TERMS),
     Field(f"{_LOAN}.price.hurdle", msg("Hurdle of the return on capital"), SHARE, TERMS),
 )  # fmt: skip
-KINDS = (
-    msg("annuity"), msg("equal_principal"), msg("bullet"), msg("ltv_constant"), msg("dscr_sculpted"),
-)  # fmt: skip
+KINDS: Mapping[str, str] = {
+    "annuity": msg("level payments"),
+    "equal_principal": msg("equal principal"),
+    "bullet": msg("all at maturity"),
+    "ltv_constant": msg("constant loan to value"),
+    "dscr_sculpted": msg("sculpted to the cash flow"),
+}
+"""Kinds of repayment, as a reader knows them."""
 
 
 def fields(report: Mapping[str, Any], part: str | None = None) -> list[dict[str, Any]]:
@@ -89,7 +94,7 @@ def fields(report: Mapping[str, Any], part: str | None = None) -> list[dict[str,
             "label": one.label,
             "unit": one.unit,
             "part": one.part,
-            "choices": list(one.choices),
+            "choices": [{"value": choice, "title": KINDS.get(choice, choice)} for choice in one.choices],
             "value": _written(one, found),
         }
         for one, found in _found(report)

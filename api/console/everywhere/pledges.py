@@ -53,7 +53,7 @@ _WAITS: Mapping[State, tuple[str, str]] = {
     State.SIGNED: (msg("The lender files it"), msg("the lender")),
     State.REGISTERED: (msg("The lender pays the loan out"), msg("the lender")),
     State.ACTIVE: (msg("Payments, until the loan is repaid and released"), msg("the lender")),
-    State.WARNING: (msg("The cover is thin: payments, or a release of a warning"), msg("the lender")),
+    State.WARNING: (msg("The cover is thin: a payment, or notice that all is well"), msg("the lender")),
     State.MARGIN_CALL: (msg("Cash or collateral must cure it"), msg("the owner; the lender tells when it is cured")),
     State.CURED: (msg("The lender lifts the call"), msg("the lender")),
     State.STEP_IN: (msg("The asset is realised"), msg("the lender")),
@@ -206,7 +206,7 @@ def _told(message: Step, *, before: int) -> Iterator[dict[str, Any]]:
     """The particulars of a step: name, value and how it is written."""
     named = (
         ("amount", msg("amount"), "cents"), ("proceeds", msg("proceeds"), "cents"), ("costs", msg("costs of the sale"), "cents"),
-        ("expires", msg("registered until"), "day"), ("cure_by", msg("to be cured by"), "day"), ("to", msg("to"), "text"),
+        ("expires", msg("registered until"), "day"), ("cure_by", msg("to be cured by"), "day"), ("to", msg("new lender"), "text"),
         ("operator", msg("operator"), "text"), ("successor", msg("entitlements go to"), "text"), ("because", msg("because"), "text"),
         ("evidence", msg("evidence (SHA-256)"), "code"), ("other", msg("the other pledge"), "code"),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from api.console.everywhere import opening, reported
+from api.console.everywhere import assumptions, opening, reported
 from api.console.pages import Offer, Page, Visit
 from api.console.papers import Kind, Paper
 from api.console.places import Same
@@ -35,7 +35,8 @@ _LIMITS: Mapping[str, str] = {
     "limit.revenue.year": msg("by a year's data revenue"),
     "limit.policy": msg("by the lender's policy"),
 }
-_BASES = (msg("ACT/360"), msg("30E/360"), msg("normal"), msg("liquidation"))
+_STATES = (msg("normal"), msg("liquidation"))
+"""States of the margin that are no states of a pledge."""
 
 
 def start(visit: Visit) -> Mapping[str, Any]:
@@ -128,7 +129,7 @@ def _loan(reading: Reading, words: Words) -> dict[str, Any]:
         "borrower": terms["borrower"],
         "use": terms["use"],
         "drawn": terms["drawn"],
-        "kind": terms["kind"],
+        "kind": assumptions.KINDS[terms["kind"]],
         "basis": terms["basis"],
         "state": loan["state"],
         "tenor": {
