@@ -87,7 +87,7 @@ KINDS: Mapping[str, str] = {
 
 def fields(report: Mapping[str, Any], part: str | None = None) -> list[dict[str, Any]]:
     """Return the assumptions that a report's inputs hold, as a form shows them; ``part`` asks for value or terms alone."""
-    rest = _rest(report["inputs"])
+    left = _rest(report["inputs"])
     return [
         {
             "name": one.path,
@@ -98,8 +98,14 @@ def fields(report: Mapping[str, Any], part: str | None = None) -> list[dict[str,
             "value": _written(one, found),
         }
         for one, found in _found(report)
-        if part in (None, one.part) and one.path != rest
+        if part in (None, one.part) and one.path != left
     ]
+
+
+def rest(report: Mapping[str, Any]) -> str | None:
+    """Return the name (a message) of the weight that is what the others leave, if there are several."""
+    path = _rest(report["inputs"])
+    return next((one.label for one in _FIELDS if one.path == path), None)
 
 
 def changes(report: Mapping[str, Any], told: Mapping[str, str]) -> dict[str, str]:
@@ -122,10 +128,10 @@ def changed(report: Mapping[str, Any], told: Mapping[str, str]) -> dict[str, Any
     for one, _ in _found(report):
         if one.path in told:
             _put(inputs, one.path, _read(one, told[one.path]))
-    rest = _rest(inputs)
-    if rest is not None:
+    left = _rest(inputs)
+    if left is not None:
         weights = inputs["method"]["judgement"]["weights"]
-        last = rest.split(".")[-2]
+        last = left.split(".")[-2]
         others = sum((Decimal(held["share"]) for name, held in weights.items() if name != last), Decimal(0))
         if Decimal(weights[last]["share"]) != 1 - others:
             weights[last]["share"] = exact.spell(1 - others)

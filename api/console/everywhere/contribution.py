@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from api.console.everywhere import opening
+from api.console.everywhere import opening, reported
 from api.console.pages import Offer, Page, Visit
 from api.console.papers import Kind, Paper
 from api.console.places import Same
@@ -68,9 +68,9 @@ def show(visit: Visit) -> Mapping[str, Any]:
         "rule": game.get("rule", "shapley"),
         "parts": sorted(parts, key=lambda one: (-Decimal(one["central"]), one["name"])),
         "sum": str(sum((Decimal(one["central"]) for one in parts), Decimal(0))),
-        "gates": document["gates"],
-        "remarks": document["remarks"],
-        "assumptions": document["assumptions"],
+        "gates": reported.gates(document, visit.words),
+        "remarks": reported.remarks(document, visit.words),
+        "assumptions": [reported.said(one, visit.words) for one in document["assumptions"]],
         "same_as": [Same(msg("Command line"), "touchstone value verify split.json").to_json()],
     }
 

@@ -102,7 +102,8 @@ def show(visit: Visit) -> Mapping[str, Any]:
             for key in limit.because
         ],
         "remarks": [
-            {**one, "flag": one["code"].startswith(("red-flag", "stress"))} for one in reading.document["remarks"]
+            {**one, "flag": one["code"].startswith(("red-flag", "stress"))}
+            for one in reported.remarks(reading.document, words)
         ],
         "files": [],
         "loan": None,

@@ -9,6 +9,7 @@ from typing import Any
 
 from api.console.papers import Paper
 from api.console.wording import Words, msg
+from valuation.statement.phrases import phrase, unit
 from valuation.statement.reading import Figure, Reading
 
 APPROACHES: Mapping[str, str] = {
@@ -50,6 +51,21 @@ CAUSES: Mapping[str, str] = {
     "terms": msg("terms of the loan"),
 }
 _MOST_REASONS = 40
+
+
+def said(text: str, words: Words) -> str:
+    """Return a set phrase of a report in the visitor's language; somebody's own words stay as they are."""
+    return phrase(text).zh if words.language == "zh" else text
+
+
+def remarks(document: Mapping[str, Any], words: Words) -> list[dict[str, str]]:
+    """Return the remarks of a document, in the visitor's language where they are set phrases."""
+    return [{"code": one["code"], "text": said(one["text"], words)} for one in document["remarks"]]
+
+
+def gates(document: Mapping[str, Any], words: Words) -> list[str]:
+    """Return the rules of the gates that a document passed."""
+    return [said(one["rule"], words) for one in document["gates"]]
 
 
 def name(paper: Paper) -> str:
@@ -102,8 +118,8 @@ def facts(paper: Paper, words: Words) -> dict[str, Any]:
             if one.key.count(".") == 1
         ],
         "necessity": inputs["necessity"],
-        "gates": reading.document["gates"],
-        "remarks": reading.document["remarks"],
+        "gates": gates(reading.document, words),
+        "remarks": remarks(reading.document, words),
         "documents": [{"digest": digest, "source": source} for digest, source in reading.documents()],
     }
 
@@ -124,7 +140,7 @@ def _approaches(reading: Reading, words: Words) -> list[dict[str, Any]]:
                 "key": central.key,
                 "shown": words.brief(central.amount, reading.currency),
                 "weight": None if weight is None else weight["share"],
-                "reason": None if weight is None else weight["reason"],
+                "reason": None if weight is None else said(weight["reason"], words),
             }
         )
     return [{**one, **{end: str(one[end]) for end in ("low", "central", "high")}} for one in made]
@@ -153,7 +169,7 @@ def _waterfall(reading: Reading, words: Words) -> list[dict[str, Any]]:
         cut = reading.get(key)
         if cut is not None and key.startswith("haircut."):
             which, after = key.removeprefix("haircut."), left * (1 - cut.amount)
-            why = reasons.get(which, {}).get("reason", "")
+            why = said(reasons.get(which, {}).get("reason", ""), words)
             shown = f"− {words.share(cut.amount)}"
             made.append(step(HAIRCUTS.get(which, which), after, left, shown, off=True, key=key, why=why))
             left = after
@@ -197,8 +213,8 @@ def explained(reading: Reading, key: str, words: Words) -> dict[str, Any] | None
     users = [one for one in reading.figures.values() if key in one.because]
     return {
         **row(figure, words),
-        "formula": figure.formula,
-        "source": figure.source,
+        "formula": said(figure.formula, words),
+        "source": said(figure.source, words),
         "evidence": figure.evidence,
         "because": [row(one, words) for one in reasons],
         "used_in": [row(one, words) for one in users[:_MOST_REASONS]],
@@ -208,4 +224,5 @@ def explained(reading: Reading, key: str, words: Words) -> dict[str, Any] | None
 def row(figure: Figure, words: Words) -> dict[str, Any]:
     """Return a figure in a line."""
     label = figure.label.zh if words.language == "zh" else figure.label.en
-    return {"key": figure.key, "label": label, "value": figure.value, "unit": figure.unit, "given": figure.is_given}
+    told = unit(figure.unit).zh if words.language == "zh" else figure.unit
+    return {"key": figure.key, "label": label, "value": figure.value, "unit": told, "given": figure.is_given}

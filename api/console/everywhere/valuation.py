@@ -116,6 +116,7 @@ def what_if(visit: Visit) -> Mapping[str, Any]:
             {**one, "now": told.get(one["name"]) or one["value"], "changed": one["name"] in changes}
             for one in assumptions.fields(original)
         ],
+        "rest": assumptions.rest(original),
         "changes": changes,
         "before": before,
         "after": after,
