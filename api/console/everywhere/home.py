@@ -7,6 +7,7 @@ from api.console.pages import Page, Visit
 from api.console.places import Place
 from api.console.wording import msg
 from exchange.protocol.pledge import OVER
+from privacy.errors import Refused
 
 _ENDED = {state.value for state in OVER}
 _ASKING = {
@@ -66,7 +67,11 @@ def _requests(place: Place) -> Iterator[dict[str, Any]]:
 def _reviews(place: Place) -> Iterator[dict[str, Any]]:
     if place.role != "officer":
         return
-    for one in place.get("reviews")["reviews"]:
+    try:
+        waiting = place.get("reviews")["reviews"]
+    except Refused:
+        return  # an officer of a party is no reviewer
+    for one in waiting:
         yield {
             "what": msg("Rows are alike: a reviewer rules before the pledge is filed"),
             "about": str(one.get("asset", "")),
