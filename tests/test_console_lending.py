@@ -25,6 +25,7 @@ from exchange.protocol.pledge import CAUSES, OVER, TABLE, Agreement, State
 from exchange.protocol.pledge_certificate import verify as verified
 from privacy import canonical
 from privacy.errors import Malformed
+from tests.browsing import browser, chromium
 from tests.consoles import Seen, kept_town, running, visitor
 from valuation import comparison, report, sheet, split
 from valuation.errors import OutOfRange
@@ -74,7 +75,7 @@ def reader(street):
 
 def twin(visit, address, **query):
     path, _, asked = address.partition("?")
-    answer = visit.get(f"{path}.json{'?' + asked if asked else ''}", params=query or None)
+    answer = visit.get(f"{path}.json{'?' + asked if asked else ''}", params={"lang": "en", **query})
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -552,3 +553,41 @@ def test_a_pledge_runs_from_a_second_lenders_refusal_to_its_own_lien(street, des
     late = quoted(desk, street)
     assert late.status_code == 409
     assert f"is pledged to lender-y at rank 1 since {told['record']['since']}" in Seen(late.text).text
+
+
+# --- in a browser ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(chromium() is None, reason="there is no Chromium here")
+def test_a_field_that_changes_is_computed_at_once_and_axe_finds_nothing(street):
+    from axe_playwright_python.sync_playwright import Axe
+
+    heard = []
+    with browser() as made, made.new_context(locale="en-GB") as context:
+        page = context.new_page()
+        page.on("console", lambda told: heard.append(told.text) if told.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: heard.append(str(error)))
+        page.goto(street.at_exchange("lender-y"))
+        base = page.url.rstrip("/")
+        for start, example in (("value", "air-quality"), ("quote", "pledge-loan"), ("contribution", "split")):
+            page.goto(f"{base}/{start}")
+            page.click(f'button[value="{example}"]')
+            page.wait_for_url(f"**/{start}/*")
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                found = Axe().run(page).response["violations"]
+                assert not found, (start, scheme, [(one["id"], one["nodes"][0]["html"]) for one in found])
+        page.goto(f"{base}/value/{AIR['digest']}/what-if")
+        assert not Axe().run(page).response["violations"]
+        field = "facts.income.fade.half_life_years"
+        page.locator(f'input[name="{field}"]').fill("8")
+        wanted = figures(report.perform(by_hand({field: "8"})))["conclusion.central"]
+        page.locator("#outcome", has_text=EN.money(wanted, places=0)).wait_for(timeout=60_000)
+        page.locator("#causes h3").wait_for(timeout=60_000)  # fetched by itself, a moment later
+        assert page.evaluate("document.activeElement.name") == field
+        assert f"{field}=8" in page.url
+        for address in (f"value/{AIR['digest']}", f"value/{AIR['digest']}/what-if", f"quote/{LOAN['digest']}"):
+            page.set_viewport_size({"width": 320, "height": 800})
+            page.goto(f"{base}/{address}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 320, address
+    assert heard == []

@@ -13,6 +13,7 @@ from markupsafe import Markup
 WIDTH = 640.0
 _NAMES, _SHOWN, _ROW = 170.0, 120.0, 30.0
 _LONGEST_NAME = 24
+_LINE = 14.0
 
 Amount = int | float | Decimal
 
@@ -167,7 +168,7 @@ def lines(
     across = _axis(min(xs, default=0.0), max(xs, default=1.0), left, WIDTH - right)
     up = _axis(min([*ys, 0.0]), max(ys, default=1.0), height - foot, 12.0)
     marks = [_line(left, up(y), WIDTH - right, up(y), "grid") for y, _ in levels]
-    marks += [_word(left - 8, up(y) + 4, name, "end") for y, name in levels]
+    marks += [_word(left - 8, y + 4, name, "end") for y, name in _apart([(up(y), name) for y, name in levels])]
     marks += [_word(across(x), height - 6, name, "middle") for x, name in ticks]
     for one in series:
         path = " ".join(f"{_n(across(x))},{_n(up(y))}" for x, y in one.points)
@@ -177,6 +178,14 @@ def lines(
             anchor = "end" if across(x) > WIDTH * 0.8 else "start"
             marks.append(_word(across(x), up(y) - 7, one.name, anchor))
     return _svg(height, marks, finding)
+
+
+def _apart(words: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Return words at heights of which no two are closer than a line; a lower one gives way downwards."""
+    made: list[tuple[float, str]] = []
+    for y, name in sorted(words):
+        made.append((max(y, made[-1][0] + _LINE) if made else y, name))
+    return made
 
 
 def meter(parts: Sequence[tuple[str, Amount, str]], *, whole: Amount, finding: str) -> Markup:

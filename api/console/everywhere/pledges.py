@@ -72,6 +72,11 @@ _CAUSES = (
     msg("an officer of the lender"), msg("the lender"), msg("the owner"), msg("the exchange"), msg("the lender, the owner"),
     msg("the lender of the first rank"), msg("the new lender"),
 )  # fmt: skip
+_SEARCHED: Mapping[str, str] = {
+    "clear": msg("no copy was found"),
+    "review": msg("alike rows: a reviewer rules"),
+    "blocked": msg("they are rows of another asset"),
+}
 _BANDS = {"warning": Decimal("0.60"), "call": Decimal("0.65"), "liquidation": Decimal("0.75")}
 """Usual bands of loan to recognised value; a report's own take their place."""
 
@@ -120,6 +125,7 @@ def one(visit: Visit) -> Mapping[str, Any]:
             if origin is made.state
         ],
         "watched": _watched(visit.place, made.asset),
+        "searched": None if told["search"] is None else _SEARCHED[told["search"]["state"]],
         "cover": _cover(visit.place, quoted, history),
         "files": list(_FILES) if told["title"] is not None else [],
         "same_as": [

@@ -106,8 +106,7 @@ def what_if(visit: Visit) -> Mapping[str, Any]:
                 causes = _causes(comparison.compare(original, made))
     except PrivacyError as error:
         refused = dict(problem_of(error))
-    before = reported.headline(Reading(original))
-    after = None if made is None else reported.headline(Reading(made))
+    first, second = Reading(original), None if made is None else Reading(made)
     return {
         "paper": paper.name,
         "asset": reported.name(paper),
@@ -118,10 +117,10 @@ def what_if(visit: Visit) -> Mapping[str, Any]:
         ],
         "rest": assumptions.rest(original),
         "changes": changes,
-        "before": before,
-        "after": after,
-        "approaches": [] if made is None else _beside(visit, original, made),
-        "loan": [] if made is None else _loans(original, made),
+        "before": reported.headline(first),
+        "after": None if second is None else reported.headline(second),
+        "approaches": [] if second is None else _beside(visit, first, second),
+        "loan": [] if second is None else _loans(first, second),
         "refused": refused,
         "causes": causes,
         "address": f"/value/{paper.name}/what-if",
@@ -168,9 +167,8 @@ def _paper(visit: Visit) -> Paper:
     return visit.place.papers.find(visit.path["paper"], Kind.REPORT)
 
 
-def _beside(visit: Visit, original: Mapping[str, Any], made: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _beside(visit: Visit, first: Reading, second: Reading) -> list[dict[str, Any]]:
     """The central value of each approach in both reports."""
-    first, second = Reading(original), Reading(made)
     return [
         {
             "name": visit.words.say(reported.APPROACHES[name]),
@@ -190,9 +188,9 @@ _LOAN = (
 )
 
 
-def _loans(original: Mapping[str, Any], made: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _loans(first: Reading, second: Reading) -> list[dict[str, Any]]:
     """What both reports say of a planned loan, if both plan one; ``None`` where one does not say it."""
-    told = [Reading(one) for one in (original, made)]
+    told = [first, second]
     if not all("loan" in one.conclusion for one in told):
         return []
     keys = [one.conclusion["loan"] for one in told]
