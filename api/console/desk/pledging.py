@@ -40,6 +40,7 @@ from valuation.statement.reading import Reading
 OFFICER, LENDER, OWNER, NEXT = "officer", "lender", "owner", "next"
 _NOTICES = {"warn": Level.WARNING, "call": Level.MARGIN_CALL, "cured": Level.CURED, "lift": Level.LIFTED}
 _MOST_CREDITORS = 100
+_LAST_RANK = 9
 
 Input = tuple[str, str, str]
 """Name, label (a message) and kind of a field: ``yuan``, ``day``, ``text``, ``file`` or ``lines``."""
@@ -219,7 +220,14 @@ def draft(visit: Visit) -> Mapping[str, Any]:
     """Return the form of a new quote, filled from a report that is open here."""
     papers = [one for one in visit.place.papers.every(Kind.REPORT) if one.document["inputs"]["terms"] is not None]
     chosen = next((one for one in papers if one.name == visit.query.get("report")), papers[0] if papers else None)
-    filled: dict[str, str] = {"report": "", "asset": "", "amount": "", "matures": "", "rank": "1", "forbid": ""}
+    filled: dict[str, str] = {
+        "report": "",
+        "asset": "",
+        "amount": "",
+        "matures": "",
+        "rank": visit.query.get("rank", "1"),
+        "forbid": "",
+    }
     free: Mapping[str, Any] | None = None
     if chosen is not None:
         reading = Reading(chosen.document)
@@ -235,6 +243,7 @@ def draft(visit: Visit) -> Mapping[str, Any]:
         "reports": [{"paper": one.name, "asset": reported.name(one)} for one in papers],
         "filled": filled | {name: text for name, text in visit.form.items() if name in filled},
         "liens": None if free is None else free["liens"],
+        "next_rank": None if free is None else _next_rank(free["liens"]),
         "same_as": [
             Same(
                 msg("Command line"),
@@ -242,6 +251,12 @@ def draft(visit: Visit) -> Mapping[str, Any]:
             ).to_json()
         ],
     }
+
+
+def _next_rank(liens: list[Mapping[str, Any]]) -> int | None:
+    """The first rank behind all live ones, if there is one."""
+    last = max((int(lien["rank"]) for lien in liens), default=0)
+    return last + 1 if 0 < last < _LAST_RANK else None
 
 
 def offer(visit: Visit) -> str:

@@ -19,6 +19,22 @@ _GAMES: Mapping[str, str] = {
 }
 _RULES = (msg("shapley"), msg("banzhaf"), msg("beta_4_1"), msg("beta_16_1"))
 
+_SET = (
+    msg("the pool is worth what its source says; its own range is not in the intervals here"),
+    msg("intervals are of the noise of the measurement alone, by the delta method at 95 %; noises are independent"),
+    msg("a negative contribution counts as 0, and the others' parts are rescaled; both values are published"),
+    msg(
+        "money is in whole cents: rounded down, the cents left over to the largest remainders, ties to the first by name"
+    ),
+    msg("contributors are verified legal entities, and no two contributions are one"),
+    msg("the pool is worth the identifiers that it covers, each alike"),
+    msg("every institution matched its identifiers with all others' on one day, and counts what it holds truthfully"),
+    msg("the worth of every coalition is as declared; nobody's is 0"),
+    msg("every contributor is a verified legal entity, and no entity stands twice"),
+    msg("a search found no two contributions alike, within a year up to the date of the split"),
+)
+"""Set phrases of a split."""
+
 
 def start(visit: Visit) -> Mapping[str, Any]:
     """Return the splits that are open in this session, and an example."""
@@ -57,6 +73,7 @@ def show(visit: Visit) -> Mapping[str, Any]:
         for one in document["conclusion"]["parts"]
     ]
     game = document["inputs"]["game"]
+    rules = [gate["rule"] for gate in document["gates"]]
     return {
         "paper": paper.name,
         "pool": document["inputs"]["pool"]["name"],
@@ -68,9 +85,9 @@ def show(visit: Visit) -> Mapping[str, Any]:
         "rule": game.get("rule", "shapley"),
         "parts": sorted(parts, key=lambda one: (-Decimal(one["central"]), one["name"])),
         "sum": str(sum((Decimal(one["central"]) for one in parts), Decimal(0))),
-        "gates": reported.gates(document, visit.words),
+        "gates": [visit.words.say(one) for one in rules],
         "remarks": reported.remarks(document, visit.words),
-        "assumptions": [reported.said(one, visit.words) for one in document["assumptions"]],
+        "assumptions": [visit.words.say(one) for one in document["assumptions"]],
         "same_as": [Same(msg("Command line"), "touchstone value verify split.json").to_json()],
     }
 

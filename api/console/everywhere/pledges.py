@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from api.console.pages import Offer, Page, Visit
@@ -262,8 +263,18 @@ def _cover(place: Place, quoted: Envelope, history: list[tuple[Agreement, Mappin
         "recognised": None if value is None else str(value),
         "bands": bands,
         "points": points,
+        "path": _stepped(points),
+        "days": len({point["on"] for point in points}),
         "drawn": any(point["claim"] for point in points),
     }
+
+
+def _stepped(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The points with each value held until the day on which it changes."""
+    held = [
+        {**after, **{name: before[name] for name in ("claim", "secured", "ltv")}} for before, after in pairwise(points)
+    ]
+    return points[:1] + [one for pair in zip(held, points[1:], strict=True) for one in pair]
 
 
 def _cites(quoted: Envelope, report: Mapping[str, Any]) -> bool:
