@@ -46,9 +46,9 @@ def offer(
     terms = _step_in_terms(reserve, operator or [], purpose=purpose, exclusive=exclusive)
     digest, releases = _report(report)
     with opened(home, exchange) as pledges:
-        appraisal = pledges.record(_made(Appraisal, asset=asset, report=digest, releases=releases))
+        appraisal = pledges.record(stated(Appraisal, asset=asset, report=digest, releases=releases))
         told = {"asset": asset, "rank": rank, "amount": amount, "matures": matures, "appraisal": appraisal}
-        typer.echo(pledges.quote(_made(Offer, **told, **terms, nonce=_nonce(), forbids_juniors=forbid_juniors)))
+        typer.echo(pledges.quote(stated(Offer, **told, **terms, nonce=nonce(), forbids_juniors=forbid_juniors)))
 
 
 def officers(
@@ -97,14 +97,14 @@ def draw(home: Home, name: Name, *, amount: Yuan, exchange: Address) -> None:
     """Tell as the lender that the loan is paid out."""
     from exchange.protocol.agreement import Drawdown  # noqa: PLC0415
 
-    _send(home, exchange, name, Drawdown, amount=_cents(amount))
+    _send(home, exchange, name, Drawdown, amount=cents(amount))
 
 
 def pay(home: Home, name: Name, *, amount: Yuan, exchange: Address) -> None:
     """Tell as the lender that a payment has come in."""
     from exchange.protocol.agreement import Payment  # noqa: PLC0415
 
-    _send(home, exchange, name, Payment, amount=_cents(amount), nonce=_nonce())
+    _send(home, exchange, name, Payment, amount=cents(amount), nonce=nonce())
 
 
 def notice(
@@ -124,7 +124,7 @@ def notice(
         raise Malformed("there is no such notice", fix=f"one of {', '.join(Level)}")
     if (cure_by is None) is (level == Level.MARGIN_CALL):
         raise Malformed("a margin call, and nothing else, has a last day to cure", fix="give it with --cure-by")
-    told = {"level": Level(level), "evidence": _digest(evidence), "cure_by": cure_by, "nonce": _nonce()}
+    told = {"level": Level(level), "evidence": _digest(evidence), "cure_by": cure_by, "nonce": nonce()}
     _send(home, exchange, name, Notice, **told)
 
 
@@ -160,16 +160,16 @@ def realise(
 
     others = [one.rpartition("=") for one in unregistered or []]
     told = {
-        "proceeds": _cents(proceeds),
-        "costs": _cents(costs),
-        "unregistered": tuple(_made(Creditor, name=who, amount=_cents(due)) for who, _, due in others),
+        "proceeds": cents(proceeds),
+        "costs": cents(costs),
+        "unregistered": tuple(stated(Creditor, name=who, amount=cents(due)) for who, _, due in others),
         "successor": successor,
         "evidence": _digest(evidence),
     }
     with opened(home, exchange) as pledges:
         id_ = pledges.find(name)
         made, _ = pledges.show(id_)
-        done = pledges.send(_made(Realisation, offer=id_, asset=made.asset, title=made.title, **told))
+        done = pledges.send(stated(Realisation, offer=id_, asset=made.asset, title=made.title, **told))
     for line in payouts(done["steps"][-1]["paid"]):
         typer.echo(line)
 
@@ -192,7 +192,7 @@ def release(
         _titled(home, exchange, name, Release)
     else:
         part = 0 if reserve is None else _nano(reserve)
-        _titled(home, exchange, name, PartialRelease, amount=_cents(amount), nonce=_nonce(), reserve=part)
+        _titled(home, exchange, name, PartialRelease, amount=cents(amount), nonce=nonce(), reserve=part)
 
 
 def assign(
@@ -201,7 +201,7 @@ def assign(
     """Assign a pledge with its claim to another lender, who accepts it with `accept`."""
     from exchange.protocol.agreement import Assignment  # noqa: PLC0415
 
-    _titled(home, exchange, name, Assignment, to=to, nonce=_nonce())
+    _titled(home, exchange, name, Assignment, to=to, nonce=nonce())
 
 
 def accept(home: Home, name: Name, *, exchange: Address) -> None:
@@ -214,7 +214,7 @@ def accept(home: Home, name: Name, *, exchange: Address) -> None:
         made, _ = pledges.show(id_)
         if made.assigned is None:
             raise Unknown("assignment of this pledge")
-        told = pledges.send(_made(Acceptance, offer=id_, title=made.title, assignment=made.assigned[0]))
+        told = pledges.send(stated(Acceptance, offer=id_, title=made.title, assignment=made.assigned[0]))
     _tell(told)
 
 
@@ -227,7 +227,7 @@ def renew(
     with opened(home, exchange) as pledges:
         id_ = pledges.find(name)
         made, _ = pledges.show(id_)
-        told = pledges.send(_made(Renewal, offer=id_, title=pledges.title(made.asset), expires=expires))
+        told = pledges.send(stated(Renewal, offer=id_, title=pledges.title(made.asset), expires=expires))
     _tell(told)
 
 
@@ -266,7 +266,7 @@ def _act(home: Path, exchange: str, name: str, act: "Callable[[Pledges, str], di
 
 
 def _send(home: Path, exchange: str, name: str, message: Any, **told: Any) -> None:
-    _act(home, exchange, name, lambda pledges, id_: pledges.send(_made(message, offer=id_, **told)))
+    _act(home, exchange, name, lambda pledges, id_: pledges.send(stated(message, offer=id_, **told)))
 
 
 def _titled(home: Path, exchange: str, name: str, message: Any, **told: Any) -> None:
@@ -274,12 +274,17 @@ def _titled(home: Path, exchange: str, name: str, message: Any, **told: Any) -> 
 
     def act(pledges: "Pledges", id_: str) -> dict[str, Any]:
         made, _ = pledges.show(id_)
-        return pledges.send(_made(message, offer=id_, title=made.title, **told))
+        return pledges.send(stated(message, offer=id_, title=made.title, **told))
 
     _act(home, exchange, name, act)
 
 
-def _made(message: Any, **told: Any) -> Any:
+def stated(message: Any, **told: Any) -> Any:
+    """Return a message of a pledge with what somebody told.
+
+    Raises:
+        Malformed: naming the parts that are not valid.
+    """
     from pydantic import ValidationError  # noqa: PLC0415
 
     from privacy.errors import Malformed  # noqa: PLC0415
@@ -320,18 +325,23 @@ def _digest(path: Path) -> str:
         raise Malformed(f"{path.name} cannot be read", fix="check the path and the file") from None
 
 
-def _cents(text: str) -> int:
+def cents(text: str) -> int:
+    """Read an amount in yuan, exactly.
+
+    Raises:
+        Malformed: if it is none, or has more than two decimals.
+    """
     from decimal import Decimal, InvalidOperation  # noqa: PLC0415
 
     from privacy.errors import Malformed  # noqa: PLC0415
 
     try:
-        cents = Decimal(text) * 100
+        made = Decimal(text) * 100
     except InvalidOperation:
-        cents = Decimal("NaN")
-    if not cents.is_finite() or cents < 0 or cents != int(cents):
+        made = Decimal("NaN")
+    if not made.is_finite() or made < 0 or made != int(made):
         raise Malformed("the amount is not one of yuan and cents", fix="write it as 1250000.50")
-    return int(cents)
+    return int(made)
 
 
 def _step_in_terms(reserve: str | None, operators: list[str], *, purpose: str, exclusive: bool) -> dict[str, Any]:
@@ -346,7 +356,7 @@ def _step_in_terms(reserve: str | None, operators: list[str], *, purpose: str, e
             "a step-in needs a reserve, an operator and a purpose", fix="give --reserve, --operator and --purpose"
         )
     told = {"reserve": _nano(reserve), "operators": tuple(operators), "purpose": purpose, "exclusive": exclusive}
-    return {"step_in": _made(StepInTerms, **told)}
+    return {"step_in": stated(StepInTerms, **told)}
 
 
 def _nano(text: str) -> int:
@@ -374,5 +384,6 @@ def shown(cents: int) -> str:
     return f"{cents // 100:,}.{cents % 100:02d}"
 
 
-def _nonce() -> str:
+def nonce() -> str:
+    """Return a fresh nonce, so that the same words may be meant twice."""
     return secrets.token_hex(32)

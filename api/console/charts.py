@@ -3,15 +3,17 @@
 Lengths are in points of a plane 640 wide; the page scales it. What a picture tells by colour it tells by place or words, too.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from markupsafe import Markup
 
 WIDTH = 640.0
 _NAMES, _SHOWN, _ROW = 170.0, 120.0, 30.0
 _LONGEST_NAME = 24
+_LINE = 14.0
 
 Amount = int | float | Decimal
 
@@ -34,6 +36,19 @@ class Series:
     name: str
     points: Sequence[tuple[Amount, Amount]]
     kind: str = "main"
+
+
+def read_intervals(rows: Sequence[Mapping[str, Any]]) -> list[Interval]:
+    """Return the intervals that a page's facts tell, amounts as text."""
+    return [
+        Interval(row["name"], Decimal(row["low"]), Decimal(row["central"]), Decimal(row["high"]), row["shown"])
+        for row in rows
+    ]
+
+
+def read_bars(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, Amount, str]]:
+    """Return the bars that a page's facts tell, their ``value`` as text."""
+    return [(row["name"], Decimal(row["value"]), row["shown"]) for row in rows]
 
 
 def bars(rows: Sequence[tuple[str, Amount, str]], *, finding: str) -> Markup:
@@ -74,6 +89,71 @@ def intervals(rows: Sequence[Interval], *, finding: str) -> Markup:
     return _svg(_ROW * len(rows), marks, finding)
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One bar from ``start`` to ``end``, ``kind`` ``main``, ``second`` or ``limit``; ``shown`` is the text beside it."""
+
+    name: str
+    start: Amount
+    end: Amount
+    shown: str
+    kind: str = "main"
+
+
+def read_spans(rows: Sequence[Mapping[str, Any]]) -> list[Span]:
+    """Return the spans that a page's facts tell from ``start`` to ``end``, or from ``low`` to ``high``, amounts as text."""
+    return [
+        Span(
+            row["name"],
+            Decimal(row.get("start", row.get("low", "0"))),
+            Decimal(row.get("end", row.get("high", "0"))),
+            row["shown"],
+            row.get("kind", "main"),
+        )
+        for row in rows
+    ]
+
+
+def read_path(
+    rows: Sequence[Mapping[str, Any]], name: str, title: str = "", other: str = "", beside: str = ""
+) -> list[Series]:
+    """Return one line over the days of a page's facts, and another one beside it, which then are named; days without a value are left out."""
+    kinds = {name: (title, "main")} | ({other: (beside, "second")} if other else {})
+    return [
+        Series(told, [(row["day"], Decimal(row[key])) for row in rows if row[key] is not None], kind)
+        for key, (told, kind) in kinds.items()
+    ]
+
+
+def read_days(rows: Sequence[Mapping[str, Any]], day: Callable[[str], str]) -> list[tuple[Amount, str]]:
+    """Return the first and the last day of a page's facts as ticks; ``day`` writes one."""
+    ends = {row["day"]: row["on"] for row in (rows[0], rows[-1])}
+    return [(at, day(on)) for at, on in ends.items()]
+
+
+def read_flows(rows: Sequence[Mapping[str, Any]], title: str) -> list[Span]:
+    """Return one span for each year's ``amount``; ``title`` names a year ``{n}``."""
+    return [Span(title.format(n=row["year"]), 0, Decimal(row["amount"]), row["shown"]) for row in rows]
+
+
+def spans(rows: Sequence[Span], *, finding: str, at: Amount | None = None) -> Markup:
+    """Draw bars that begin and end anywhere on one axis, which holds 0 unless ``at`` names the line that they lie around."""
+    ends = [float(end) for row in rows for end in (row.start, row.end)] + [0.0 if at is None else float(at)]
+    across = _axis(min(ends), max(ends), _NAMES, WIDTH - _SHOWN - 60)
+    marks: list[Markup] = []
+    for place, row in enumerate(rows):
+        y = _ROW * place + _ROW / 2
+        left, right = sorted((across(row.start), across(row.end)))
+        marks += [
+            _word(_NAMES - 10, y + 4, row.name, "end"),
+            _rect(left, y - 9, max(right - left, 1), 18, f"part {row.kind}"),
+            _word(right + 8, y + 4, row.shown),
+        ]
+    middle = across(0 if at is None else at)
+    marks.append(_line(middle, 0, middle, _ROW * len(rows), "rule"))
+    return _svg(_ROW * len(rows), marks, finding)
+
+
 def lines(
     series: Sequence[Series],
     *,
@@ -88,7 +168,7 @@ def lines(
     across = _axis(min(xs, default=0.0), max(xs, default=1.0), left, WIDTH - right)
     up = _axis(min([*ys, 0.0]), max(ys, default=1.0), height - foot, 12.0)
     marks = [_line(left, up(y), WIDTH - right, up(y), "grid") for y, _ in levels]
-    marks += [_word(left - 8, up(y) + 4, name, "end") for y, name in levels]
+    marks += [_word(left - 8, y + 4, name, "end") for y, name in _apart([(up(y), name) for y, name in levels])]
     marks += [_word(across(x), height - 6, name, "middle") for x, name in ticks]
     for one in series:
         path = " ".join(f"{_n(across(x))},{_n(up(y))}" for x, y in one.points)
@@ -98,6 +178,14 @@ def lines(
             anchor = "end" if across(x) > WIDTH * 0.8 else "start"
             marks.append(_word(across(x), up(y) - 7, one.name, anchor))
     return _svg(height, marks, finding)
+
+
+def _apart(words: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Return words at heights of which no two are closer than a line; a lower one gives way downwards."""
+    made: list[tuple[float, str]] = []
+    for y, name in sorted(words):
+        made.append((max(y, made[-1][0] + _LINE) if made else y, name))
+    return made
 
 
 def meter(parts: Sequence[tuple[str, Amount, str]], *, whole: Amount, finding: str) -> Markup:

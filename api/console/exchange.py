@@ -4,6 +4,8 @@ A page reads what the party itself could read over the interface, through the in
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio.from_thread
@@ -34,7 +36,8 @@ def router(app: FastAPI, service: Service) -> APIRouter:
         if call.value != {}:
             raise Malformed("the body is not an empty object", fix="send {}")
         role = call.store.view().role(call.party) or ""
-        secret = doors.link(Place(party=call.party, role=role, read=_reading(app, call.party)))
+        place = Place(party=call.party, role=role, read=_reading(app, call.party), alone=lambda: _alone(service))
+        secret = doors.link(place)
         return {"path": f"/enter/{secret}"}
 
     made.include_router(routes([page for page in PAGES if EXCHANGE in page.places], doors))
@@ -57,3 +60,13 @@ def _reading(app: FastAPI, party: str) -> Any:
         return document
 
     return read
+
+
+@contextmanager
+def _alone(service: Service) -> Iterator[None]:
+    """Wait, in a thread of the server's, until no other long calculation runs."""
+    anyio.from_thread.run(service.calculating.acquire)
+    try:
+        yield
+    finally:
+        anyio.from_thread.run_sync(service.calculating.release)

@@ -1,10 +1,12 @@
 """Where a console stands: whose it is there, how it reads the exchange, and what lies beside it."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from api.console.papers import Papers
 from exchange.protocol.errors import Unknown
 
 EXCHANGE, DESK, NODE = "exchange", "desk", "node"
@@ -14,14 +16,24 @@ EVERYWHERE = frozenset({EXCHANGE, DESK, NODE})
 class Place:
     """One party's console. ``read`` returns the JSON answer of the exchange to this party for an address, or raises its problem.
 
-    What can be done only beside a key or a ledger is in the subclasses of the packages ``desk`` and ``node``.
+    ``papers`` are the documents open here. ``alone`` returns a context in which to calculate for long; at the exchange it
+    lets one calculation run at a time, among those that are asked for over the interface, too. What can be done only beside a key or a ledger is in the subclasses of the packages ``desk`` and ``node``.
     """
 
     kind = EXCHANGE
 
-    def __init__(self, *, party: str, role: str, read: Callable[[str], Any]) -> None:
+    def __init__(
+        self,
+        *,
+        party: str,
+        role: str,
+        read: Callable[[str], Any],
+        alone: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self.party = party
         self.role = role
+        self.papers = Papers()
+        self.alone = alone
         self._read = read
 
     def get(self, *parts: str, **query: object) -> Any:

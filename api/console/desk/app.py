@@ -11,20 +11,22 @@ from fastapi import FastAPI
 
 from api import observing, problems, reference
 from api.console import everywhere
-from api.console.desk import asking, jobs, requests, reviews
+from api.console.desk import asking, jobs, pledging, requests, reviews
 from api.console.desk.place import DeskPlace
 from api.console.doors import Doors
 from api.console.pages import Page
+from api.console.places import DESK
 from api.console.serving import routes
 from api.processes import prepare
 from exchange.protocol.errors import PeerFault
 
 PAGES: Sequence[Page] = (
-    *everywhere.PAGES,
+    *(page for page in everywhere.PAGES if DESK in page.places),
     *asking.PAGES,
     *jobs.PAGES,
     *requests.PAGES,
     *reviews.PAGES,
+    *pledging.PAGES,
 )
 
 

@@ -8,12 +8,13 @@ from api.console.places import DESK, Place
 from exchange import address, identity
 from exchange.analyst.asker import Asker
 from exchange.analyst.client import Client
+from exchange.analyst.pledging import Pledges
 from exchange.line import Line, seconds
 from exchange.protocol.errors import Unknown
 
 
 class DeskPlace(Place):
-    """A party's own console. ``line`` signs with its key; ``client`` asks questions, for a home that holds a desk.
+    """A party's own console. ``line`` signs with its key, ``pledges`` their steps; ``client`` asks questions, for a home that holds a desk.
 
     ``errands`` are what pages have begun and do not wait for; ``opening`` lets one answer be opened at a time.
     """
@@ -32,6 +33,7 @@ class DeskPlace(Place):
             self.line = self._client.desk.line
         else:
             self.line = Line(exchange, party=party, key=key, pin=address.pin(home))
+        self.pledges = Pledges.under(self.line, key)
         roles = {one["id"]: one["role"] for one in self.line.get("/v1/parties")["parties"]}
         if party not in roles:
             raise Unknown("party of yours at this exchange")
