@@ -9,16 +9,20 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from api import observing, problems, reference
+from api import observing, problems
 from api.console import everywhere
+from api.console.desk import log, supervision
 from api.console.desk.place import DeskPlace
 from api.console.doors import Doors
 from api.console.pages import Page
+from api.console.places import DESK
 from api.console.serving import routes
 from api.processes import prepare
 from exchange.protocol.errors import PeerFault
 
-PAGES: Sequence[Page] = everywhere.PAGES
+PAGES: Sequence[Page] = tuple(
+    page for page in (*everywhere.PAGES, *log.PAGES, *supervision.PAGES) if DESK in page.places
+)
 
 
 def create_app(pages: Sequence[Page], doors: Doors, *, hosts: frozenset[str]) -> FastAPI:
@@ -27,7 +31,6 @@ def create_app(pages: Sequence[Page], doors: Doors, *, hosts: frozenset[str]) ->
     problems.install(app)
     app.add_middleware(observing.Observed)
     app.include_router(routes(pages, doors, hosts=hosts))
-    app.include_router(reference.problem_pages())
     return app
 
 
