@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from api import cli
+from api import cli, manual
 from api.demo import people, town
 from exchange.node import registration, vault
 from exchange.protocol import access, pledge, session
@@ -19,7 +19,7 @@ from privacy.purposes import PURPOSES, REFUSED
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
+PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
 SOURCES = "\n".join(
     path.read_text("utf-8")
     for package in ("privacy", "exchange", "valuation", "api")
@@ -107,6 +107,21 @@ def test_what_the_code_dictates_is_what_the_pages_say(tmp_path):
     for (page, marker), text in dictated(tmp_path).items():
         stale = part(page, marker)[2].strip() != text
         assert not stale, f"docs/{page}: the {marker} is stale; run python -m tests.test_docs"
+
+
+def test_the_page_of_the_command_line_is_current():
+    stale = (DOCS / "reference-cli.md").read_text("utf-8") != manual.page()
+    assert not stale, "docs/reference-cli.md is stale; run python -m api.manual > docs/reference-cli.md"
+
+
+def test_the_guides_say_the_same_in_both_languages():
+    english = {page.name.removesuffix(".en.md") for page in DOCS.rglob("*.en.md")}
+    assert english == {page.name.removesuffix(".zh.md") for page in DOCS.rglob("*.zh.md")}
+    assert {"analyst", "concepts", "data-office", "lender", "operator", "regulator"} <= english
+    for page in DOCS.rglob("*.en.md"):
+        other = page.with_name(page.name.replace(".en.", ".zh.")).read_text("utf-8")
+        fences = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+        assert fences.findall(page.read_text("utf-8")) == fences.findall(other), page.name
 
 
 def test_the_documented_documents_register_a_dataset(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from typing import Any
 
 from api.console.pages import Page, Visit
 from api.console.places import Place, Same
-from api.console.wording import msg
+from api.console.wording import Words, msg
 from exchange.protocol.attest import Attested
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Unknown
@@ -97,16 +97,16 @@ def _inclusion(visit: Visit, head: TreeHead) -> Mapping[str, Any]:
     leaf = visit.query.get("leaf", "").strip().lower()
     if not leaf and visit.place.role in _REGULATOR:
         leaf = leaf_hash(_text(visit.place, seq)).hex()
-    return proved(visit.place, Entry(seq=seq, leaf=_hash(leaf)), head)
+    return proved(visit, Entry(seq=seq, leaf=_hash(leaf)), head)
 
 
-def proved(place: Place, entry: Entry, head: TreeHead) -> Mapping[str, Any]:
+def proved(visit: Visit, entry: Entry, head: TreeHead) -> Mapping[str, Any]:
     """Fetch the audit path of an entry, check it, and draw it.
 
     Raises:
         Unknown: if there is no such entry. Mismatch: if the path does not lead to the head's root.
     """
-    path = place.get("log", "inclusion", seq=entry.seq, leaf=entry.leaf, size=head.size)["path"]
+    path = visit.place.get("log", "inclusion", seq=entry.seq, leaf=entry.leaf, size=head.size)["path"]
     check_inclusion(entry, head, hashes(path))
     return {
         "holds": True,
@@ -114,11 +114,11 @@ def proved(place: Place, entry: Entry, head: TreeHead) -> Mapping[str, Any]:
         "leaf": entry.leaf,
         "size": head.size,
         "path": path,
-        "drawn": drawn(bytes.fromhex(entry.leaf), hashes(path), seq=entry.seq, size=head.size),
+        "drawn": drawn(bytes.fromhex(entry.leaf), hashes(path), seq=entry.seq, size=head.size, words=visit.words),
     }
 
 
-def drawn(leaf: bytes, path: Sequence[bytes], *, seq: int, size: int) -> str:
+def drawn(leaf: bytes, path: Sequence[bytes], *, seq: int, size: int, words: Words) -> str:
     """Draw an audit path as a tree of text, the root above, each node with the one that it was hashed with beside it."""
     at, last, node = seq - 1, size - 1, leaf
     pairs: list[tuple[bytes, bytes, bool]] = []
@@ -132,16 +132,16 @@ def drawn(leaf: bytes, path: Sequence[bytes], *, seq: int, size: int) -> str:
         else:
             node = node_hash(node, step)
         at, last = at >> 1, last >> 1
-    lines = [f"{_short(node)}  root of {size}"]
+    here, sides = (
+        words.say(msg("entry {n} of the log"), n=seq),
+        (words.say(msg("to the right")), words.say(msg("to the left"))),
+    )
+    lines = [f"{_short(node)}  {words.say(msg('root of {n} entries'), n=size)}"]
     for depth, (step, below, left) in enumerate(reversed(pairs)):
         pad = "   " * depth
-        mine = f"{_short(below)}{f'  entry {seq}' if depth == len(pairs) - 1 else ''}"
-        ordered = [(_short(step), False), (mine, True)] if left else [(mine, True), (_short(step), False)]
-        if ordered[0][1]:  # the branch that goes on is drawn last, so that its children hang below it
-            ordered = [(f"{ordered[1][0]}  right", False), ordered[0]]
-        else:
-            ordered = [(f"{ordered[0][0]}  left", False), ordered[1]]
-        lines += [f"{pad}├─ {ordered[0][0]}", f"{pad}└─ {ordered[1][0]}"]
+        beside = f"{_short(step)}  {sides[left]}"
+        mine = f"{_short(below)}{f'  {here}' if depth == len(pairs) - 1 else ''}"
+        lines += [f"{pad}├─ {beside}", f"{pad}└─ {mine}"]
     return "\n".join(lines)
 
 
@@ -277,7 +277,7 @@ def entry(visit: Visit) -> Mapping[str, Any]:
         "shown": whole if len(whole) <= _SHOWN else f"{whole[:_SHOWN]}\n…",
         "cut": len(whole) > _SHOWN,
         "size": head.size,
-        "proof": proved(visit.place, Entry(seq=seq, leaf=leaf_hash(text).hex()), head),
+        "proof": proved(visit, Entry(seq=seq, leaf=leaf_hash(text).hex()), head),
     }
 
 

@@ -3,6 +3,7 @@
 Worked out from the register by the same formulas as ``touchstone finance portfolio``. Nothing of what is in a dataset is read.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -40,6 +41,27 @@ WORDS = (
     msg("within 365 days"), msg("later"), msg("no end stated"), msg("no value"), msg("value not shown"), msg("not on record"),
     msg("refused by an officer of the lender"), msg("refused by the owner"),
 )  # fmt: skip
+
+REMARKS = (
+    msg("concentration by lender (HHI) is above 0.25"),
+    msg("concentration by institution (HHI) is above 0.25"),
+    msg("concentration by sector (HHI) is above 0.25"),
+    msg("{n} of {all} pledges are reported in a milder state than their loan to value tells"),
+    msg("{n} of {all} pledges have a title that ends no later than the loan"),
+    msg("{n} of {all} pledges have a title that has ended"),
+    msg("{n} of {all} pledges are past their maturity and still owe"),
+    msg("{n} of {all} pledges were made with a rule overridden"),
+    msg("{n} of {all} pledges have no verified report: their value is not shown"),
+)
+"""What a portfolio remarks, with its numbers left open."""
+
+ITEMS = (
+    msg("use: group"), msg("use: filter"), msg("use: count"), msg("use: valid"), msg("use: sum"), msg("use: product"),
+    msg("use: histogram"), msg("approval"), msg("asker"), msg("cells"), msg("contribution bounds"), msg("noise"),
+    msg("parties"), msg("policy"), msg("precision"), msg("retention"), msg("rows"), msg("bounds"), msg("grain"),
+    msg("use"), msg("values"), msg("other"),
+)  # fmt: skip
+"""Kinds of items for which requests are refused."""
 
 _SPREAD, _CROWDED = Decimal("0.15"), Decimal("0.25")
 """Of the index of concentration: below the one it is spread, above the other concentrated, as competition authorities draw the lines."""
@@ -84,10 +106,17 @@ def facts(visit: Visit, told: Mapping[str, Any], made: Mapping[str, Any] | None,
             {"name": name, "title": title, "table": tables[f"by.{name}"], "index": _index(figures.get(f"hhi.{name}"))}
             for name, title in _BY.items()
         ],
-        "remarks": [one["text"] for one in made["remarks"]],
+        "remarks": [_remark(one["text"]) for one in made["remarks"]],
         "tables": {name: table for name, table in tables.items() if not name.startswith("by.")},
         "triggered": figures.get("shock.1.triggered"),
     }  # fmt: skip
+
+
+def _remark(text: str) -> dict[str, Any]:
+    found = re.fullmatch(r"(\d+) of (\d+) (pledges .+)", text)
+    if found is None:
+        return {"text": text, "numbers": {}}
+    return {"text": f"{{n}} of {{all}} {found[3]}", "numbers": {"n": int(found[1]), "all": int(found[2])}}
 
 
 def _table(table: Mapping[str, Any]) -> dict[str, Any]:
