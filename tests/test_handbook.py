@@ -51,7 +51,7 @@ def test_every_page_is_sound_and_every_link_leads_somewhere(stranger, language):
             assert not re.match(r"(https?:)?//", link), (name, link)
             target, _, anchor = link.partition("#")
             if link.startswith("/help/"):
-                other = target.removeprefix("/help/").partition("?")[0]
+                other = target.removeprefix("/help/").partition("?")[0].removesuffix(".json")
                 assert other in pages, (name, link)
                 assert not anchor or anchor in anchors[other], (name, link)
             elif link.startswith("#"):
