@@ -62,6 +62,26 @@ def dictated(directory: Path) -> dict[tuple[str, str], str]:
     }
 
 
+def notebook() -> str:
+    """The analyst's tour: the guide as cells, its blocks of Python and shell to be run one after the other."""
+    guide = (DOCS / "guide" / "analyst.en.md").read_text("utf-8").replace("<!-- runs -->\n", "").replace("](../", "](")
+    cells = []
+    for part_ in re.split(r"(^```(?:bash|python)\n.*?^```$)", guide, flags=re.MULTILINE | re.DOTALL):
+        block = re.fullmatch(r"```(bash|python)\n(.*)\n```", part_, re.DOTALL)
+        text = part_.strip() if block is None else ("%%bash\n" if block[1] == "bash" else "") + block[2]
+        if text:
+            cell = {"cell_type": "markdown", "metadata": {}, "source": text.splitlines(keepends=True)}
+            code = {"cell_type": "code", "execution_count": None, "outputs": []}
+            cells.append({"id": f"step-{len(cells)}"} | cell | (code if block else {}))
+    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    document = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def test_the_notebook_is_the_guide():
+    assert (DOCS / "analyst-tour.ipynb").read_text("utf-8") == notebook(), "run python -m tests.test_docs"
+
+
 def purposes_table() -> str:
     head = "| purpose | for | may use | institutions | kept | who | dates by |\n|---|---|---|---|---|---|---|\n"
     rows = []
@@ -233,6 +253,7 @@ def test_the_picture_is_sound_and_works_in_the_dark():
 
 
 def rewrite() -> None:
+    (DOCS / "analyst-tour.ipynb").write_text(notebook(), "utf-8")
     with tempfile.TemporaryDirectory() as directory:
         for (page, marker), text in dictated(Path(directory)).items():
             found = part(page, marker)

@@ -68,6 +68,12 @@ def test_a_guide_is_in_the_readers_language_and_another_page_says_that_it_is_not
     assert '<article lang="en">' in other
 
 
+def test_every_title_is_told_in_both_languages():
+    words = catalog("zh")
+    missing = [one.title for one in handbook.chapters("zh").values() if one.language == "en" and one.title not in words]
+    assert not missing, "translate these titles in locales/zh/oversight.po"
+
+
 def test_a_search_finds_the_part_of_a_page(stranger):
     told = stranger.get("/help.json", params={"q": "reset-witness overrides", "lang": "en"}).json()
     assert ("audit", "Take it away and check it") in {(one["name"], one["part"]) for one in told["found"]}

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-_SIGNS = re.compile(r"[`*|#>]|\]\([^)]*\)|\[|^\s*:?-{3,}:?", re.MULTILINE)
+_SIGNS = re.compile(r"^```\w*$|[`*|#>]|\]\([^)]*\)|\[|^\s*:?-{3,}:?", re.MULTILINE)
 _AROUND = 90
 """Characters that are told on either side of what was found."""
 
