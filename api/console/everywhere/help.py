@@ -13,12 +13,12 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     msg("Guides, one for each desk"): (
         "guide-data-office", "guide-analyst", "guide-lender", "guide-regulator", "guide-operator",
     ),
-    msg("To understand it"): ("concepts", "faq", "architecture", "privacy", "console"),
+    msg("To understand it"): ("concepts", "faq", "architecture", "privacy", "security", "console"),
     msg("To share data and ask"): ("node", "policy", "catalog", "access", "analyst", "sql"),
     msg("To value, pledge and lend"): (
         "valuation", "case-air-quality", "pledge", "register", "collateral", "finance", "formulas",
     ),
-    msg("To run and check it"): ("deployment", "configuration", "operations", "audit", "performance", "development"),
+    msg("To run and check it"): ("deployment", "keys", "configuration", "operations", "audit", "performance", "development"),
     msg("To look up"): ("reference-cli",),
 }  # fmt: skip
 """Pages by what one comes for, in this order; one that is not listed stands under the last heading."""
