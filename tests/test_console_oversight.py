@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 import sys
 from decimal import Decimal
@@ -11,6 +12,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from playwright.sync_api import sync_playwright
 
 from api.console.everywhere import log
 from api.console.wording import Words
@@ -210,16 +212,23 @@ def checked(client, **form):
     return client.post("/log/verify", data=form, files=files, params=EN)
 
 
-def test_a_sound_bundle_is_found_sound_with_what_it_holds(bureau, street, texts):
-    answer = checked(bureau, path=str(street.home / "whole.bundle"), log="")
+def taken_away(street):
+    """The log of this moment: an older bundle than a desk has seen is stale."""
+    touchstone("audit", "export", street.url, "-o", "now.bundle", "--as", "bureau", cwd=street.home)
+    return street.home / "now.bundle"
+
+
+def test_a_sound_bundle_is_found_sound_with_what_it_holds(bureau, street):
+    bundle = taken_away(street)
+    answer = checked(bureau, path=str(bundle), log="")
     page = Seen(answer.text)
     assert "All entries are sound" in page.text
     told = bureau.get(f"{str(answer.url).replace('/log/verify', '/log/verify.json')}").json()["verdict"]
-    verdict = json.loads(touchstone("audit", "verify", "whole.bundle", "--as", "bureau", "--json", cwd=street.home))
+    verdict = json.loads(touchstone("audit", "verify", "now.bundle", "--as", "bureau", "--json", cwd=street.home))
     assert {name: told[name] for name in verdict if name != "reports"} == {
         name: value for name, value in verdict.items() if name != "reports"
     }
-    assert told["head"]["size"] == len(texts)
+    assert told["head"]["size"] == len(bundle.read_bytes().splitlines()) - 1
     assert [one["asset"] for one in told["liens"]] == [PLEDGED]
 
 
@@ -227,15 +236,33 @@ def test_a_changed_byte_is_found_and_the_entry_named(bureau, street):
     lines = (street.home / "whole.bundle").read_bytes().splitlines(keepends=True)
     lines[40] = lines[40].replace(b'"kind"', b'"kinD"', 1)
     page = Seen(checked(bureau, bundle=b"".join(lines), log="").text)
-    assert "This is not the log of an honest exchange" in page.text
+    assert "This bundle does not hold" in page.text
     assert "TS-LOG-003" in page.text
     assert "first entry that is wrong: 40" in page.text
+
+
+def test_a_browser_sends_the_form_and_is_shown_the_verdict(street):
+    """A real one: what it says of where a form comes from is its own choice, by the headers of the page."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("there is no Chromium")
+    bundle, link = taken_away(street), street.console("bureau")
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        page = browser.new_page()
+        page.goto(link)
+        page.goto(f"{link.partition('/enter/')[0]}/log/verify?lang=en")
+        page.set_input_files("input[name=bundle]", bundle)
+        page.click("main form button")
+        page.wait_for_url("**/log/verify?verdict=*")
+        assert "All entries are sound" in page.inner_text("main")
+        browser.close()
 
 
 def test_another_log_no_bundle_and_none_at_all_are_told_apart(bureau, street):
     whole = (street.home / "whole.bundle").read_bytes()
     other = Seen(checked(bureau, bundle=whole, log="0" * 64).text)
-    assert "This is not the log of an honest exchange" in other.text
+    assert "This bundle does not hold" in other.text
     for form in ({"bundle": b"hello"}, {}, {"bundle": whole, "path": "whole.bundle"}, {"path": "nowhere", "log": ""}):
         answer = checked(bureau, **form)
         assert answer.status_code == 422, answer.text[:300]

@@ -32,7 +32,7 @@ HEADERS = {
         "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
     ),
     "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with none at all, browsers name no origin when they send a form
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
