@@ -79,10 +79,8 @@ def test_a_search_finds_the_part_of_a_page(stranger):
     assert ("audit", "Take it away and check it") in {(one["name"], one["part"]) for one in told["found"]}
     chinese = stranger.get("/help.json", params={"q": "追加 隐私预算", "lang": "zh"}).json()["found"]
     assert all(one["name"] in handbook.chapters("zh") for one in chinese)
-    assert (
-        stranger.get("/help.json", params={"q": "防火墙清单", "lang": "zh"}).json()["found"][0]["name"]
-        == "guide-operator"
-    )
+    words = stranger.get("/help.json", params={"q": "防火墙清单", "lang": "zh"}).json()["found"]
+    assert {"guide-operator", "guide-data-office"} <= {one["name"] for one in words}
     assert "No page holds all of these words" in stranger.get("/help", params={"q": "zzzz", "lang": "en"}).text
     shown = stranger.get("/help", params={"q": "<script>alert(1)</script>", "lang": "en"}).text
     assert "<script>alert" not in shown
