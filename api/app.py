@@ -16,6 +16,7 @@ from api import (
     formulas,
     liens,
     log,
+    nodes,
     observing,
     parties,
     previews,
@@ -84,6 +85,7 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
         observing.router(metrics),
         reference.router(app),
         log.router,
+        nodes.router,
         console.router(app, service),
     ):
         app.include_router(router)

@@ -202,7 +202,8 @@ def _exchange(home: Path, url: str) -> Iterator[Finding]:
     skew = 0 if now is None else round(abs(now - time.time()))
     if skew > SKEW:
         yield Finding("fault", f"your clock and the exchange's differ by {skew} s", "set the clock (NTP)")
-    yield from _membership(home, url)
+    if (home / "party").read_text("utf-8").strip() != "exchange":  # an exchange is no party of its own
+        yield from _membership(home, url)
 
 
 def _membership(home: Path, url: str) -> Iterator[Finding]:

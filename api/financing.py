@@ -68,8 +68,12 @@ def portfolio(
     if home is None or exchange is None:
         raise Malformed("the register is read with a regulator's keys", fix="give --as HOME and --exchange URL")
     from api import supervising  # noqa: PLC0415
+    from exchange import address, identity  # noqa: PLC0415
+    from exchange.line import Line  # noqa: PLC0415
 
-    told = supervising.fetch(home, exchange, on=datetime.now(tz=UTC).date())
+    party, key = identity.load(home, what="party")
+    with Line(exchange, party=party, key=key, pin=address.pin(home)) as line:
+        told = supervising.read(line, on=datetime.now(tz=UTC).date())
     if keep is not None:
         supervising.keep(told, keep)
     cited = [one["appraisal"]["report"] for one in supervising.live(told) if one["appraisal"] is not None]

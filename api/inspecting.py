@@ -58,6 +58,22 @@ def verify(
         Wrong: naming the first entry that is wrong.
         Mismatch, Malformed: if it is no bundle signed by the log. Unknown: if a report's appraisal is not in it.
     """
+    found, compared = examine(path, log=log, home=home, seen=seen)
+    known = [_on_record(found, one) for one in reports]
+    if as_json:
+        _say(json.dumps({**found.to_json(), "reports": known}, ensure_ascii=False, indent=2))
+    else:
+        _tell(found, known, compared=compared)
+
+
+def examine(
+    path: Path, *, log: str | None = None, home: Path | None = None, seen: Path | None = None
+) -> tuple[Verdict, bool]:
+    """Check a bundle against what the party under ``home`` knows, and tell whether the log's id was compared.
+
+    Raises:
+        Wrong, Mismatch, Malformed: like :func:`verify`.
+    """
     witness = None if home is None else Witness(home)
     wanted = _log_id(log) if log is not None else witness.log if witness is not None else None
     remembered = witness.head if witness is not None and witness.log == wanted else None
@@ -65,13 +81,9 @@ def verify(
         path,
         log=wanted,
         seen=_head(seen, wanted) if seen is not None else remembered,
-        pinned={} if home is None else _pinned(home),
+        pinned={} if home is None else pinned(home),
     )
-    known = [_on_record(found, one) for one in reports]
-    if as_json:
-        _say(json.dumps({**found.to_json(), "reports": known}, ensure_ascii=False, indent=2))
-    else:
-        _tell(found, known, compared=wanted is not None)
+    return found, wanted is not None
 
 
 def head(home: Path, exchange: str, *, output: Path | None) -> None:
@@ -81,7 +93,7 @@ def head(home: Path, exchange: str, *, output: Path | None) -> None:
         Forked: if it is another log than before.
     """
     with _line(home, exchange) as line:
-        seen = Witness(home).look(line, now=int(clock()), directory=_pinned(home, line))
+        seen = Witness(home).look(line, now=int(clock()), directory=pinned(home, line))
     if output is not None:
         output.write_bytes(canonical.encode(dict(seen.signed)))
     _say(json.dumps(_shown(seen), indent=2))
@@ -91,11 +103,11 @@ def watch(home: Path, exchange: str, *, every: int, looks: int | None) -> None:
     """Print a line for each new head, looking again after ``every`` seconds; raises like :func:`head`."""
     witness, size, looked = Witness(home), -1, 0
     with _line(home, exchange) as line:
-        pinned = _pinned(home, line)
+        known = pinned(home, line)
         while looks is None or looked < looks:
             if looked:
                 time.sleep(every)
-            seen = witness.look(line, now=int(clock()), directory=pinned)
+            seen = witness.look(line, now=int(clock()), directory=known)
             if seen.head.size != size:
                 size = seen.head.size
                 _say(json.dumps(_shown(seen)))
@@ -106,7 +118,7 @@ def _fetch(url: str, home: Path, output: Path) -> int:
     with _line(home, url) as line:
         witness = Witness(home)
         told = line.get(f"/v1/log/head?since={witness.size}")
-        seen = witness.take(told, now=int(clock()), directory=_pinned(home, line))
+        seen = witness.take(told, now=int(clock()), directory=pinned(home, line))
         cosigned = [Envelope.from_json(item["said"]) for item in told["cosigned"]]
         return bundle.write(output, signed=seen.signed, cosigned=cosigned, texts=_pages(line, seen.head.size))
 
@@ -182,7 +194,8 @@ def _line(home: Path, url: str) -> Line:
     return Line(url, party=party, key=key, pin=address.pin(home), seconds=clock)
 
 
-def _pinned(home: Path, line: Line | None = None) -> Mapping[str, bytes]:
+def pinned(home: Path, line: Line | None = None) -> Mapping[str, bytes]:
+    """Return the keys of institutions that the party under ``home`` has compared out of band, with changes that ``line`` tells of."""
     if not (home / PINNED).exists():
         return {}
     return Pins(home, None if line is None else lambda: fetch(line))

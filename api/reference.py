@@ -1,6 +1,6 @@
-"""Pages that explain the service, from the service alone: its interface and every problem that it may answer with.
+"""The page that explains the service's interface, from the service alone.
 
-They need no key, tell nothing of any party, load nothing from another host and work without a script.
+It needs no key, tells nothing of any party, loads nothing from another host and works without a script.
 """
 
 from collections.abc import Mapping
@@ -12,16 +12,13 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from api import problems
-from exchange.protocol.errors import Unknown
-
 PLAIN = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
     "x-content-type-options": "nosniff",
 }
 
 _GROUPS = {
-    "Standards, parties, datasets, policies": ("exchange", "links", "parties", "standards", "datasets", "deprecations", "withdrawals", "policies", "rotations", "enrolments"),
+    "Standards, parties, datasets, policies": ("exchange", "links", "nodes", "parties", "standards", "datasets", "deprecations", "withdrawals", "policies", "rotations", "enrolments"),
     "Joint questions": ("keys", "previews", "sessions", "poll"),
     "Access and approvals": ("access",),
     "Appraisals, offers, liens": ("appraisals", "offers", "liens"),
@@ -33,34 +30,13 @@ _GROUPS = {
 
 
 def router(app: FastAPI) -> APIRouter:
-    """Return the routes of the pages about ``app``."""
+    """Return the route of the page about ``app``."""
     made = APIRouter(include_in_schema=False)
 
     @made.get("/docs")
     async def interface() -> HTMLResponse:
         """Show every route: who may call it, what it takes, what it answers."""
         return _page("reference.html", **_reference(app))
-
-    made.include_router(problem_pages())
-    return made
-
-
-def problem_pages() -> APIRouter:
-    """Return the routes of the pages about problems."""
-    made = APIRouter(include_in_schema=False)
-
-    @made.get("/problems")
-    async def every() -> HTMLResponse:
-        """List every problem."""
-        return _page("problems.html", problems=problems.every())
-
-    @made.get("/problems/{code}")
-    async def one(code: str) -> HTMLResponse:
-        """Explain a problem: what a problem document's ``type`` leads to."""
-        for problem in problems.every():
-            if problem.code == code:
-                return _page("problem.html", problem=problem)
-        raise Unknown("problem")
 
     return made
 

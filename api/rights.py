@@ -53,6 +53,7 @@ TABLE: Mapping[str, frozenset[str]] = {
     "GET /v1/log/inclusion": EVERY,
     "GET /v1/log/consistency": EVERY,
     "GET /v1/log/entries": REGULATOR,
+    "GET /v1/nodes": EVERY,
     "GET /v1/pledges": EVERY,
     "POST /v1/pledges/{offer_id}/steps": LENDING | {"officer"},
     "GET /v1/pledges/{offer_id}/certificate": EVERY,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -59,12 +60,21 @@ ARRIVAL = 30.0
 """Seconds that a body may take to arrive."""
 
 
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """A node's last poll: when it came (seconds since 1970), by how many seconds its clock was ahead, whether its journal was behind."""
+
+    at: int
+    clock: int
+    behind: bool
+
+
 class Service:
     """One exchange: its memory, its open previews, its clock (seconds since 1970) and the token ids it has seen.
 
     ``limits`` says how often each party may ask, ``strangers`` how often an address may fail to prove a name, ``enrolling``
     how often it may try to enrol; ``calculating`` lets one long calculation run at a time, so that they never crowd out who
-    asks and answers.
+    asks and answers. ``polled`` has each node's last poll since the service was started.
     """
 
     def __init__(self, store: Store, seconds: Callable[[], float]) -> None:
@@ -76,6 +86,7 @@ class Service:
         self.limits = Limits(seconds)
         self.enrolling = Limits(seconds, each_second=0.5, burst=30)
         self.strangers = Strangers(seconds)
+        self.polled: dict[str, Polled] = {}
         self._tokens: dict[str, int] = {}
         self._sweep = MOST
 
@@ -103,13 +114,17 @@ class Service:
 
 
 class Call:
-    """An authenticated request: who calls, the ``body`` it brought, as sent, and the tags it said it would ``match``, if any."""
+    """An authenticated request: who calls, the ``body`` it brought, as sent, and the tags it said it would ``match``, if any.
 
-    def __init__(self, service: Service, party: str, body: bytes, match: str | None = None) -> None:
+    ``clock`` is by how many seconds its clock is ahead.
+    """
+
+    def __init__(self, service: Service, party: str, body: bytes, match: str | None = None, *, clock: int = 0) -> None:
         self.service = service
         self.store = service.store
         self.party = party
         self.body = body
+        self.clock = clock
         self._match = match
 
     @cached_property
@@ -179,10 +194,11 @@ async def authenticate(request: Request) -> Call:
     match = ",".join(request.headers.getlist("if-match")) or None
     if match is not None and route not in rights.CONDITIONAL:
         raise Malformed("this address does not keep If-Match", fix="leave the header out")
+    clock = 0 if caller is None else caller.issued - service.now()
     body = await _arrived(request)
     if caller is not None:
         caller.check(body)
-    return Call(service, party, body, match)
+    return Call(service, party, body, match, clock=clock)
 
 
 async def _proved(request: Request, service: Service) -> tuple[proof.Caller, str | None]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api import log, service
 from api.description import reads, takes
-from api.service import Authenticated, Bell, Call
+from api.service import Authenticated, Bell, Call, Polled
 from exchange.hub import access, keys, rounds
 from exchange.hub.store import Store
 from exchange.protocol.envelope import Envelope
@@ -95,6 +95,7 @@ async def poll(call: Authenticated) -> dict[str, Any]:
     deadline = call.service.seconds() + asked.wait
     seq, head = await run_in_threadpool(rounds.witness, call.store, call.party, seq=asked.seq, head=asked.head)
     behind = (asked.seq, asked.head) != (seq, head)
+    call.service.polled[call.party] = Polled(at=call.service.now(), clock=call.clock, behind=behind)
     if asked.cosigned is not None:
         await run_in_threadpool(_cosign, call, Envelope.from_json(asked.cosigned))
 

@@ -5,7 +5,7 @@ is not at hand, does not verify or is of another asset stands in the portfolio w
 """
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -15,8 +15,6 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Protocol
 
-from exchange import address, identity
-from exchange.line import Line
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.pledge import LIVE, State
 from privacy import canonical
@@ -60,22 +58,12 @@ class Reads(Protocol):
         """Return the JSON document at ``path``."""
 
 
-def fetch(home: Path, exchange: str, *, on: date) -> dict[str, Any]:
-    """Return what the exchange tells the supervisor whose home this is; raises like :func:`read`.
-
-    Raises:
-        Forbidden: if the home is no regulator's.
-    """
-    party, key = identity.load(home, what="party")
-    with Line(exchange, party=party, key=key, pin=address.pin(home)) as line:
-        return read(line, on=on)
-
-
 def read(line: Reads, *, on: date) -> dict[str, Any]:
     """Return the register as it is told on a day: every pledge, newest first, and the counts of refused requests.
 
     Raises:
         Mismatch: if the exchange tells a pledge twice, or not in its order. Malformed: if it tells something else.
+        Forbidden: if it is no regulator's line.
     """
     pledges: list[dict[str, Any]] = []
     while page := line.get(_page(pledges))["pledges"]:
@@ -116,10 +104,11 @@ def _page(so_far: Sequence[Mapping[str, Any]]) -> str:
     return f"/v1/supervision/pledges?before={so_far[-1]['seq']}" if so_far else "/v1/supervision/pledges"
 
 
-def valued(directory: Path, wanted: Iterable[str]) -> dict[str, Worth]:
+def valued(directory: Path, wanted: Iterable[str], *, note: Callable[[str], None] | None = None) -> dict[str, Worth]:
     """Return by digest what the ``wanted`` reports among the JSON files of a directory say, each computed anew.
 
-    A file that is no wanted report, does not verify or holds no recognised value is told of on stderr and left out.
+    A file that is no wanted report, does not verify or holds no recognised value is told of to ``note`` (on stderr, if not given) and left
+    out.
 
     Raises:
         Malformed: if the directory cannot be read.
@@ -131,7 +120,7 @@ def valued(directory: Path, wanted: Iterable[str]) -> dict[str, Worth]:
         try:
             digest, worth = _worth(path, sought)
         except PrivacyError as error:
-            _note(f"{path.name} is not counted: {error.reason}")
+            (note or _note)(f"{path.name} is not counted: {error.reason}")
             continue
         found[digest] = worth
     return found
@@ -168,7 +157,7 @@ def inputs(
     overrides: Mapping[str, list[str]],
     shocks: list[Any],
 ) -> dict[str, Any]:
-    """Return the inputs of a portfolio of the live pledges in what :func:`fetch` told.
+    """Return the inputs of a portfolio of the live pledges in what :func:`read` told.
 
     ``worths`` are values by a report's digest, ``sectors`` by institution, ``overrides`` the rules overridden by institution.
     """

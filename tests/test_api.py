@@ -84,6 +84,7 @@ def is_problem(response, status, code):
 CALLERS = {"institution": "bank-a", "lender": "lender-x", "regulator": "bureau", "officer": "clerk"}
 ROUTES = [
     ("GET", "/v1/standards/consumer_credit/1"),
+    ("GET", "/v1/nodes"),
     ("GET", "/v1/parties"),
     ("GET", "/v1/standards"),
     ("GET", "/v1/datasets"),
@@ -378,20 +379,28 @@ def test_the_description_is_whole_and_every_reference_in_it_leads_somewhere(exch
         assert (method == "POST") == ("requestBody" in operation)
 
 
-@pytest.mark.parametrize("page", ["/docs", "/problems", *(f"/problems/{problem.code}" for problem in problems.every())])
-def test_the_pages_that_explain_need_no_key_no_script_and_no_other_host(exchange, page):
-    shown = httpx2.get(exchange.url + page)
+def test_the_page_that_explains_the_interface_needs_no_key_no_script_and_no_other_host(exchange):
+    shown = httpx2.get(exchange.url + "/docs")
     assert shown.status_code == 200
     assert shown.headers["content-security-policy"].startswith("default-src 'none'")
     assert "<script" not in shown.text
     assert not re.search(r"(?:src|href)=.https?:", shown.text)
-    if page == "/docs":
-        for line in rights.TABLE:
-            assert f"<code>{line}</code>" in shown.text
+    for line in rights.TABLE:
+        assert f"<code>{line}</code>" in shown.text
+
+
+@pytest.mark.parametrize("page", ["/problems", *(f"/problems/{problem.code}" for problem in problems.every())])
+def test_the_pages_about_problems_need_no_key_and_no_other_host(exchange, page):
+    shown = httpx2.get(exchange.url + page)
+    assert shown.status_code == 200
+    assert shown.headers["content-security-policy"].startswith("default-src 'self'")
+    assert not re.search(r"(?:src|href)=.https?:", shown.text)
 
 
 def test_a_problem_that_does_not_exist_has_no_page(exchange):
-    is_problem(httpx2.get(exchange.url + "/problems/TS-NO-1"), 404, "TS-REQ-004")
+    assert httpx2.get(exchange.url + "/problems/TS-NO-1").status_code == 404
+    told = httpx2.get(exchange.url + "/problems/TS-NO-1.json")
+    assert (told.status_code, told.json()["code"]) == (404, "TS-REQ-004")
 
 
 def test_who_asks_too_often_waits_and_nobody_else_does():

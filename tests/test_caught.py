@@ -616,7 +616,7 @@ def test_a_node_registers_one_paillier_key_for_one_party(town):
 
 def test_a_token_is_taken_once():
     service = Service(None, lambda: NOW)
-    caller = Caller(party="bank-a", token_id="t" * 16, expires=NOW + 60, body="0" * 64)
+    caller = Caller(party="bank-a", token_id="t" * 16, expires=NOW + 60, body="0" * 64, issued=NOW)
     service.remember(caller)
     service.remember(replace(caller, token_id="u" * 16))
     with pytest.raises(Denied):

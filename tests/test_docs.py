@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from api import cli
+from api import cli, manual
 from api.demo import people, town
 from exchange.node import registration, vault
 from exchange.protocol import access, pledge, session
@@ -19,7 +19,7 @@ from privacy.purposes import PURPOSES, REFUSED
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
+PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "CHANGELOG.md"])
 SOURCES = "\n".join(
     path.read_text("utf-8")
     for package in ("privacy", "exchange", "valuation", "api")
@@ -60,6 +60,26 @@ def dictated(directory: Path) -> dict[tuple[str, str], str]:
         ("policy.md", "levels"): levels_table(),
         ("policy.md", "worked refusal"): worked_refusal(directory, policy),
     }
+
+
+def notebook() -> str:
+    """The analyst's tour: the guide as cells, its blocks of Python and shell to be run one after the other."""
+    guide = (DOCS / "guide" / "analyst.en.md").read_text("utf-8").replace("<!-- runs -->\n", "").replace("](../", "](")
+    cells = []
+    for part_ in re.split(r"(^```(?:bash|python)\n.*?^```$)", guide, flags=re.MULTILINE | re.DOTALL):
+        block = re.fullmatch(r"```(bash|python)\n(.*)\n```", part_, re.DOTALL)
+        text = part_.strip() if block is None else ("%%bash\n" if block[1] == "bash" else "") + block[2]
+        if text:
+            cell = {"cell_type": "markdown", "metadata": {}, "source": text.splitlines(keepends=True)}
+            code = {"cell_type": "code", "execution_count": None, "outputs": []}
+            cells.append({"id": f"step-{len(cells)}"} | cell | (code if block else {}))
+    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    document = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def test_the_notebook_is_the_guide():
+    assert (DOCS / "analyst-tour.ipynb").read_text("utf-8") == notebook(), "run python -m tests.test_docs"
 
 
 def purposes_table() -> str:
@@ -107,6 +127,21 @@ def test_what_the_code_dictates_is_what_the_pages_say(tmp_path):
     for (page, marker), text in dictated(tmp_path).items():
         stale = part(page, marker)[2].strip() != text
         assert not stale, f"docs/{page}: the {marker} is stale; run python -m tests.test_docs"
+
+
+def test_the_page_of_the_command_line_is_current():
+    stale = (DOCS / "reference-cli.md").read_text("utf-8") != manual.page()
+    assert not stale, "docs/reference-cli.md is stale; run python -m api.manual > docs/reference-cli.md"
+
+
+def test_the_guides_say_the_same_in_both_languages():
+    english = {page.name.removesuffix(".en.md") for page in DOCS.rglob("*.en.md")}
+    assert english == {page.name.removesuffix(".zh.md") for page in DOCS.rglob("*.zh.md")}
+    assert {"analyst", "concepts", "data-office", "lender", "operator", "regulator"} <= english
+    for page in DOCS.rglob("*.en.md"):
+        other = page.with_name(page.name.replace(".en.", ".zh.")).read_text("utf-8")
+        fences = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+        assert fences.findall(page.read_text("utf-8")) == fences.findall(other), page.name
 
 
 def test_the_documented_documents_register_a_dataset(tmp_path, monkeypatch):
@@ -218,6 +253,7 @@ def test_the_picture_is_sound_and_works_in_the_dark():
 
 
 def rewrite() -> None:
+    (DOCS / "analyst-tour.ipynb").write_text(notebook(), "utf-8")
     with tempfile.TemporaryDirectory() as directory:
         for (page, marker), text in dictated(Path(directory)).items():
             found = part(page, marker)

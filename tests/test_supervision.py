@@ -340,7 +340,8 @@ def test_a_report_that_does_not_hold_shows_nothing(running, tmp_path, spoil, cap
         assert "odd.json is not counted" in notes
         assert len(rows(made, "unshown")) == 2
         return
-    told = supervising.fetch(running[0].home / "bureau", running[0].url, on=datetime.now(tz=UTC).date())
+    with Line(running[0].url, party="bureau", key=KEYS["bureau"]) as line:
+        told = supervising.read(line, on=datetime.now(tz=UTC).date())
     worth = supervising.Worth("bank-z/other", 10**12, 10**12)
     made = supervising.inputs(told, worths={WHOLE["digest"]: worth}, sectors={}, overrides={}, shocks=[])
     assert all(one["value"] is None for one in made["records"])

@@ -45,7 +45,8 @@ class Page:
     """One page. ``show`` returns its facts, JSON-able; ``act`` does what a form on it asks and returns the address to go to.
 
     ``title`` is a message. ``group`` is the heading (a message) of the menu under which it stands, ``None`` for a page that is
-    reached from others. ``give`` hands out files by the name that follows the page's address, ``/as/<name>``.
+    reached from others. ``give`` hands out files by the name that follows the page's address, ``/as/<name>``. An ``open`` page tells
+    of no party and is shown to anybody, signed in or not.
     """
 
     path: str
@@ -57,10 +58,11 @@ class Page:
     places: frozenset[str] = EVERYWHERE
     act: Callable[[Visit], str] | None = None
     give: Callable[[Visit, str], Offer] | None = None
+    open: bool = False
 
     def is_for(self, place: Place) -> bool:
         """Tell whether a place and its party's role have this page."""
-        return place.role in self.roles and place.kind in self.places
+        return self.open or (place.role in self.roles and place.kind in self.places)
 
 
 def menu(pages: Sequence[Page], place: Place) -> dict[str, list[Page]]:

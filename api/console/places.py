@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from api.console.papers import Papers
-from exchange.protocol.errors import Unknown
+from exchange.protocol.errors import Denied, Unknown
 
 EXCHANGE, DESK, NODE = "exchange", "desk", "node"
 EVERYWHERE = frozenset({EXCHANGE, DESK, NODE})
@@ -52,6 +52,14 @@ class Place:
             return self.get(*parts, **query)
         except Unknown:
             return None
+
+
+def _unread(_: str) -> Any:
+    raise Denied("you are not signed in here", fix="open a new link")
+
+
+NOBODY = Place(party="", role="", read=_unread)
+"""The place of somebody who is not signed in: nothing of the exchange is read there."""
 
 
 @dataclass(frozen=True, slots=True)

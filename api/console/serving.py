@@ -17,10 +17,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from api import problems
-from api.console import charts, wording
+from api.console import charts, handbook, wording
 from api.console.doors import COOKIE, LONGEST_SECONDS, Doors, check_origin
 from api.console.pages import Page, Visit, menu
-from api.console.places import Place
+from api.console.places import NOBODY, Place
 from api.console.wording import Words
 from exchange.protocol.errors import Denied, Unknown
 from privacy.errors import Malformed, PrivacyError
@@ -79,13 +79,14 @@ class _Counter:
             place: Place | None = None
             try:
                 self._check_host(request)
-                place = self._doors.place(request.cookies.get(COOKIE))
-                request.state.party = place.party
-                if not page.is_for(place):
-                    raise Unknown("page for your role here")
+                place = self._signed_in(request, page)
+                if place is not None:
+                    request.state.party = place.party
+                    if not page.is_for(place):
+                        raise Unknown("page for your role here")
                 sent = request.method == "POST"
                 visit = Visit(
-                    place,
+                    place or NOBODY,
                     words,
                     address=_address(request),
                     path=dict(request.path_params),
@@ -110,8 +111,9 @@ class _Counter:
                 problem = problems.document(error)
                 status = problem["status"]
         facts = page.show(visit)
+        place = None if visit.place is NOBODY else visit.place
         return self._page(
-            page.template, visit.place, visit.words, status, page=page, visit=visit, facts=facts, problem=problem
+            page.template, place, visit.words, status, page=page, visit=visit, facts=facts, problem=problem
         )
 
     async def enter(self, request: Request) -> Response:
@@ -139,6 +141,15 @@ class _Counter:
         response = RedirectResponse("/", status_code=303)
         response.delete_cookie(COOKIE)
         return _sealed(request, response, words)
+
+    def _signed_in(self, request: Request, page: Page) -> Place | None:
+        """Return the place of a request's session, or ``None`` for a stranger at an open page."""
+        try:
+            return self._doors.place(request.cookies.get(COOKIE))
+        except Denied:
+            if page.open:
+                return None
+            raise
 
     def _check_host(self, request: Request) -> None:
         if self._hosts is not None and request.headers.get("host") not in self._hosts:
@@ -308,5 +319,6 @@ def _pages(language: str) -> Environment:
         "decimal": Decimal,
         "plain": lambda told, names: [words.say(str(told[name])) for name in names],
         "row": lambda told, names, currency: _row(words, told, names, currency),
+        "prose": handbook.prose,
     }
     return made

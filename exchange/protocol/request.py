@@ -28,13 +28,15 @@ LIFETIME = 60
 class Caller:
     """A caller that proved its name; ``token_id`` and ``expires`` (seconds since 1970) let the receiver spot replays.
 
-    ``body`` is the SHA-256 of the body that it means to send, as 64 hexadecimal digits.
+    ``body`` is the SHA-256 of the body that it means to send, as 64 hexadecimal digits; ``issued`` is when it signed, by its
+    own clock.
     """
 
     party: str
     token_id: str
     expires: int
     body: str
+    issued: int
 
     def check(self, body: bytes) -> None:
         """Return if this is the body that the caller signed for.
@@ -83,7 +85,7 @@ def verify(value: str, *, directory: Mapping[str, bytes], method: str, path: str
     token_id = claims.get("jti")
     if not isinstance(token_id, str) or not 16 <= len(token_id) <= 64:
         raise Denied("the token has no id", fix="use the client of this release")
-    return Caller(party=claims["sub"], token_id=token_id, expires=expires + LIFETIME, body=digest)
+    return Caller(party=claims["sub"], token_id=token_id, expires=expires + LIFETIME, body=digest, issued=issued)
 
 
 def named(value: str) -> str | None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from api import observing, problems, reference
+from api import observing, problems
 from api.console import everywhere
-from api.console.desk import asking, jobs, pledging, requests, reviews
+from api.console.desk import asking, jobs, log, pledging, requests, reviews, supervision
 from api.console.desk.place import DeskPlace
 from api.console.doors import Doors
 from api.console.pages import Page
@@ -27,6 +27,8 @@ PAGES: Sequence[Page] = (
     *requests.PAGES,
     *reviews.PAGES,
     *pledging.PAGES,
+    *log.PAGES,
+    *supervision.PAGES,
 )
 
 
@@ -36,7 +38,6 @@ def create_app(pages: Sequence[Page], doors: Doors, *, hosts: frozenset[str]) ->
     problems.install(app)
     app.add_middleware(observing.Observed)
     app.include_router(routes(pages, doors, hosts=hosts))
-    app.include_router(reference.problem_pages())
     return app
 
 

@@ -1,6 +1,21 @@
 """Pages that stand in every place: what the catalog and the register tell each party."""
 
-from api.console.everywhere import assets, contribution, cover, home, pledges, quote, structures, tour, valuation
+from api.console.everywhere import (
+    assets,
+    contribution,
+    cover,
+    home,
+    log,
+    nodes,
+    pledges,
+    problems,
+    quote,
+    structures,
+    supervision,
+    tour,
+    valuation,
+)
+from api.console.everywhere import help as guides
 
 PAGES = (
     *home.PAGES,
@@ -12,4 +27,9 @@ PAGES = (
     *cover.PAGES,
     *contribution.PAGES,
     *structures.PAGES,
+    *nodes.PAGES,
+    *log.PAGES,
+    *supervision.PAGES,
+    *guides.PAGES,
+    *problems.PAGES,
 )
