@@ -11,13 +11,14 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from api import observing, problems, reference
+from api import observing, problems
 from api.console import everywhere
 from api.console.doors import Doors
 from api.console.node import approvals, budget, health, learned, policies, register
 from api.console.node.doorbell import ADDRESS, PATH
 from api.console.node.place import NodePlace
 from api.console.pages import Page
+from api.console.places import NODE
 from api.console.serving import routes
 from exchange import identity
 from exchange.node.vault import Vault
@@ -25,7 +26,7 @@ from exchange.protocol.errors import Denied, PeerFault
 from exchange.protocol.request import public_bytes, verify
 
 PAGES: Sequence[Page] = (
-    *everywhere.PAGES,
+    *(page for page in everywhere.PAGES if NODE in page.places),
     *register.PAGES,
     *policies.PAGES,
     *budget.PAGES,
@@ -45,7 +46,6 @@ def create_app(pages: Sequence[Page], doors: Doors, place: NodePlace, *, hosts: 
     app.add_middleware(observing.Observed)
     app.include_router(routes(pages, doors, hosts=hosts))
     app.include_router(_bell(doors, place))
-    app.include_router(reference.problem_pages())
     return app
 
 
