@@ -197,8 +197,13 @@ def test_what_cannot_be_rehearsed_is_not_run(tmp_path):
     assert not (tmp_path / "exchange").exists()
 
 
-def test_completion_is_offered():
-    assert "_TOUCHSTONE_COMPLETE" in run("--show-completion", "bash").stdout
+def test_what_is_begun_is_completed():
+    asked = {"_TOUCHSTONE_COMPLETE": "complete_bash", "COMP_WORDS": "touchstone pl", "COMP_CWORD": "1"}
+    program = "from api.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, env=os.environ | asked
+    )
+    assert done.stdout.split() == ["pledge"]
 
 
 @pytest.mark.parametrize("group", [(), ("node",), ("pledge",), ("value", "report")])

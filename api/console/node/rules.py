@@ -20,7 +20,7 @@ USE_WORDS = (
     msg("count"),
     msg("valid"),
     msg("sum"),
-    msg("product"),
+    msg("multiplied"),  # "product" in policies, which is also what a loan is
     msg("histogram"),
 )
 PURPOSE_WORDS = (
