@@ -120,7 +120,7 @@ def test_the_menu_is_walked_by_keyboard_alone(visits):
 
 def test_a_preview_comes_by_itself_and_a_browser_sends_our_own_forms(visits):
     visit, _ = visits["lender-x"]
-    page = visit.page
+    page, before = visit.page, len(visit.heard)
     page.goto(f"{visit.base}/ask?lang=en")
     page.fill("textarea", "SELECT region, AVG(income) FROM consumer_credit GROUP BY region")
     page.keyboard.press("Tab")
@@ -130,4 +130,4 @@ def test_a_preview_comes_by_itself_and_a_browser_sends_our_own_forms(visits):
     page.locator("table a").first.click()
     page.click("text=Fetch and check the proof")
     page.wait_for_selector("text=are proved to be entries")
-    assert visit.heard == []
+    assert visit.heard[before:] == []
