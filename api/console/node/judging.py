@@ -7,15 +7,15 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
-from api.console.node.budget import nano, rho, share
-from api.console.node.place import NodePlace, rooms
+from api.console.node.budget import LIMITS, nano, rho, share
+from api.console.node.place import NodePlace
 from api.console.node.rules import amounts, scaled
 from api.console.wording import msg
 from exchange.node.source import Dataset
+from exchange.node.vault import Account
 from privacy.atoms import ROWS, USES, Atom, atoms
 from privacy.errors import Malformed
 from privacy.floor import FLOORS, least_group
-from privacy.ledger import Spent
 from privacy.necessity import decide, shown_from
 from privacy.offences import Request, of_atom
 from privacy.openings import Change, opened
@@ -108,9 +108,7 @@ def closing(policy: Policy, columns: Mapping[str, Column], case: Case, atom: Ato
 
 def effective(place: NodePlace, dataset: Dataset, policy: Policy, case: Case) -> list[dict[str, Any]]:
     """Return what each grant for a party and purpose comes to: bounds, values, precision, least group, what is left."""
-    spent, partners, purposes = place.spent(dataset.population)
-    used = Spent(spent, partners.get(case.who.party, 0), purposes.get(case.purpose, 0))
-    left = rooms(policy.caps, used, purpose=case.purpose)
+    left = place.room(dataset, partner=case.who.party, purpose=case.purpose)
     return [
         _effect(grant, policy, dataset.standard, left)
         for grant in policy.granted(case.purpose)
@@ -118,18 +116,17 @@ def effective(place: NodePlace, dataset: Dataset, policy: Policy, case: Case) ->
     ]
 
 
-def _effect(grant: Grant, policy: Policy, standard: Standard, left: Mapping[str, int]) -> dict[str, Any]:
+def _effect(grant: Grant, policy: Policy, standard: Standard, left: Account) -> dict[str, Any]:
     template = PURPOSES[grant.purpose]
     opened_columns = [column for column in standard.columns if grant.columns.get(column.name)]
-    tightest = min(left, key=lambda name: left[name])
     return {
         "parties": max(grant.min_parties, template.min_parties),
         "group": max([grant.min_group, least_group(one for one in opened_columns if one.kind is not Kind.IDENTIFIER)]),
         "price": rho(grant.rho_per_query),
         "price_share": share(grant.rho_per_query, policy.everyone),
-        "answers": left[tightest] // max(grant.rho_per_query, 1),
-        "tightest": tightest,
-        "left": {name: rho(amount) for name, amount in left.items()},
+        "answers": left.left // max(grant.rho_per_query, 1),
+        "tightest": LIMITS[left.cap],
+        "left": rho(left.left),
         "keeps": min(template.keeps, template.keeps if grant.keeps is None else grant.keeps),
         "columns": [_limits(column, grant, policy) for column in opened_columns],
     }
@@ -196,7 +193,8 @@ def judged(
     approvals = place.vault.approvals(case.day, asker=case.who.party)
     decision = decide(request, standard=standard, policies=[policy], approvals=approvals)
     offered = None if decision.nearest is None else narrow(question, decision.nearest)
-    asked, account = place.vault.price(question.plan, partner=case.who.party, dataset=dataset)
+    pledge = place.vault.drawn_from(dataset, partner=case.who.party, purpose=case.purpose, day=case.day)
+    asked, account = place.vault.price(question.plan, partner=case.who.party, dataset=dataset, pledge=pledge)
     return {
         "outcome": decision.outcome.value,
         "uses": [str(atom) for atom in atoms(question.plan)],
