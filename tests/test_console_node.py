@@ -201,13 +201,21 @@ def test_the_budget_is_the_ledgers_sum_of_charges(bank, copied):
         for one in population[meters]:
             spent = sum(row["nano"] for row in paid if row[name] == one["name"])
             assert (one["spent"], one["left"], one["cap"]) == (spent, caps[one["name"]] - spent, caps[one["name"]])
+    reserves = [one for one in copied.kept_back() if one["left"] and not one["given_back"]]
     for one in population["answers"]:
         rooms = [
             policy.everyone - sum(row["nano"] for row in paid),
             policy.partner - sum(row["nano"] for row in paid if row["partner"] == one["partner"]),
             policy.caps.purposes[one["purpose"]] - sum(row["nano"] for row in paid if row["purpose"] == one["purpose"]),
         ]
-        assert one["answers"] == min(rooms) // one["price"]
+        for kept in reserves:  # nobody but whoever steps in can spend what a pledge keeps back
+            rooms.append(rooms[0] - sum(other["left"] for other in reserves))
+            if kept["purpose"] == one["purpose"]:
+                rooms.append(rooms[2] - sum(other["left"] for other in reserves if other["purpose"] == kept["purpose"]))
+        assert one["answers"] == max(0, min(rooms)) // one["price"]
+    assert [(one["pledge"], one["left"]) for one in population["reserves"]] == [
+        (one["pledge"], one["left"]) for one in copied.kept_back()
+    ]
     assert population["burn"][0][1] == policy.everyone
     assert population["burn"][-1][1] == policy.everyone - sum(row["nano"] for row in paid)
     assert "22.0%" in bank.get("/budget").text

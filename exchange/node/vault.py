@@ -583,15 +583,19 @@ class Vault:
 
         ``pledge`` is the one whose reserve would pay, as in :meth:`charge`.
         """
-        spent = _spent(self._row, population=dataset.population, partner=partner, purpose=plan.purpose)
-        kept = reserves.kept(self._rows, dataset.population)
-        caps = self.policy(dataset.name).caps
-        cap, left = _room(caps, spent, purpose=plan.purpose, kept=kept, drawn=_drawn(kept, pledge))
+        account = self.room(partner=partner, purpose=plan.purpose, dataset=dataset, pledge=pledge)
         if plan.shared is None:
             stored = self._row("SELECT 1 FROM charge WHERE answer = ?", [_answer(plan, dataset, NO_VERSIONS)])
         else:  # whose versions it will meet is not known yet: the charge itself decides
             stored = self._row("SELECT 1 FROM charge WHERE plan_hash = ?", [plan.hash])
-        return (0 if stored else plan.rho), Account(cap, left)
+        return (0 if stored else plan.rho), account
+
+    def room(self, *, partner: str, purpose: str, dataset: Dataset, pledge: str | None = None) -> Account:
+        """Return what a partner has left for a purpose; ``pledge`` is the one whose reserve would pay, as in :meth:`charge`."""
+        spent = _spent(self._row, population=dataset.population, partner=partner, purpose=purpose)
+        kept = reserves.kept(self._rows, dataset.population)
+        caps = self.policy(dataset.name).caps
+        return Account(*_room(caps, spent, purpose=purpose, kept=kept, drawn=_drawn(kept, pledge)))
 
     def noised(self, plan: Plan, dataset: Dataset, versions: Versions = NO_VERSIONS) -> Noised | None:
         """Return the stored noised cells of a charged plan, if they were drawn."""

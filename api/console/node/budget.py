@@ -9,14 +9,14 @@ from statistics import median_low
 from typing import Any
 
 from api.console.node.answered import described
-from api.console.node.place import NodePlace, beside, rooms
+from api.console.node.place import NodePlace, beside
 from api.console.pages import Offer, Page, Visit
 from api.console.places import NODE, Same
 from api.console.wording import msg
 from exchange.node.source import Dataset
 from exchange.protocol.errors import Unknown
 from privacy.errors import Malformed
-from privacy.ledger import Spent, epsilon
+from privacy.ledger import epsilon
 from privacy.policy import Policy
 from privacy.terms import DELTA, NANO
 
@@ -26,6 +26,15 @@ LOOKING_BACK = 30
 
 LEAST_DAYS = 7
 """Days that the first charge must lie back before there is a forecast."""
+
+LIMITS = {
+    "population": msg("the cap for everybody"),
+    "partner": msg("the cap for each asker"),
+    "purpose": msg("the cap of the purpose"),
+    "unreserved": msg("what pledges do not keep back"),
+    "reserve": msg("what the pledge keeps back"),
+}
+"""By limit, as the ledger names it: the words for it."""
 
 _DAY = 86_400_000_000
 
@@ -78,6 +87,7 @@ def _population(place: NodePlace, dataset: Dataset) -> dict[str, Any]:
     policy = place.vault.policy(dataset.name)
     rows = [row for row in place.vault.spending() if row["population"] == dataset.population]
     spent, partners, purposes = place.spent(dataset.population)
+    pointed = place.vault.pointed(dataset, place.today())
     asked = [one.party for one in place.history.pinned() if one.role != "officer" and one.party != place.party]
     burn = _burn(place, rows, policy.everyone)
     prices = {purpose: usual(rows, policy, purpose) for purpose in policy.caps.purposes}
@@ -87,11 +97,13 @@ def _population(place: NodePlace, dataset: Dataset) -> dict[str, Any]:
             "purpose": purpose,
             "price": price,
             "price_share": share(price, policy.everyone),
-            **_answers(policy, Spent(spent, partners.get(partner, 0), purposes.get(purpose, 0)), purpose, price),
+            "answers": room.left // max(price, 1),
+            "tightest": LIMITS[room.cap],
         }
         for partner in sorted({*asked, *partners})
         for purpose, price in prices.items()
-        if any(grant.admits(partner, place.vault.role(partner)) for grant in policy.granted(purpose))
+        if any(grant.admits(partner, place.vault.role(partner)) for grant in pointed.granted(purpose))
+        for room in [place.room(dataset, partner=partner, purpose=purpose)]
     ]
     return {
         "population": dataset.population,
@@ -102,17 +114,16 @@ def _population(place: NodePlace, dataset: Dataset) -> dict[str, Any]:
         "partners": [_meter(name, amount, policy.partner) for name, amount in sorted(partners.items())],
         "purposes": [_meter(name, purposes.get(name, 0), cap) for name, cap in sorted(policy.caps.purposes.items())],
         "answers": answers,
+        "reserves": [
+            one | {"share": share(one["nano"], policy.everyone), "left_share": share(one["left"], policy.everyone)}
+            for one in place.vault.kept_back()
+            if one["population"] == dataset.population
+        ],
         "burn": burn,
         "steps": [[at, rho(max(0, left))] for at, left in burn],
         "since": datetime.fromtimestamp(burn[0][0] / 1e6, tz=UTC).date().isoformat(),
         "forecast": _forecast(place, rows, policy.everyone - spent),
     }
-
-
-def _answers(policy: Policy, spent: Spent, purpose: str, price: int) -> dict[str, Any]:
-    left = rooms(policy.caps, spent, purpose=purpose)
-    tightest = min(left, key=lambda name: left[name])
-    return {"answers": left[tightest] // max(price, 1), "tightest": tightest}
 
 
 def _burn(place: NodePlace, rows: Sequence[Mapping[str, Any]], cap: int) -> list[list[Any]]:

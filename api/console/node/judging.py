@@ -1,19 +1,21 @@
 """What a policy would say: to a party and purpose, use by use; to one statement, item by item; to the change into another."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
-from api.console.node.budget import nano, rho, share
-from api.console.node.place import NodePlace, rooms
+from api.console.node.budget import LIMITS, nano, rho, share
+from api.console.node.place import NodePlace
 from api.console.node.rules import amounts, scaled
 from api.console.wording import msg
 from exchange.node.source import Dataset
+from exchange.node.vault import Account
 from privacy.atoms import ROWS, USES, Atom, atoms
 from privacy.errors import Malformed
 from privacy.floor import FLOORS, least_group
-from privacy.ledger import Spent
 from privacy.necessity import decide, shown_from
 from privacy.offences import Request, of_atom
 from privacy.openings import Change, opened
@@ -106,9 +108,7 @@ def closing(policy: Policy, columns: Mapping[str, Column], case: Case, atom: Ato
 
 def effective(place: NodePlace, dataset: Dataset, policy: Policy, case: Case) -> list[dict[str, Any]]:
     """Return what each grant for a party and purpose comes to: bounds, values, precision, least group, what is left."""
-    spent, partners, purposes = place.spent(dataset.population)
-    used = Spent(spent, partners.get(case.who.party, 0), purposes.get(case.purpose, 0))
-    left = rooms(policy.caps, used, purpose=case.purpose)
+    left = place.room(dataset, partner=case.who.party, purpose=case.purpose)
     return [
         _effect(grant, policy, dataset.standard, left)
         for grant in policy.granted(case.purpose)
@@ -116,18 +116,17 @@ def effective(place: NodePlace, dataset: Dataset, policy: Policy, case: Case) ->
     ]
 
 
-def _effect(grant: Grant, policy: Policy, standard: Standard, left: Mapping[str, int]) -> dict[str, Any]:
+def _effect(grant: Grant, policy: Policy, standard: Standard, left: Account) -> dict[str, Any]:
     template = PURPOSES[grant.purpose]
     opened_columns = [column for column in standard.columns if grant.columns.get(column.name)]
-    tightest = min(left, key=lambda name: left[name])
     return {
         "parties": max(grant.min_parties, template.min_parties),
         "group": max([grant.min_group, least_group(one for one in opened_columns if one.kind is not Kind.IDENTIFIER)]),
         "price": rho(grant.rho_per_query),
         "price_share": share(grant.rho_per_query, policy.everyone),
-        "answers": left[tightest] // max(grant.rho_per_query, 1),
-        "tightest": tightest,
-        "left": {name: rho(amount) for name, amount in left.items()},
+        "answers": left.left // max(grant.rho_per_query, 1),
+        "tightest": LIMITS[left.cap],
+        "left": rho(left.left),
         "keeps": min(template.keeps, template.keeps if grant.keeps is None else grant.keeps),
         "columns": [_limits(column, grant, policy) for column in opened_columns],
     }
@@ -194,7 +193,8 @@ def judged(
     approvals = place.vault.approvals(case.day, asker=case.who.party)
     decision = decide(request, standard=standard, policies=[policy], approvals=approvals)
     offered = None if decision.nearest is None else narrow(question, decision.nearest)
-    asked, account = place.vault.price(question.plan, partner=case.who.party, dataset=dataset)
+    pledge = place.vault.drawn_from(dataset, partner=case.who.party, purpose=case.purpose, day=case.day)
+    asked, account = place.vault.price(question.plan, partner=case.who.party, dataset=dataset, pledge=pledge)
     return {
         "outcome": decision.outcome.value,
         "uses": [str(atom) for atom in atoms(question.plan)],
@@ -220,11 +220,20 @@ def _days(text: str) -> int:
     return int(text)
 
 
-def changes(before: Policy, after: Policy, standard: Standard, *, on: date) -> dict[str, list[dict[str, Any]]]:
+def changes(before: Policy, after: Policy, standard: Standard, *, on: date) -> Mapping[str, list[dict[str, Any]]]:
     """Return what a change of policy opens and what it closes, each with a request that shows it."""
+    texts = [json.dumps(one.to_json(), sort_keys=True) for one in (before, after, standard)]
+    return _changes(texts[0], texts[1], texts[2], on)
+
+
+@lru_cache(maxsize=32)
+def _changes(before: str, after: str, standard: str, on: date) -> Mapping[str, list[dict[str, Any]]]:
+    """Return the same of documents as text: to find requests that show it takes a second, and a page is often drawn again."""
+    old, new = (Policy.from_json(json.loads(text)) for text in (before, after))
+    schema = Standard.from_json(json.loads(standard))
     return {
-        "opens": list(_told(opened(before, after, standard, on=on))),
-        "closes": list(_told(opened(after, before, standard, on=on))),
+        "opens": list(_told(opened(old, new, schema, on=on))),
+        "closes": list(_told(opened(new, old, schema, on=on))),
     }
 
 

@@ -14,10 +14,9 @@ from exchange import address
 from exchange.line import Line, greet
 from exchange.node.agent import Agent
 from exchange.node.source import Dataset
-from exchange.node.vault import Vault
+from exchange.node.vault import Account, Vault
 from exchange.protocol.errors import Unknown
 from privacy.errors import PrivacyError
-from privacy.ledger import Caps, Spent
 
 GREETING = 2.0
 """Seconds that a page waits for the exchange to say how it is."""
@@ -75,6 +74,11 @@ class NodePlace(Place):
                 purposes[row["purpose"]] = purposes.get(row["purpose"], 0) + row["nano"]
         return sum(partners.values()), partners, purposes
 
+    def room(self, dataset: Dataset, *, partner: str, purpose: str) -> Account:
+        """Return what a partner has left for a purpose today, and which limit ends first; a reserve pays where one does."""
+        pledge = self.vault.drawn_from(dataset, partner=partner, purpose=purpose, day=self.today())
+        return self.vault.room(partner=partner, purpose=purpose, dataset=dataset, pledge=pledge)
+
     def answers(self) -> tuple[float | None, PrivacyError | None]:
         """Return by how many seconds this clock is ahead of the exchange's, if that is told, or why it does not answer."""
         try:
@@ -100,16 +104,6 @@ class NodePlace(Place):
     def untold(self) -> Mapping[str, str]:
         """By dataset, why the exchange has not been told of what was put in force since the node was started."""
         return dict(self._untold)
-
-
-def rooms(caps: Caps, spent: Spent, *, purpose: str) -> dict[str, int]:
-    """Return what each cap has left (1e-9 rho), none below nothing."""
-    left = {
-        "everyone": caps.everyone - spent.everyone,
-        "partner": caps.partner - spent.partner,
-        "purpose": caps.purposes.get(purpose, 0) - spent.purpose,
-    }
-    return {name: max(0, amount) for name, amount in left.items()}
 
 
 def beside(place: Place) -> NodePlace:

@@ -47,6 +47,7 @@ def show(visit: Visit) -> Mapping[str, Any]:
     place = beside(visit.place)
     dataset = place.dataset(visit.path["dataset"])
     policy = place.vault.policy(dataset.name)
+    pointed = place.vault.pointed(dataset, place.today())  # with a step-in that is in force, as questions are judged
     people = askers(place, policy)
     case = _case(visit, place, policy, people)
     history = place.history.policies(dataset.name)
@@ -65,9 +66,9 @@ def show(visit: Visit) -> Mapping[str, Any]:
         "layers": LAYERS,
         "asked": {"who": f"{case.who.party}:{case.who.role}", "purpose": case.purpose, "on": case.day.isoformat()},
         "who": {"party": case.who.party, "role": case.who.role},
-        "grid": grid(policy, dataset.standard, case),
-        "effective": effective(place, dataset, policy, case),
-        "tried": _tried(visit, place, dataset, policy, case),
+        "grid": grid(pointed, dataset.standard, case),
+        "effective": effective(place, dataset, pointed, case),
+        "tried": _tried(visit, place, dataset, pointed, case),
         "draft": _draft(visit, place, dataset, policy),
         "history": [{"version": put.document["version"], "at": put.at} for put in history],
         "compared": _compared(visit, place, dataset, policy),
