@@ -43,7 +43,7 @@ def offer(
     """Offer a loan against an asset as its lender; prints its id. Two of your officers approve it next."""
     from exchange.protocol.messages import Appraisal, Offer  # noqa: PLC0415
 
-    terms = _step_in_terms(reserve, operator or [], purpose=purpose, exclusive=exclusive)
+    terms = step_in_terms(reserve, operator or [], purpose=purpose, exclusive=exclusive)
     digest, releases = _report(report)
     with opened(home, exchange) as pledges:
         appraisal = pledges.record(stated(Appraisal, asset=asset, report=digest, releases=releases))
@@ -191,7 +191,7 @@ def release(
     if amount is None:
         _titled(home, exchange, name, Release)
     else:
-        part = 0 if reserve is None else _nano(reserve)
+        part = 0 if reserve is None else nano(reserve)
         _titled(home, exchange, name, PartialRelease, amount=cents(amount), nonce=nonce(), reserve=part)
 
 
@@ -344,7 +344,7 @@ def cents(text: str) -> int:
     return int(made)
 
 
-def _step_in_terms(reserve: str | None, operators: list[str], *, purpose: str, exclusive: bool) -> dict[str, Any]:
+def step_in_terms(reserve: str | None, operators: list[str], *, purpose: str, exclusive: bool) -> dict[str, Any]:
     """Return the terms of a step-in as a part of an offer, if there are any."""
     from exchange.protocol.messages import StepInTerms  # noqa: PLC0415
     from privacy.errors import Malformed  # noqa: PLC0415
@@ -355,22 +355,27 @@ def _step_in_terms(reserve: str | None, operators: list[str], *, purpose: str, e
         raise Malformed(
             "a step-in needs a reserve, an operator and a purpose", fix="give --reserve, --operator and --purpose"
         )
-    told = {"reserve": _nano(reserve), "operators": tuple(operators), "purpose": purpose, "exclusive": exclusive}
+    told = {"reserve": nano(reserve), "operators": tuple(operators), "purpose": purpose, "exclusive": exclusive}
     return {"step_in": stated(StepInTerms, **told)}
 
 
-def _nano(text: str) -> int:
+def nano(text: str) -> int:
+    """Read a part of a privacy budget, in rho, as billionths of it.
+
+    Raises:
+        Malformed: if it is none.
+    """
     from decimal import Decimal, InvalidOperation  # noqa: PLC0415
 
     from privacy.errors import Malformed  # noqa: PLC0415
 
     try:
-        nano = Decimal(text) * 10**9
+        made = Decimal(text) * 10**9
     except InvalidOperation:
-        nano = Decimal("NaN")
-    if not nano.is_finite() or nano <= 0 or nano != int(nano):
+        made = Decimal("NaN")
+    if not made.is_finite() or made <= 0 or made != int(made):
         raise Malformed("the reserve is not an amount of rho", fix="write it as 0.05, with nine decimals at most")
-    return int(nano)
+    return int(made)
 
 
 def payouts(paid: Iterable[Mapping[str, Any]]) -> Iterator[str]:

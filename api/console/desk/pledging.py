@@ -13,7 +13,7 @@ from api.console.pages import Page, Visit
 from api.console.papers import Kind
 from api.console.places import DESK, Same
 from api.console.wording import msg
-from api.pledging import cents, nonce, stated
+from api.pledging import cents, nano, nonce, stated, step_in_terms
 from exchange.protocol.agreement import (
     Acceptance,
     Assignment,
@@ -43,10 +43,11 @@ _MOST_CREDITORS = 100
 _LAST_RANK = 9
 
 Input = tuple[str, str, str]
-"""Name, label (a message) and kind of a field: ``yuan``, ``day``, ``text``, ``file`` or ``lines``."""
+"""Name, label (a message) and kind of a field: ``yuan``, ``day``, ``text``, ``optional``, ``file`` or ``lines``."""
 
 _AMOUNT = ("amount", msg("Amount, yuan"), "yuan")
 _EVIDENCE = ("evidence_sha256", msg("Evidence: a file; its hash goes on record, the file stays here"), "file")
+_RESERVE = ("reserve", msg("Of the reserve, rho; the lender alone, may be empty"), "optional")
 _BECAUSE = ("because", msg("Reason, in one line"), "text")
 
 
@@ -75,7 +76,7 @@ ACTIONS = (
     Action("lift", msg("Tell that all is well again"), msg("The pledge is active again as before the warning."), Event.LIFTED, fields=(_EVIDENCE,)),
     Action("step-in", msg("Step in"), msg("The asset's fees and grants go to the operator that you name, from now on. No data moves."), Event.STEPPED_IN, fields=(("operator", msg("Operator (party)"), "text"), _EVIDENCE)),
     Action("realise", msg("Tell that the asset was realised"), msg("Proceeds are paid out by rank: costs, lenders, others, owner. Every lien on the asset ends, yours, too."), Event.REALISED, fields=(("proceeds", msg("Proceeds, yuan"), "yuan"), ("costs", msg("Costs of the sale, yuan"), "yuan"), ("successor", msg("Entitlements go to (party)"), "text"), ("unregistered", msg("Creditors without a lien, NAME=YUAN, one a line; may be empty"), "lines"), _EVIDENCE)),
-    Action("release-part", msg("Release a part"), msg("So much less is secured from now on. It cannot be taken back."), Event.LESSENED, (LENDER, OWNER), (_AMOUNT,)),
+    Action("release-part", msg("Release a part"), msg("So much less is secured from now on. It cannot be taken back."), Event.LESSENED, (LENDER, OWNER), (_AMOUNT, _RESERVE)),
     Action("assign", msg("Assign it to another lender"), msg("Pledge and claim go over once the other lender accepts; rank and place stay."), Event.ASSIGNED, fields=(("to", msg("New lender (party)"), "text"),)),
     Action("accept", msg("Take it over"), msg("You hold pledge and claim from now on, at the same rank and place."), Event.TAKEN_OVER, (NEXT,)),
     Action("renew", msg("Renew the registration"), msg("The registration runs longer; rank and place stay. It can be done within its last 90 days."), Event.RENEWED, fields=(("expires", msg("Registered until"), "day"),)),
@@ -187,7 +188,13 @@ def _message(name: str, made: Agreement, form: Mapping[str, str], place: DeskPla
             evidence=evidence,
         ),
         "release": lambda: stated(Release, **titled),
-        "release-part": lambda: stated(PartialRelease, **titled, amount=cents(told.get("amount", "")), nonce=nonce()),
+        "release-part": lambda: stated(
+            PartialRelease,
+            **titled,
+            amount=cents(told.get("amount", "")),
+            nonce=nonce(),
+            reserve=nano(told["reserve"]) if told.get("reserve") else 0,
+        ),
         "assign": lambda: stated(Assignment, **titled, to=told.get("to", ""), nonce=nonce()),
         "accept": lambda: stated(Acceptance, **titled, assignment=made.assigned[0] if made.assigned else ""),
         "renew": lambda: stated(
@@ -278,7 +285,13 @@ def offer(visit: Visit) -> str:
         ) from None
     report = stated(Appraisal, asset=asset, report=paper.name, releases=tuple(paper.document["releases"]))
     parts = {"asset": asset, "rank": rank, "amount": amount, "matures": told.get("matures", ""), "nonce": nonce()}
-    quote = {**parts, "forbids_juniors": told.get("forbid") == "yes"}
+    terms = step_in_terms(
+        told.get("reserve") or None,
+        told.get("operators", "").replace(",", " ").split(),
+        purpose=told.get("purpose", ""),
+        exclusive=told.get("exclusive") == "yes",
+    )
+    quote = {**parts, **terms, "forbids_juniors": told.get("forbid") == "yes"}
     stated(Quote, **quote, appraisal="0" * 64)  # what the quote says is checked before anything goes on record
     return f"/pledges/{place.pledges.quote(stated(Quote, **quote, appraisal=place.pledges.record(report)))}"
 

@@ -128,6 +128,8 @@ def one(visit: Visit) -> Mapping[str, Any]:
         "watched": _watched(visit.place, made.asset),
         "searched": None if told["search"] is None else _SEARCHED[told["search"]["state"]],
         "cover": _cover(visit.place, quoted, history),
+        "reserve": str(Decimal(made.reserve).scaleb(-9)),
+        "kept_until": made.kept_until,
         "files": list(_FILES) if told["title"] is not None else [],
         "same_as": [
             Same(msg("Command line"), f"touchstone pledge status HOME {told['id'][:16]} --exchange URL").to_json(),
