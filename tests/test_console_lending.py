@@ -10,6 +10,7 @@ import re
 import time
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -75,7 +76,7 @@ def reader(street):
 
 def twin(visit, address, **query):
     path, _, asked = address.partition("?")
-    answer = visit.get(f"{path}.json{'?' + asked if asked else ''}", params={"lang": "en", **query})
+    answer = visit.get(f"{path}.json", params={"lang": "en", **dict(parse_qsl(asked)), **query})
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -448,13 +449,13 @@ def key_of(street):
     return Ed25519PrivateKey.from_private_bytes(signing).public_key().public_bytes_raw()
 
 
-def quoted(visit, street):
+def quoted(visit, street, **terms):
     """Open the town's report and ask for a loan on it, as a lender does; the answer of the exchange."""
     paper = (street.home / "valuation-report.json").read_text("utf-8")
     address = opened(visit, "/value", text=paper)
     filled = twin(visit, "/pledges/new", report=address.rpartition("/")[2])["filled"]
     assert filled["asset"] == ASSET
-    return visit.post("/pledges/new?lang=en", data=filled)
+    return visit.post("/pledges/new?lang=en", data=filled | terms)
 
 
 def refused_with_holder_and_time(street, desk, rival):
@@ -464,6 +465,8 @@ def refused_with_holder_and_time(street, desk, rival):
     refused = quoted(rival, street)
     assert refused.status_code == 409
     assert f"{ASSET} is pledged to lender-x at rank 1 since {first['since']}" in Seen(refused.text).text
+    nearest = next(one["href"] for one in Seen(refused.text).all("a") if "rank=2" in one.get("href", ""))
+    assert twin(rival, nearest)["filled"]["rank"] == "2"  # the nearest quote that passes, a click away
     told = twin(rival, "/pledges")
     assert (told["live"], told["over"]) == ([], [])
     assert rival.get(f"/pledges/{first['id']}").status_code == 404
@@ -517,6 +520,10 @@ def lived_through(street, desk, reader, pledge):
 def begun(street, rival):
     """Name officers, quote again and have both approve; return the pledge."""
     assert rival.post("/pledges", data={"officers": "y-credit, y-risk"}).status_code == 200
+    stepping = {"reserve": "0.001", "operators": "lender-y", "purpose": "pledge-valuation"}
+    assert quoted(rival, street, reserve="0.001").status_code in range(400, 500)
+    told = twin(rival, quoted(rival, street, **stepping).url.path)
+    assert (Decimal(told["reserve"]), told["record"]["step_in"]["operators"]) == (Decimal("0.001"), ["lender-y"])
     answer = quoted(rival, street)
     assert answer.status_code == 200, Seen(answer.text).text
     pledge = answer.url.path.rpartition("/")[2]

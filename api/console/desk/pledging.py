@@ -234,6 +234,10 @@ def draft(visit: Visit) -> Mapping[str, Any]:
         "matures": "",
         "rank": visit.query.get("rank", "1"),
         "forbid": "",
+        "reserve": "",
+        "operators": "",
+        "purpose": "",
+        "exclusive": "",
     }
     free: Mapping[str, Any] | None = None
     if chosen is not None:
