@@ -66,6 +66,76 @@ _ADDRESS: dict[int, Problem] = {
 """Addresses and methods that the service does not have."""
 
 
+_BESIDE = (
+    Problem(
+        "TS-ENV-001",
+        503,
+        "The files are in use or cannot be written",
+        "Another process holds them, or the disk takes no writing. The reason names the process or the file.",
+    ),
+    Problem(
+        "TS-FIG-001",
+        422,
+        "The figures do not carry this",
+        "A figure that was asked for cannot be worked out of noisy ones as they are: coarser groups or more budget can help.",
+    ),
+    Problem(
+        "TS-KEY-001",
+        422,
+        "The keys do not open",
+        "They are sealed, and what was given does not open them. See the page on keys for where a passphrase or key file is named.",
+    ),
+    Problem(
+        "TS-LOG-001",
+        409,
+        "The journal is older than it was",
+        "What lies on the disk is an old state, as after a backup was put back. The reason says how far; operations tells how to go on.",
+    ),
+    Problem(
+        "TS-LOG-002",
+        409,
+        "It is not the log that was seen before",
+        "The exchange shows a log that forgets or changes something. Do nothing more there; keep both heads and ask the operator by phone.",
+    ),
+    Problem(
+        "TS-LOG-003",
+        422,
+        "The bundle does not hold",
+        "The first entry that is wrong is named. Fetch the bundle again, from the exchange itself.",
+    ),
+    Problem(
+        "TS-NET-001",
+        503,
+        "The exchange does not answer",
+        "It could not be reached in time. Check its address and that outbound traffic to it is allowed; what was sent can be sent again.",
+    ),
+    Problem(
+        "TS-NET-002",
+        503,
+        "Somebody else answers in the exchange's place",
+        "The certificate is not the one that was pinned. Send nothing; compare the pin with the operator by phone.",
+    ),
+    Problem(
+        "TS-SQL-001",
+        422,
+        "The statement is not in the language",
+        "The place in the statement is pointed at, with what could stand there instead.",
+    ),
+    Problem(
+        "TS-SRC-001",
+        422,
+        "The source cannot be read",
+        "The file is missing, is not what its kind says, or is beyond the limits. Nothing of it was told to anybody.",
+    ),
+)
+"""What happens beside a key or a ledger, never at the service: shown by the consoles that stand there."""
+
+
+def known() -> list[Problem]:
+    """Return every problem that a console may show, by code."""
+    return sorted((*every(), *_BESIDE), key=lambda problem: problem.code)
+
+
 def every() -> list[Problem]:
     """Return every problem that the service may answer with, by code."""
     rows = (*problems.TABLE.values(), *_STORAGE.values(), *_ADDRESS.values())
@@ -126,6 +196,9 @@ def document(error: PrivacyError) -> dict[str, Any]:
     told = problems.document(error)
     for kind, problem in _STORAGE.items():
         if isinstance(error, kind):
+            told |= _named(problem)
+    for problem in _BESIDE:
+        if problem.code == error.code:
             told |= _named(problem)
     return told
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +17,9 @@ from markupsafe import Markup
 _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 _FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _SIGNS = re.compile(r"^```\w*$|[`*|#>]|\]\([^)]*\)|\[|^\s*:?-{3,}:?", re.MULTILINE)
+_FORMULA = re.compile(r"^\$\$\n?(.*?)\n?\$\$$", re.MULTILINE | re.DOTALL)
+"""A formula as code forges draw it; here it is shown as it is written."""
+
 _AROUND = 90
 """Characters that are told on either side of what was found."""
 
@@ -109,7 +113,7 @@ def prose(text: str, name: str) -> Markup:
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     known = set(chapters("en"))
-    tokens = parser.parse(text)
+    tokens = parser.parse(_FORMULA.sub(r"```\n\1\n```", text))
     for at, token in enumerate(tokens):
         if token.type == "heading_open":
             token.attrSet("id", slug(tokens[at + 1].content))
@@ -118,20 +122,25 @@ def prose(text: str, name: str) -> Markup:
     drawn = parser.renderer.render(tokens, parser.options, {})
     for plain, reachable in _REACHABLE:
         drawn = drawn.replace(plain, reachable)
+    numbers = count(1)
+    drawn = re.sub("<table>", lambda _: _TABLE.format(next(numbers)), drawn)
     return Markup(drawn)  # noqa: S704  drawn by the parser, which escapes all text and takes no HTML
 
 
 _REACHABLE = (
     ("<pre>", '<pre tabindex="0">'),
-    ("<table>", '<div class="wide" tabindex="0" role="region" aria-label="table"><table>'),
     ("</table>", "</table></div>"),
     ("<th", '<th scope="col"'),
     ('<th scope="col"ead', "<thead"),
+    ('<th scope="col"></th>', "<td></td>"),
     (' style="text-align:left"', ""),
     (' style="text-align:right"', ' class="n"'),
     (' style="text-align:center"', ""),
 )
 """What the keyboard, a narrow screen and a page without styles of its own ask for."""
+
+_TABLE = '<div class="wide" tabindex="0" role="region" aria-label="№ {}"><table>'
+"""A table that is wider than the screen is moved by itself; each is a landmark of its own."""
 
 
 def _led(children: Sequence[Any], name: str, known: set[str]) -> list[Any]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from api.console.pages import Page, Visit
@@ -86,10 +87,10 @@ def asset(visit: Visit) -> Mapping[str, Any]:
 
 
 def _column(column: Mapping[str, Any], mapped: list[str]) -> dict[str, Any]:
-    """Return a column as the standard has it; bounds of a date are days, of a measure numbers in its unit."""
-    bounds = column["bounds"]
+    """Return a column as the standard has it; bounds of a date are days, of a measure numbers in its unit, as text."""
+    bounds = column["bounds"] and [str(Decimal(end).scaleb(-column["decimals"])) for end in column["bounds"]]
     if bounds and column["kind"] == "date":
-        bounds = [(_EPOCH + timedelta(days=day)).isoformat() for day in bounds]
+        bounds = [(_EPOCH + timedelta(days=day)).isoformat() for day in column["bounds"]]
     return {
         "name": column["name"],
         "meaning": column["meaning"],

@@ -11,13 +11,13 @@ from exchange.protocol.problems import Problem
 
 
 def every(_: Visit) -> Mapping[str, Any]:
-    """Return every problem that the service may answer with, by code."""
-    return {"problems": [_told(problem) for problem in problems.every()]}
+    """Return every problem that a service or a console may answer with, by code."""
+    return {"problems": [_told(problem) for problem in problems.known()]}
 
 
 def one(visit: Visit) -> Mapping[str, Any]:
     """Return one problem."""
-    for problem in problems.every():
+    for problem in problems.known():
         if problem.code == visit.path["code"]:
             return _told(problem)
     raise Unknown("problem")
