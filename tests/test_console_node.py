@@ -443,6 +443,7 @@ def test_a_source_that_cannot_be_read_is_named_and_the_form_keeps_what_was_typed
     gone = newcomer.post("/register", data={"path": "/nowhere/x.csv", "standard": "consumer_credit/1"})
     assert "there is no such source" in gone.text
     assert newcomer.get("/register/nothing").status_code == 404
+    assert newcomer.get("/register/guide-lender").status_code == 404
     assert newcomer.get("/register/..%2f..%2fparty").status_code == 404
 
 

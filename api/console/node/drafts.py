@@ -27,6 +27,8 @@ class Drafts:
 
     def find(self, kind: str, name: str) -> dict[str, Any] | None:
         """Return a draft, if there is one that can be read."""
+        if not _NAME.fullmatch(name):
+            return None
         try:
             document = json.loads(self._path(kind, name).read_text("utf-8"))
         except (OSError, ValueError):

@@ -118,7 +118,7 @@ def _free(name: str, place: NodePlace) -> str:
 
 def one(visit: Visit) -> Mapping[str, Any]:
     """Return a draft at the step that the address names, or at the one that it has come to."""
-    place, name = beside(visit.place), visit.path["name"]
+    place, name = beside(visit.place), visit.path["draft"]
     kept = place.drafts.get("dataset", name)
     asked = visit.form.get("step") or visit.query.get("step", "")
     step = asked if asked in STEPS else str(kept["step"])
@@ -219,7 +219,7 @@ def advance(visit: Visit) -> str:
         Refused: if the dataset would replace another one.
         SourceFault: if the source, or a row of it, cannot be read.
     """
-    place, name, form = beside(visit.place), visit.path["name"], visit.form
+    place, name, form = beside(visit.place), visit.path["draft"], visit.form
     kept = place.drafts.get("dataset", name)
     standard = shipped(kept["standard"])
     match form.get("step"):
@@ -289,6 +289,11 @@ PAGES = (
         act=locate,
     ),
     Page(
-        "/register/{name}", "register-draft.html", msg("Register a dataset"), one, places=frozenset({NODE}), act=advance
+        "/register/{draft}",
+        "register-draft.html",
+        msg("Register a dataset"),
+        one,
+        places=frozenset({NODE}),
+        act=advance,
     ),
 )
