@@ -65,10 +65,24 @@ class Page:
         return self.open or (place.role in self.roles and place.kind in self.places)
 
 
+_ORDER = (
+    "Overview",
+    "Data",
+    "Questions",
+    "Access",
+    "This node",
+    "What may be asked",
+    "What others learn",
+    "Lending",
+    "Oversight",
+)
+"""Headings of the menu from top to bottom."""
+
+
 def menu(pages: Sequence[Page], place: Place) -> dict[str, list[Page]]:
-    """Return the menu of a place: pages by heading, in the order in which they are listed."""
-    made: dict[str, list[Page]] = {}
+    """Return the menu of a place: pages by heading, under each in the order in which they are listed."""
+    made: dict[str, list[Page]] = {group: [] for group in _ORDER}
     for page in pages:
         if page.group is not None and page.is_for(place):
-            made.setdefault(page.group, []).append(page)
-    return made
+            made[page.group].append(page)
+    return {group: listed for group, listed in made.items() if listed}

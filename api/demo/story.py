@@ -143,7 +143,8 @@ def _open_house(telling: Telling, institutions: list[Institution], home: Path) -
     with town.Town(home, institutions, clock=lambda: time.time_ns() // 1000) as running:
         url = running.start_exchange()
         for one in institutions:
-            running.start_node(one.party)
+            running.start_node(one.party, console=one is institutions[0])
+        telling.say(f"{'a bank, at its node':<24} {running.open_console(institutions[0].party)}")
         for role, party in town.VISITORS.items():
             telling.say(f"{role:<24} {running.start_console(party)}")
         telling.say(f"{'the exchange itself':<24} touchstone console HOME --exchange {url} --at-exchange")

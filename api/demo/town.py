@@ -114,14 +114,20 @@ class Town:
         self.url = self._start("exchange", ["exchange", "up", str(self._home_of("exchange"))])["ready"]
         return self.url
 
-    def start_node(self, party: str) -> int:
-        """Start a node and return its process id, once it has announced its dataset."""
-        self._start(party, ["node", "up", str(self._home_of(party)), "--exchange", self.url])
+    def start_node(self, party: str, *, console: bool = False) -> int:
+        """Start a node, with its console if wished, and return its process id, once it has announced its dataset."""
+        arguments = ["node", "up", str(self._home_of(party)), "--exchange", self.url]
+        self._start(party, [*arguments, *(["--console", "0"] if console else [])])
         return self._processes[-1][1].pid
 
     def start_console(self, party: str) -> str:
         """Start the console beside a party's keys and return the link that opens it once."""
         return self._first(f"{party}, console", ["console", str(self._home_of(party)), "--exchange", self.url])
+
+    def open_console(self, party: str) -> str:
+        """Return a link that opens the console of a running node once."""
+        command = [sys.executable, "-P", "-m", "api.cli", "node", "console", str(self._home_of(party))]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=_READY_WITHIN).stdout.strip()
 
     def stop(self) -> None:
         """End every process, last started first; by force if one does not go."""
