@@ -121,8 +121,8 @@ def ignore_the_caps(monkeypatch):
 
 
 def charging_beyond(charge):
-    def charged(plan, *, caps, spent, population, partner):
-        return charge(plan, caps=caps, spent=type(spent)(), population=population, partner=partner)
+    def charged(plan, *, spent, **others):
+        return charge(plan, spent=type(spent)(), **others)
 
     return charged
 

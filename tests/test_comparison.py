@@ -203,7 +203,7 @@ def test_the_command_prints_a_table_and_one_json_object(tmp_path):
     for text in ("in the first report", "rates", "quality", "in the second report", "loan limit"):
         assert text in shown.stdout
     document = json.loads(run("value", "compare", *files, "--json").stdout)
-    assert document == compare(REPORT, after).to_json()
+    assert document == {"schema_version": "1", "status": "ok"} | compare(REPORT, after).to_json()
     assert (document["first"], document["second"]) == (REPORT["digest"], after["digest"])
     for change in (document["value"], document["limit"]):
         parts = sum(Decimal(cause["part"]) for cause in change["causes"])

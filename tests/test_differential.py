@@ -21,7 +21,7 @@ from privacy.plan import CountRows, CountUnits, Plan, Sum
 from privacy.seal import Sealed, fold, seal
 from privacy.unseal import SecretKey
 from tests import reference, sources
-from tests.sources import clip, prepared
+from tests.sources import InPlace, clip, prepared
 from tests.strategies import PARTIES, STANDARD, plans
 
 KEY = bytes(range(32))
@@ -38,7 +38,7 @@ class Town:
 
     def cells(self, party, plan, *, ready=True):
         """One party's cells, from its prepared table or from the rows where they lie."""
-        tables = self.tables[party] if ready else None
+        tables = self.tables[party] if ready else InPlace()
         return clip(plan, self.datasets[party], sampling_key=KEY, ready=tables).totals
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from api import cli
+from api import terminal
 from api.demo import people, town
 from exchange.protocol.errors import Encumbered
 from privacy.errors import PrivacyError
@@ -105,4 +105,4 @@ def test_the_node_itself_holds_the_dataset_no_more_and_its_charges_stay(running)
 
 def test_an_encumbered_dataset_is_told_to_the_command_line():
     error = Encumbered(asset="a/b", rank=1, holder="lender-x", since="2026-01-01", doing="withdrawn")
-    assert cli._exit_code(error) == cli.REFUSED
+    assert terminal.exit_code(error) == terminal.REFUSED

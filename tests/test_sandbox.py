@@ -59,10 +59,11 @@ def alone(engines):
 
 
 def ended(pid):
-    """Wait until a process is gone, or waits to be buried."""
+    """Wait until a process is gone, or waits to be buried with all its threads."""
     for _ in range(600):
         try:
-            if Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] == "Z":
+            told = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+            if told[0] == "Z" and told[17] == "1":
                 return
         except OSError:
             return
