@@ -6,7 +6,7 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from api import terminal
+from api import cli, terminal
 from api.demo import people, town
 from exchange.protocol.errors import Encumbered
 from privacy.errors import PrivacyError
