@@ -462,12 +462,12 @@ def test_tokens_are_remembered_at_a_cost_that_does_not_grow():
     swept = 0
     for number in range(30_000):
         before = here._tokens
-        here.remember(service.proof.Caller(f"p{number % 2000}", f"{number:032}", 1180, "0" * 64))
+        here.remember(service.proof.Caller(f"p{number % 2000}", f"{number:032}", 1180, "0" * 64, 1120))
         swept += before is not here._tokens
     assert swept <= 2
     now[0] = 2000.0
     for number in range(40_000):
-        here.remember(service.proof.Caller(f"p{number % 2000}", f"x{number:031}", 2180, "0" * 64))
+        here.remember(service.proof.Caller(f"p{number % 2000}", f"x{number:031}", 2180, "0" * 64, 2120))
     assert len(here._tokens) < 60_000, "what has expired is forgotten"
 
 
