@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from api.terminal import note
+
 audit_app = typer.Typer(no_args_is_help=True, help="Check the exchange's log from outside.")
 
 Desk = Annotated[Path, typer.Option("--as", help="Directory of your own keys (touchstone desk init).")]
@@ -25,7 +27,7 @@ def pin(
     from api import inspecting  # noqa: PLC0415
 
     inspecting.pin(home, log)
-    _note(f"this directory now follows log {log}")
+    note(f"this directory now follows log {log}")
 
 
 @audit_app.command("export")
@@ -39,7 +41,7 @@ def export(
     from api import inspecting  # noqa: PLC0415
 
     count = inspecting.export(source, output=output, home=home)
-    _note(f"{count} entries in {output.name}; check it with `touchstone audit verify`")
+    note(f"{count} entries in {output.name}; check it with `touchstone audit verify`")
 
 
 @audit_app.command("verify")
@@ -87,7 +89,3 @@ def watch(
     from api import inspecting  # noqa: PLC0415
 
     inspecting.watch(home, exchange, every=every, looks=looks)
-
-
-def _note(text: str) -> None:
-    typer.echo(text, err=True)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from api.terminal import note
 from privacy.errors import Malformed, PrivacyError
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def invite(
         )  # fmt: skip
     typer.echo(made.spelled())
     if pin is None:
-        _note("without TLS, anybody on the way reads what goes to the exchange: `touchstone exchange certify` first")
-    _note(f"good for {expires} and for {party} alone, who types: touchstone join INVITE DIRECTORY")
+        note("without TLS, anybody on the way reads what goes to the exchange: `touchstone exchange certify` first")
+    note(f"good for {expires} and for {party} alone, who types: touchstone join INVITE DIRECTORY")
 
 
 def join(
@@ -122,7 +123,7 @@ def pin(
     Pins(home).add(
         check_party(party), bytes.fromhex(key), replaces=None if replaces is None else bytes.fromhex(replaces)
     )
-    _note(f"pinned {party}")
+    note(f"pinned {party}")
 
 
 def examined(told: "Invite", home: Path) -> Iterator[tuple[str, str]]:
@@ -234,7 +235,3 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, "utf-8")
     except OSError:
         raise Malformed(f"{path.name} cannot be written", fix="name a file in a directory of yours") from None
-
-
-def _note(text: str) -> None:
-    typer.echo(text, err=True)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from api.terminal import note
+
 keys_app = typer.Typer(
     no_args_is_help=True,
     help="Protect a party's keys on disk, show their fingerprints, change them. A passphrase or key file is never an "
@@ -25,10 +27,10 @@ def protect(home: Home) -> None:
     held = protecting.protection(home)
     opener = passphrase.chosen() if held is None else passphrase.given(held.kind)
     sealed = protecting.protect(home, opener)
-    _note(
+    note(
         f"{sealed} files sealed with the {opener.kind.replace('-', ' ')}; `touchstone keys show` opens them for a look"
     )
-    _note(
+    note(
         "what the disk held before may still be found on it: for keys that were in use, change them (keys rotate), too"
     )
 
@@ -39,7 +41,7 @@ def unprotect(home: Home) -> None:
     from exchange import passphrase, protecting  # noqa: PLC0415
 
     opened = protecting.unprotect(home, passphrase.given)
-    _note(f"{opened} files are in the open")
+    note(f"{opened} files are in the open")
 
 
 @keys_app.command("show")
@@ -67,7 +69,7 @@ def rotate(
     with _stopped(home):
         key = rotating.rotate(home, lambda party, key: Line(exchange, party=party, key=key, pin=address.pin(home)))
     typer.echo(key.hex())
-    _note("changed; who pins the old key follows by itself, since it signed for the new one")
+    note("changed; who pins the old key follows by itself, since it signed for the new one")
 
 
 @contextmanager
@@ -80,7 +82,3 @@ def _stopped(home: Path) -> Iterator[None]:
         return
     with Journal.open(home / "journal", owner=(home / "party").read_text("utf-8").strip(), mend=False):
         yield
-
-
-def _note(text: str) -> None:
-    typer.echo(text, err=True)
