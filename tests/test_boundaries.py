@@ -80,7 +80,7 @@ LIBRARIES = {
     "markdown_it": {"api/console/handbook.py"},
     "ctypes": {"api/processes.py", "exchange/node/worker.py"},
     "subprocess": {"api/demo/town.py", "exchange/node/sandbox.py"},
-    "socket": {"api/console/desk/app.py", "api/console/node/app.py", "api/processes.py"},
+    "socket": {"api/console/loopback.py", "api/processes.py"},
     "ssl": {"api/certificates.py", "exchange/line.py", "exchange/tls.py"},
     "getpass": {"exchange/passphrase.py"},
 }

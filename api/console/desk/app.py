@@ -1,12 +1,10 @@
 """The desk's console as an application on loopback, and the command that serves it."""
 
-import socket
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvicorn
 from fastapi import FastAPI
 
 from api import observing, problems
@@ -14,11 +12,11 @@ from api.console import everywhere
 from api.console.desk import asking, jobs, log, pledging, requests, reviews, supervision
 from api.console.desk.place import DeskPlace
 from api.console.doors import Doors
+from api.console.loopback import Loopback
 from api.console.pages import Page
 from api.console.places import DESK
 from api.console.serving import routes
 from api.processes import prepare
-from exchange.protocol.errors import PeerFault
 
 PAGES: Sequence[Page] = (
     *(page for page in everywhere.PAGES if DESK in page.places),
@@ -58,27 +56,13 @@ def listen(pages: Sequence[Page], place: DeskPlace, *, port: int, open_browser: 
         PeerFault: if the port is taken.
     """
     doors = Doors(time.time)
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-    except OSError:
-        raise PeerFault(f"port {port} is taken or not yours", fix="choose another port, or 0 for a free one") from None
-    bound = listener.getsockname()[1]
-    hosts = frozenset({f"127.0.0.1:{bound}", f"localhost:{bound}"})
-    link = f"http://127.0.0.1:{bound}/enter/{doors.link(place)}"
-    config = uvicorn.Config(
-        create_app(pages, doors, hosts=hosts),
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=1,
-        server_header=False,
-    )
-    listener.listen(64)
+    here = Loopback(port)
+    link = f"{here.url}/enter/{doors.link(place)}"
+    server = here.server(create_app(pages, doors, hosts=here.hosts))
     sys.stdout.write(f"{link}\n")
     sys.stdout.flush()
     if open_browser:
         import webbrowser  # noqa: PLC0415  only where somebody wished for it
 
         webbrowser.open(link)
-    uvicorn.Server(config).run(sockets=[listener])
+    server.run(sockets=[here.listener])

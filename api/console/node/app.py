@@ -1,19 +1,18 @@
 """The node's console as an application on loopback, served in a thread of the node's own process."""
 
 import json
-import socket
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvicorn
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from api import observing, problems
 from api.console import everywhere
 from api.console.doors import Doors
+from api.console.loopback import Loopback
 from api.console.node import approvals, budget, health, learned, policies, register
 from api.console.node.doorbell import ADDRESS, PATH
 from api.console.node.place import NodePlace
@@ -22,7 +21,7 @@ from api.console.places import NODE
 from api.console.serving import routes
 from exchange import identity
 from exchange.node.vault import Vault
-from exchange.protocol.errors import Denied, PeerFault
+from exchange.protocol.errors import Denied
 from exchange.protocol.request import public_bytes, verify
 
 PAGES: Sequence[Page] = (
@@ -87,32 +86,14 @@ class Served:
         Raises:
             PeerFault: if the port is taken.
         """
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", port))
-        except OSError:
-            listener.close()
-            raise PeerFault(
-                f"port {port} is taken or not yours", fix="choose another port, or 0 for a free one"
-            ) from None
-        bound = listener.getsockname()[1]
+        here = Loopback(port)
         self._file = home / ADDRESS
-        self._url = f"http://127.0.0.1:{bound}"
+        self._url = here.url
         self._doors = Doors(time.time)
         self._place = NodePlace(home, vault, exchange, working=working)
-        hosts = frozenset({f"127.0.0.1:{bound}", f"localhost:{bound}"})
-        config = uvicorn.Config(
-            create_app(PAGES, self._doors, self._place, hosts=hosts),
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=1,
-            server_header=False,
-        )
-        listener.listen(64)
-        self._server = uvicorn.Server(config)
+        self._server = here.server(create_app(PAGES, self._doors, self._place, hosts=here.hosts))
         # off the main thread the server leaves signals to the node
-        self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True, name="console")
+        self._thread = threading.Thread(target=self._server.run, args=([here.listener],), daemon=True, name="console")
         self._thread.start()
         identity.write_secret(self._file, json.dumps({"url": self._url}))
 
