@@ -22,6 +22,7 @@ from rich.table import Table
 from api import asking
 from api.demo import people, town
 from api.demo.checking import check
+from api.demo.granting import approve, request
 from api.demo.lending import Valued, pledge, value
 from api.demo.page import write_page
 from api.demo.people import Institution
@@ -39,6 +40,9 @@ from valuation.report import verify
 
 PRICE = NANO // 10
 """What each institution charges for one joint question of the story, in 1e-9 rho."""
+
+SUPERVISED = NANO // 20
+"""What each charges for the supervisor's question."""
 
 SIGMAS = 5
 """Standard errors within which every released value must lie; all of some sixty together do in 29,000 runs of 29,001."""
@@ -175,6 +179,7 @@ def _perform(telling: Telling, running: town.Town, institutions: list[Institutio
         _ = client.desk.key
         _joint(telling, client, truth, group)
         _refused(telling, client, truth, group)
+        _approved(telling, truth, group, home, url)
         valued = _valued(telling, client.desk, truth, institutions[0], home)
         _pledged(telling, client.desk, rival.desk, valued, institutions[0].party, home)
     truth.close()
@@ -258,8 +263,39 @@ def _refused(telling: Telling, client: Client, truth: Truth, group: str) -> None
     telling.expect("the question is refused", holds=False)
 
 
+def _approved(telling: Telling, truth: Truth, group: str, home: Path, url: str) -> None:
+    """The supervisor's question waits for the officers of its owners, and is answered once each has approved it."""
+    sql = (
+        f"SELECT {group}, COUNT(*), AVG(months_overdue) FROM consumer_credit "  # noqa: S608  parsed, never run
+        f"WHERE product = 'card' GROUP BY {group}"
+    )
+    telling.step("5. A question that a person must see first")
+    telling.say(f"the supervisor asks: {sql}")
+    with connect(home / town.AUTHORITY[0], url) as client:
+        question = client.query(sql, purpose=town.SUPERVISION, budget=SUPERVISED / NANO, fresh=True)
+        early = question.preview(seconds=30)
+        for line in early.refusals:
+            telling.say(f"[red]not yet[/red]: {line}")
+        telling.expect("no node answers before its officer has approved", holds=not early.allowed and not early.nearest)
+        name = request(client.desk, question.plan())
+        approvals = list(approve(name, home=home, url=url))
+        telling.say(
+            f"request {name[:16]}… waits in the inbox of {', '.join(one.officer for one in approvals)}, who each read:"
+        )
+        telling.say(f"  “{approvals[0].consequence}”")
+        telling.say(f"each approves this question, once, until {approvals[0].until}; now it is answered:")
+        result = question.run()
+    telling.console.print(asking.table(result))
+    charged = result.receipt["charged"]
+    telling.expect("each charged what was approved", holds=set(charged.values()) == {SUPERVISED})
+    known = truth.by(group)
+    for row in result.table.records():
+        _near(telling, f"count of {row[group]}", row, "count", known.get(str(row[group]), (0, 0, 0))[0])
+    telling.page |= {"approved": sql, "approvals": approvals}
+
+
 def _valued(telling: Telling, desk: Desk, truth: Truth, one: Institution, home: Path) -> Valued:
-    telling.step(f"5. What is {one.party}'s dataset worth, and what may be lent on it?")
+    telling.step(f"6. What is {one.party}'s dataset worth, and what may be lent on it?")
     valued = value(
         desk,
         owner=one.party,
@@ -295,7 +331,7 @@ def _valued(telling: Telling, desk: Desk, truth: Truth, one: Institution, home: 
 
 
 def _pledged(telling: Telling, desk: Desk, rival: Desk, valued: Valued, owner: str, home: Path) -> None:
-    telling.step("6. One asset, one live lien")
+    telling.step("7. One asset, one live lien")
     told = pledge(desk, valued, owner=owner, home=home)
     telling.say(
         f"{' and '.join(told['approved_by'])} approve the quote for {told['lender']}, which signs; {owner} signs"
@@ -322,7 +358,7 @@ def _pledged(telling: Telling, desk: Desk, rival: Desk, valued: Valued, owner: s
 
 def _ledgers(telling: Telling, institutions: list[Institution], home: Path) -> None:
     """Open the stopped nodes' ledgers: what was charged must be what was told, to the unit."""
-    telling.step("7. What it cost, from each institution's own ledger")
+    telling.step("8. What it cost, from each institution's own ledger")
     rows = []
     for index, one in enumerate(institutions):
         held = Vault.open(home / one.party, clock=lambda: time.time_ns() // 1000)
@@ -333,13 +369,13 @@ def _ledgers(telling: Telling, institutions: list[Institution], home: Path) -> N
         cap = town.BUDGETS["everyone"]
         rows.append((one.party, f"{spent / NANO:g}", f"{cap / NANO:g}"))
         telling.say(f"{one.party}: {spent / NANO:g} of {cap / NANO:g} rho spent")
-        owed = 2 * PRICE + (NANO // 50 if index == 0 else 0)
+        owed = 2 * PRICE + SUPERVISED + (NANO // 50 if index == 0 else 0)
         telling.expect(f"{one.party} spent exactly {owed / NANO:g} rho", holds=spent == owed)
     telling.page["ledger"] = rows
 
 
 def _audited(telling: Telling, institutions: list[Institution], home: Path) -> None:
-    telling.step("8. Anybody can check it all, offline and with no account")
+    telling.step("9. Anybody can check it all, offline and with no account")
     found = check(home)
     record = found.verdict.record
     telling.say(f"the exchange's log, {found.entries} entries: every signature, hash and rule holds")

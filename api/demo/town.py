@@ -29,7 +29,11 @@ AUTHORITY = ("authority", "Supervisory Authority")
 OFFICERS = {"lender-x": ("x-credit", "x-risk"), "lender-y": ("y-credit", "y-risk")}
 """The two people of each lender who approve what it quotes, each with a key of its own."""
 
+DATA_OFFICERS = {"bank-a": "a-data", "bank-b": "b-data", "bank-c": "c-data"}
+"""The person of each institution's data office who rules on requests for access, with a key of its own."""
+
 VISITORS = {
+    "a bank's data office": DATA_OFFICERS["bank-a"],
     "a lender that asks": "lender-x",
     "its credit officer": "x-credit",
     "another lender": "lender-y",
@@ -39,7 +43,14 @@ VISITORS = {
 
 PURPOSE = "credit-risk-statistics"
 VALUATION = "pledge-valuation"
-BUDGETS = {"everyone": 1 * NANO, "partner": NANO // 2, PURPOSE: 4 * NANO // 10, VALUATION: NANO // 10}
+SUPERVISION = "supervision-statistics"
+BUDGETS = {
+    "everyone": 1 * NANO,
+    "partner": NANO // 2,
+    PURPOSE: 4 * NANO // 10,
+    VALUATION: NANO // 10,
+    SUPERVISION: NANO // 10,
+}
 """Budgets of each institution's people, in 1e-9 rho."""
 
 MIN_GROUP = 500
@@ -83,6 +94,10 @@ class Town:
             for named in OFFICERS.values()
             for officer in named
         }
+        offices = {
+            officer: desk.create(self._home_of(officer), party=officer, pinned={owner: keys[owner]})
+            for owner, officer in DATA_OFFICERS.items()
+        }
         store = Store.open(self._home_of("exchange"), clock=self.clock)
         try:
             for standard in every():
@@ -95,7 +110,7 @@ class Town:
                 catalog.enrol(store, party=party, name=name, role="lender", key=lenders[party])
             raw = watching.public_key().public_bytes_raw()
             catalog.enrol(store, party=AUTHORITY[0], name=AUTHORITY[1], role="regulator", key=raw)
-            for officer, signing in officers.items():
+            for officer, signing in {**officers, **offices}.items():
                 raw = signing.public_key().public_bytes_raw()
                 catalog.enrol(store, party=officer, name=officer, role="officer", key=raw)
         finally:
@@ -105,6 +120,9 @@ class Town:
             try:
                 for party, key in {**keys, **lenders}.items():
                     held.pin(party, key, role="institution" if party in keys else "lender")
+                held.pin(AUTHORITY[0], watching.public_key().public_bytes_raw(), role="regulator")
+                officer = DATA_OFFICERS[one.party]
+                held.pin(officer, offices[officer].public_key().public_bytes_raw(), role="officer")
                 registration.register(held, dataset=dataset_document(one), policy=policy_document(one))
             finally:
                 held.close()
@@ -195,7 +213,10 @@ def dataset_document(one: Institution) -> dict[str, Any]:
 
 
 def policy_document(one: Institution) -> dict[str, Any]:
-    """Return the policy of an institution's table: joint statistics of what is owed, not of limits and income; its own quality."""
+    """Return the policy of an institution's table: joint statistics of what is owed, not of limits and income; its own quality.
+
+    What the supervisor asks is answered once the institution's officer has seen it.
+    """
     standard = shipped(STANDARD)
     mapped = [column for column in standard.columns if column.name in one.mapping]
     joint: dict[str, list[str]] = {"*": ["count"]}
@@ -204,8 +225,10 @@ def policy_document(one: Institution) -> dict[str, Any]:
             joint[column.name] = ["count", "filter", "group"]
         elif column.kind is Kind.DATE:
             joint[column.name] = ["count", "filter", "group", "histogram"]
+    supervised = {column: ["count", "filter", "group"] for column in joint if column != "*"} | {"*": ["count"]}
     for owed in ("balance", "months_overdue"):
         joint[owed] = ["count", "filter", "group", "histogram", "product", "sum"]
+        supervised[owed] = ["count", "filter", "sum"]
     own = {"*": ["count"]} | {column.name: ["count", "valid"] for column in mapped if column.required}
     return {
         "owner": one.party,
@@ -234,6 +257,17 @@ def policy_document(one: Institution) -> dict[str, Any]:
                 "rho_per_query": NANO // 50,
                 "budget": BUDGETS[VALUATION],
                 "shared_from": None,
+            },
+            {
+                "purpose": SUPERVISION,
+                "recipients": [AUTHORITY[0]],
+                "columns": supervised,
+                "min_parties": 3,
+                "min_group": MIN_GROUP,
+                "rho_per_query": NANO // 20,
+                "budget": BUDGETS[SUPERVISION],
+                "shared_from": 1,
+                "consent": {"manner": "once", "persons": 1, "days": 30},
             },
         ],
         "bounds": {
