@@ -1,6 +1,8 @@
 """What ``touchstone audit`` does: take the exchange's log away, check it without anybody's help, follow its head."""
 
 import json
+import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,6 +86,17 @@ def examine(
         pinned={} if home is None else pinned(home),
     )
     return found, wanted is not None
+
+
+def spoil(bundle: Path, changed: Path) -> None:
+    """Write a copy of a bundle in which one bit is another, two thirds through: what a check has to find."""
+    shutil.copyfile(bundle, changed)
+    with changed.open("r+b") as file:
+        place = file.seek(0, os.SEEK_END) * 2 // 3
+        file.seek(place)
+        byte = file.read(1)
+        file.seek(place)
+        file.write(bytes(one ^ 1 for one in byte))
 
 
 def head(home: Path, exchange: str, *, output: Path | None) -> None:

@@ -33,9 +33,10 @@ def kept_town(tmp_path_factory) -> Path:
     return mine
 
 
-def told_in(directory: Path) -> None:
-    """Tell the demonstration's story and keep its town in a new directory."""
-    command = [sys.executable, "-P", "-m", "api.cli", "demo", "--rows", str(ROWS), "--keep", str(directory)]
+def told_in(directory: Path, *, rows: int | None = ROWS) -> None:
+    """Tell the demonstration's story and keep its town in a new directory; ``rows`` of each bank, or as many as usual."""
+    size = [] if rows is None else ["--rows", str(rows)]
+    command = [sys.executable, "-P", "-m", "api.cli", "demo", *size, "--keep", str(directory)]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
 
 

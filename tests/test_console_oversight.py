@@ -241,6 +241,23 @@ def test_a_changed_byte_is_found_and_the_entry_named(bureau, street):
     assert "first entry that is wrong: 40" in page.text
 
 
+def test_a_byte_is_changed_in_a_copy_for_whoever_wants_to_see_it_found(bureau, street):
+    bundle = taken_away(street)
+    whole = bundle.read_bytes()
+    answer = checked(bureau, path=str(bundle), log="", spoil="yes")
+    told = bureau.get(f"{str(answer.url).replace('/log/verify', '/log/verify.json')}").json()
+    size = len(whole.splitlines()) - 1
+    assert not told["verdict"]["holds"]
+    # the byte lies two thirds through: its entry, or the one after it if it ends a line
+    ends = [sum(map(len, whole.splitlines(keepends=True)[: n + 1])) for n in range(size + 1)]
+    hit = next(n for n, end in enumerate(ends) if end > len(whole) * 2 // 3)
+    assert told["verdict"]["seq"] in (hit, hit + 1)
+    assert f"first entry that is wrong: {told['verdict']['seq']}" in Seen(answer.text).text
+    assert "your file is as it was" in answer.text
+    assert bundle.read_bytes() == whole
+    assert str(answer.url).rpartition("verdict=")[2].partition("&")[0] not in [one["name"] for one in told["earlier"]]
+
+
 def test_a_browser_sends_the_form_and_is_shown_the_verdict(street):
     """A real one: what it says of where a form comes from is its own choice, by the headers of the page."""
     chromium = shutil.which("chromium")

@@ -161,7 +161,7 @@ def lines(
     ticks: Sequence[tuple[Amount, str]] = (),
     levels: Sequence[tuple[Amount, str]] = (),
 ) -> Markup:
-    """Draw lines over a common axis; ``ticks`` name places on it, ``levels`` heights."""
+    """Draw lines over a common axis; ``ticks`` name places on it, ``levels`` heights. A line alone is named by the finding."""
     height, left, right, foot = 220.0, 70.0, 20.0, 26.0
     xs = [float(x) for one in series for x, _ in one.points] + [float(x) for x, _ in ticks]
     ys = [float(y) for one in series for _, y in one.points] + [float(y) for y, _ in levels]
@@ -173,7 +173,7 @@ def lines(
     for one in series:
         path = " ".join(f"{_n(across(x))},{_n(up(y))}" for x, y in one.points)
         marks.append(Markup('<polyline class="series {}" points="{}"/>').format(one.kind, path))
-        if one.points:
+        if one.points and len(series) > 1:
             x, y = one.points[-1]
             anchor = "end" if across(x) > WIDTH * 0.8 else "start"
             marks.append(_word(across(x), up(y) - 7, one.name, anchor))

@@ -7,9 +7,6 @@ from api import inspecting
 from exchange.audit.bundle import Wrong
 from exchange.audit.verdict import Verdict, verify
 
-_SPOIL = 2 / 3
-"""Where in the log a byte is changed, as a share of its length: in the middle of what was acknowledged."""
-
 
 class Checked(NamedTuple):
     """How many entries the bundle has, what it was found to hold, and what was said of it once a byte was changed."""
@@ -31,10 +28,8 @@ def check(home: Path) -> Checked:
 
 
 def _spoil(bundle: Path) -> str:
-    text = bytearray(bundle.read_bytes())
-    text[int(len(text) * _SPOIL)] ^= 1
     changed = bundle.with_name("log-changed.bundle")
-    changed.write_bytes(text)
+    inspecting.spoil(bundle, changed)
     try:
         verify(changed)
     except Wrong as found:

@@ -19,7 +19,7 @@ from exchange.protocol.agreement import (
     StepIn,
 )
 from exchange.protocol.envelope import Envelope
-from exchange.protocol.errors import Encumbered, PeerFault, Taken, Unknown
+from exchange.protocol.errors import UNLESS_LET_IN, Encumbered, PeerFault, Taken, Unknown
 from exchange.protocol.messages import unverified
 from exchange.protocol.pledge import Agreement
 from exchange.protocol.waterfall import Ranked, distribute
@@ -97,7 +97,7 @@ def _check_filing(view: View, held: Agreement, message: Filing, *, day: date) ->
                 rank=lien.rank,
                 holder=lien.holder,
                 since=lien.since,
-                doing=f"{doing} without its leave",
+                doing=f"{doing} {UNLESS_LET_IN}",
             )
     operator = view.operator(held.asset)
     if operator is not None:

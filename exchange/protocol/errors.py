@@ -114,13 +114,17 @@ class Taken(Refused):
         self.since = since
 
 
+UNLESS_LET_IN = "without its leave"
+"""How what a holder could let happen ends."""
+
+
 class Encumbered(Refused):
     """A live lien on the asset forbids what its owner wants; ``holder`` and ``since`` are public facts of the registry."""
 
     def __init__(self, *, asset: str, rank: int, holder: str, since: str, doing: str) -> None:
         super().__init__(
             f"{asset} is pledged to {holder} at rank {rank} since {since} and cannot be {doing}",
-            fix="have the holder release its lien first",
+            fix=f"have the holder release its lien{', or let this pledge in' if doing.endswith(UNLESS_LET_IN) else ''} first",
         )
         self.asset = asset
         self.rank = rank

@@ -55,9 +55,10 @@ def checked(visit: Visit) -> Mapping[str, Any]:
         "asked": {"log": visit.form.get("log") or Witness(home).log or "", "path": visit.form.get("path", "")},
         "verdict": _verdict(home, name) if name else None,
         "earlier": [
-            {"name": file.stem, "at": int(file.stat().st_mtime), "holds": json.loads(file.read_text("utf-8"))["holds"]}
-            for file in sorted(_kept(home), key=lambda file: -file.stat().st_mtime)[:10]
-        ],
+            {"name": file.stem, "at": int(file.stat().st_mtime), "holds": told["holds"]}
+            for file, told in sorted(_kept(home), key=lambda kept: -kept[0].stat().st_mtime)
+            if not told["spoilt"]
+        ][:10],
         "same_as": [
             Same(msg("Command line"), "touchstone audit verify log.bundle --as HOME").to_json(),
         ],
@@ -66,6 +67,8 @@ def checked(visit: Visit) -> Mapping[str, Any]:
 
 def check(visit: Visit) -> str:
     """Check the bundle that was sent or named, against what this party knows, and keep the verdict.
+
+    Who wants to see what a check finds has one byte of a copy changed first.
 
     Raises:
         Malformed: if there is none, or it is no bundle.
@@ -80,24 +83,29 @@ def check(visit: Visit) -> str:
         if text:
             bundle = Path(room) / "log.bundle"
             bundle.write_bytes(text.encode())
+        looked_at = bundle
+        if "spoil" in visit.form and bundle.is_file():
+            looked_at = Path(room) / "changed.bundle"
+            inspecting.spoil(bundle, looked_at)
         try:
-            found, compared = inspecting.examine(bundle, log=log, home=home)
+            found, compared = inspecting.examine(looked_at, log=log, home=home)
             verdict = {"holds": True, "compared": compared, **found.to_json()}
         except Wrong as error:
             verdict = {"holds": False, "seq": error.seq, "why": error.reason, "fix": error.fix}
         except Mismatch as error:
             verdict = {"holds": False, "seq": 0, "why": error.reason, "fix": error.fix}
+    verdict["spoilt"] = looked_at is not bundle
     return f"/log/verify?verdict={_keep(home, verdict | {'at': int(time.time()), 'file': bundle.name if path else ''})}"
 
 
 def latest(home: Path) -> Path | None:
     """Return the file of the newest verdict on a sound bundle, if one was checked here."""
-    sound = [file for file in _kept(home) if json.loads(file.read_text("utf-8"))["holds"]]
+    sound = [file for file, told in _kept(home) if told["holds"]]
     return max(sound, key=lambda file: file.stat().st_mtime, default=None)
 
 
-def _kept(home: Path) -> list[Path]:
-    return list((home / _ROOM).glob("*.json"))
+def _kept(home: Path) -> list[tuple[Path, dict[str, Any]]]:
+    return [(file, _read(file)) for file in (home / _ROOM).glob("*.json")]
 
 
 def _keep(home: Path, verdict: Mapping[str, Any]) -> str:
@@ -112,7 +120,12 @@ def _verdict(home: Path, name: str) -> Any:
     file = home / _ROOM / f"{name}.json"
     if len(name) != 16 or not name.isalnum() or not file.exists():
         raise Unknown("verdict here")
-    return json.loads(file.read_text("utf-8"))
+    return _read(file)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    told: dict[str, Any] = {"spoilt": False, **json.loads(file.read_text("utf-8"))}
+    return told
 
 
 PAGES = (
