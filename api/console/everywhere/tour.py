@@ -8,6 +8,7 @@ from api.console.places import EXCHANGE, Same
 from api.console.wording import msg
 
 _PURPOSE = "credit-risk-statistics"
+_SUPERVISION = "supervision-statistics"
 _ASKED = "SELECT region, COUNT(*), AVG(months_overdue) FROM consumer_credit GROUP BY region"
 _EXTREME = "SELECT region, MAX(months_overdue) FROM consumer_credit GROUP BY region"
 _UNNEEDED = "SELECT region, AVG(income) FROM consumer_credit GROUP BY region"
@@ -58,6 +59,24 @@ _STEPS: tuple[Mapping[str, Any], ...] = (
         "same": [("CLI", _query(_EXTREME)), ("CLI", _query(_UNNEEDED))],
     },
     {
+        "title": msg("Have a person look first"),
+        "who": msg("an asker; then an officer of each institution"),
+        "text": msg(
+            "Where a policy wants it, an officer sees a question before it is answered: one sentence says what an approval gives away. The answer comes once every institution's officer has approved."
+        ),
+        "goes": [(msg("Requests for access"), "/requests"), (msg("Waiting for your ruling"), "/inbox")],
+        "same": [
+            (
+                "CLI",
+                f'touchstone access request HOME --exchange URL --purpose {_SUPERVISION} \\\n    --why "quarterly review" -e "{_ASKED}"',
+            ),
+            (
+                "CLI",
+                "touchstone access inbox HOME --exchange URL\ntouchstone access approve HOME REQUEST --exchange URL",
+            ),
+        ],
+    },
+    {
         "title": msg("See what was learned and what is left"),
         "who": msg("an institution's data office, beside its node"),
         "text": msg(
@@ -96,7 +115,18 @@ _STEPS: tuple[Mapping[str, Any], ...] = (
             "Every request, charge, answer, appraisal and lien is in a log that is verified offline, with no account. Change one byte of a copy, and its entry is named."
         ),
         "goes": [(msg("Log"), "/log"), (msg("Supervision"), "/supervision")],
-        "same": [("CLI", "touchstone audit export HOME log.bundle --exchange URL\ntouchstone audit verify log.bundle")],
+        "same": [
+            ("CLI", "touchstone audit export URL -o log.bundle --as HOME\ntouchstone audit verify log.bundle --as HOME")
+        ],
+    },
+    {
+        "title": msg("See that the exchange saw nothing"),
+        "who": msg("the exchange's operator"),
+        "text": msg(
+            "Whatever passed through the exchange is in its directory. Every part of an answer there is a blinded ciphertext, and no key that opens one."
+        ),
+        "goes": [],
+        "same": [("CLI", "touchstone exchange blind-check HOME")],
     },
 )
 
