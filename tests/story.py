@@ -19,7 +19,7 @@ from tests.consoles import BANKS, Street, running, told_in
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-SIZE = {"width": 1180, "height": 820}
+SIZE = {"width": 1100, "height": 740}
 PATIENCE = 40_000
 """Milliseconds for what several processes do together; a page that comes at once takes some tens."""
 
@@ -66,9 +66,12 @@ class Stage:
         page.locator("nav.menu").get_by_role("link", name=name, exact=True).click()
         return page
 
-    def picture(self, name: str, page: "Page") -> None:
-        """Write what the page shows, if pictures are wanted."""
+    def picture(self, name: str, page: "Page", *, top: str = "h1") -> None:
+        """Write what the page shows from an element downwards (a CSS selector), if pictures are wanted."""
         if self.folder is not None:
+            page.locator(top).first.evaluate(
+                "element => scrollTo(0, element.getBoundingClientRect().top + scrollY - 24)"
+            )
             page.screenshot(path=self.folder / f"{name}.png")
 
     def run(self, *arguments: str) -> str:
@@ -100,11 +103,10 @@ def ask_all_institutions(stage: Stage) -> None:
     page = stage.go("lender-x", "Tour")
     page.locator("li", has_text="Ask all institutions one question").get_by_role("link", name="Ask").click()
     page.get_by_text("Every institution would answer.").wait_for()
-    stage.picture("ask", page)
+    stage.picture("ask", page, top="main form")
     answered(page)
     assert page.locator(".lanes tbody tr").count() == len(BANKS)
     assert page.get_by_role("region", name="The answer").locator("tbody tr").count() == 5
-    page.get_by_role("heading", name="Answer", exact=True).scroll_into_view_if_needed()
     stage.picture("answer", page)
 
 
@@ -120,7 +122,7 @@ def ask_for_too_much(stage: Stage) -> None:
     page.locator("li", has_text="Ask for too much").get_by_role("link", name="Ask").click()
     page.get_by_text("This would be refused; nothing is spent.").wait_for()
     assert "income" in page.locator("#preview table").first.inner_text()
-    stage.picture("refused", page)
+    stage.picture("refused", page, top="main form")
     page.get_by_role("link", name="Take this question").click()
     assert "income" not in page.locator("textarea[name=sql]").input_value()
     answered(page)
@@ -160,8 +162,8 @@ def value_an_asset(stage: Stage) -> None:
     """Three approaches and their reasons; another assumption moves the value at once; the report goes to paper."""
     page = stage.go("lender-x", "Valuation")
     page.locator('button[value="air-quality"]').click()
-    page.get_by_role("heading", name="Three approaches").scroll_into_view_if_needed()
-    stage.picture("value", page)
+    page.get_by_role("heading", name="Three approaches").wait_for()
+    stage.picture("value", page, top=".key-figures")
     with page.expect_download() as fetched:
         page.get_by_role("link", name="PDF", exact=True).click()
     assert Path(fetched.value.path()).read_bytes().startswith(b"%PDF-")
@@ -169,7 +171,6 @@ def value_an_asset(stage: Stage) -> None:
     page.locator('input[name="facts.income.fade.half_life_years"]').fill("8")
     page.locator("#outcome", has_text="One assumption changed.").wait_for()
     page.locator("#causes h3").wait_for()
-    stage.picture("what-if", page)
 
 
 def pledge_it_once(stage: Stage) -> None:
@@ -202,7 +203,6 @@ def pledge_it_once(stage: Stage) -> None:
     act(first, "let", other=page.url.partition("/pledges/")[2].partition("?")[0])
     act(page, "register")
     page.get_by_text(re.compile("Live lien since")).wait_for()
-    stage.picture("pledge", page)
 
 
 def act(page: "Page", step: str, **fields: str) -> None:
@@ -224,7 +224,6 @@ def check_from_outside(stage: Stage) -> None:
     page.set_input_files("input[name=bundle]", stage.street.home / "log.bundle")
     page.get_by_role("button", name="Check", exact=True).click()
     page.get_by_role("heading", name="All entries are sound").wait_for()
-    stage.picture("log", page)
     page.set_input_files("input[name=bundle]", stage.street.home / "log.bundle")
     page.get_by_label("Change one byte of a copy first").check()
     page.get_by_role("button", name="Check", exact=True).click()

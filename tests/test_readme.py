@@ -75,6 +75,13 @@ def test_the_tour_has_the_steps_of_the_demonstration():
     assert {int(number) for number in re.findall(r"^(\d+)\. ", tour, re.MULTILINE)} == steps
 
 
+def test_its_pictures_are_those_that_the_story_takes():
+    shown = re.findall(r"!\[[^\]]{20,}\]\(docs/tour/([\w-]+)\.png\)", README)
+    taken = re.findall(r'stage\.picture\("([\w-]+)"', (ROOT / "tests" / "story.py").read_text("utf-8"))
+    assert shown == taken
+    assert sorted(path.stem for path in (ROOT / "docs" / "tour").iterdir()) == sorted(shown)
+
+
 def test_the_changelog_speaks_of_this_version():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     assert re.search(rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
