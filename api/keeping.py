@@ -83,10 +83,9 @@ def blind_check(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print counts and findings as one JSON object.")] = False,
 ) -> None:
-    """Show that the exchange saw no figure of a single institution in clear; nothing is changed.
+    """Look for a figure of one institution in clear: every ciphertext ever taken, every entry, file and key; changes nothing.
 
-    Every ciphertext that it ever took is read again from its journal, and every file is looked at. That what is sealed is
-    masked it cannot show: that takes the asker's key.
+    That what is sealed is masked it cannot show: that takes the asker's key.
     """
     from exchange.hub import blindness  # noqa: PLC0415
 
