@@ -2,13 +2,13 @@
 
 import hashlib
 import json
+import os
 import re
 import secrets
 import shutil
 import subprocess
 import sys
 import threading
-from math import isqrt
 from pathlib import Path
 
 import duckdb
@@ -31,7 +31,7 @@ from exchange.protocol.messages import Key
 from exchange.strongbox import Opener
 from privacy import seal
 from privacy.masks import Masked
-from privacy.modulus import PublicKey, to_text
+from privacy.modulus import to_text
 from privacy.unseal import SecretKey
 from tests.consoles import kept_town, running
 
@@ -350,17 +350,20 @@ def test_a_figure_has_no_place_in_clear(town, home, told):
 
 def test_a_key_that_others_can_open_is_found(town, home, told, secret):
     other = SecretKey.from_jwk(json.loads((VECTORS / "paillier.json").read_text())["secret_jwk"])
-    n = secret._phe.p * other._phe.p
-    assert n.bit_length() == 3072
-    assert isqrt(n) ** 2 != n
-    public = PublicKey(n)
+    made = SecretKey(secret._phe.p, other._phe.p)
     _, signing = identity.load(town / "lender-y", what="party")
-    said = Key(key=public.to_jwk(), proof={}).sealed_by("lender-y", signing)
-    event = ("key", {"fingerprint": public.fingerprint, "envelope": said.to_json()})
+
+    def event(key, proof):
+        said = Key(key=key.public.to_jwk(), proof=proof.to_json(key.public)).sealed_by("lender-y", signing)
+        return "key", {"fingerprint": key.public.fingerprint, "envelope": said.to_json()}
+
     first = next(place for place, (kind, _) in enumerate(told) if kind == "key")
-    found = planted(home, [*told, event])
+    found = planted_again(home, [*told, event(made, made.prove(context="lender-y"))])
     shared = "the key shares a factor with another one: each of their owners can open both"
     assert found.findings == (Finding(first + 1, shared), Finding(len(told) + 1, shared))
+    unproved = planted_again(home, [*told, event(other, other.prove(context="lender-x"))])
+    assert unproved.findings[0].seq == len(told) + 1
+    assert "does not show that the key is a proper Paillier modulus" in unproved.findings[0].what
 
 
 def test_findings_without_end_are_counted_and_no_longer_told(home, told):
@@ -392,10 +395,12 @@ def test_a_file_that_no_exchange_has_is_named(home, tmp_path):
     (home / "journal" / "notes").mkdir()
     (home / "journal" / "notes" / "000001.log").write_text("")
     (home / "elsewhere").symlink_to(tmp_path)
+    os.mkfifo(home / "pipe")
     assert whats(home) == [
         "elsewhere is a link: what it leads to was not looked at",
         "journal/notes/000001.log is no file that an exchange has",
         "partials.csv is no file that an exchange has",
+        "pipe is neither a file nor a directory",
     ]
 
 
@@ -409,11 +414,13 @@ def test_a_secret_key_is_found_in_any_file_however_it_is_written(town, home, sec
         json.dumps({"body": json.dumps({"body": json.dumps(secret.to_jwk(), indent=1)})}),
     )
     log = home / "process.log"
-    for spelling in spellings:
-        for before in (0, 300, (1 << 20) + 200, (2 << 20) - 30):
-            log.write_text(" " * before + spelling)
-            found = premises.search(home, signers=set())
-            assert found.findings == ("process.log holds a secret Paillier key",), (before, spelling[:40])
+    seam = 256 + (1 << 20)  # where one piece that is read ends and the next one begins
+    place = text.index('"key_ops"')
+    spread = [(text, seam - place - cut) for cut in (1, 12, 24)]
+    for spelling, before in [*((spelling, 0) for spelling in spellings), *spread]:
+        log.write_text(" " * before + spelling)
+        found = premises.search(home, signers=set())
+        assert found.findings == ("process.log holds a secret Paillier key",), (before, spelling[:40])
     assert whats(home) == ["process.log holds a secret Paillier key"]
     log.write_text(json.dumps(secret.public.to_jwk()))  # a public one is nobody's secret
     assert whats(home) == []
@@ -434,14 +441,15 @@ def test_another_party_s_signing_key_is_found_under_any_name(town, home):
 # -- the catalogue -------------------------------------------------------------------------------------------------------
 
 
-def changed(home, *statements):
-    """Change a copy's catalogue behind the back of its exchange."""
+def changed(home, statement):
+    """Change the catalogue behind the back of its exchange; return what is found by comparing it, and nothing else."""
     with duckdb.connect(str(home / "catalog.duckdb")) as connection:
-        for statement in statements:
-            connection.execute(statement)
-    found = whats(home)
-    assert found
-    return found
+        connection.execute(statement)
+    catalogue, head = premises.Catalogued.open(home), (0, "")
+    for entry in journal.read(home / "journal", owner="exchange"):
+        catalogue.take(entry)
+        head = entry.seq, entry.hash
+    return catalogue.compare(head)
 
 
 def test_a_catalogue_that_holds_more_or_else_than_the_journal_is_found(home):
@@ -460,7 +468,8 @@ def test_a_catalogue_that_holds_more_or_else_than_the_journal_is_found(home):
         ("UPDATE meta SET applied_seq = 100000", "the catalogue was made from another journal"),
     ):  # fmt: skip
         (home / "catalog.duckdb").write_bytes(pristine)
-        assert said in changed(home, statement), statement
+        assert changed(home, statement) == [said], statement
+    assert whats(home) == [said]
 
 
 def test_a_catalogue_that_is_gone_or_torn_is_said_to_be(home):

@@ -29,7 +29,7 @@ from exchange.protocol.rotation import Rotation
 from exchange.protocol.session import OVER, Stage
 from privacy import seal
 from privacy.errors import Malformed, Mismatch, PrivacyError
-from privacy.modulus import PublicKey, from_text, shares_a_factor
+from privacy.modulus import Proof, PublicKey, from_text, shares_a_factor, verify
 from privacy.packing import layout_of
 from privacy.plan import Plan
 from privacy.terms import Standard
@@ -262,6 +262,7 @@ class _Record:
             raise _wrong("the fingerprint is another key's")
         if key.fingerprint in self.keys:
             raise _wrong("the key is registered twice")
+        verify(key, Proof.from_json(message.proof, key), context=envelope.signer)
         self.keys[key.fingerprint] = entry.seq, envelope.signer, key
 
     def _session(self, entry: Entry, envelope: Envelope, ask: Ask) -> None:

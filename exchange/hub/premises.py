@@ -80,6 +80,8 @@ def search(home: Path, *, signers: set[bytes]) -> Files:
             with suppress(FileNotFoundError):  # of a running exchange, what a write leaves for a moment
                 sealed += _is_sealed(path)
                 findings += (f"{name} holds {what}" for what in _secrets(path, signers))
+        elif not path.is_dir() and path.exists():
+            findings.append(f"{name} is neither a file nor a directory")
     return Files(count, sealed, tuple(findings))
 
 
