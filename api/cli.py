@@ -64,6 +64,7 @@ node_app.command("confirm")(watching.confirm)
 exchange_app.command("appoint")(watching.appoint)
 exchange_app.command("certify")(certificates.certify)
 exchange_app.command("invite")(inviting.invite)
+exchange_app.command("blind-check")(keeping.blind_check)
 desk_app.command("pin")(inviting.pin)
 
 Home = Annotated[Path, typer.Argument(help="Directory that holds the keys, the journal and the catalogue.")]

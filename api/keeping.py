@@ -1,18 +1,21 @@
 """Backups and check-ups at the command line, for exchange, node and desk alike."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from api.terminal import tell
+from api.terminal import FAILED, note, tell
 from privacy.errors import Malformed
 
 if TYPE_CHECKING:
     from exchange.backup import Backup
+    from exchange.hub.blindness import Blindness
 
+T = TypeVar("T")
 Home = Annotated[Path, typer.Argument(help="Directory of an exchange, a node or a desk.")]
 Archive = Annotated[Path, typer.Argument(help="The backup.")]
 
@@ -75,7 +78,82 @@ def doctor(
     raise typer.Exit(1 if faults else 0)
 
 
-def _done(act: Callable[[], "Backup"]) -> "Backup":
+def blind_check(
+    home: Annotated[Path, typer.Argument(help="Directory of the exchange, which may be running.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print counts and findings as one JSON object.")] = False,
+) -> None:
+    """Look for a figure of one institution in clear: every ciphertext ever taken, every entry, file and key; changes nothing.
+
+    That what is sealed is masked it cannot show: that takes the asker's key.
+    """
+    from exchange.hub import blindness  # noqa: PLC0415
+
+    with _reading() as progress:
+        found = _done(lambda: blindness.blind_check(home, progress=progress))
+    if as_json:
+        tell({"status": "ok" if found.blind else "failed", **found.to_json()})
+    else:
+        for line in _looked_at(found) if found.blind else _counted(found):
+            typer.echo(line)
+    for finding in () if as_json else found.findings:
+        typer.echo(f"{f'entry {finding.seq}' if finding.seq else 'home'}: {finding.what}")
+    if found.blind:
+        return
+    note(f"{len(found.findings) + found.more} findings: this exchange cannot be called blind")
+    raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _reading() -> Iterator[Callable[[int, int], None]]:
+    """Tell on standard error how much of a journal is read, while that is a terminal."""
+    from rich.console import Console  # noqa: PLC0415
+
+    told = -1
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        if done * 100 // max(total, 1) > told:
+            told = done * 100 // max(total, 1)
+            status.update(f"reading the journal: {told} %")
+
+    with Console(stderr=True).status("reading the journal") as status:
+        yield progress
+
+
+def _counted(found: "Blindness") -> list[str]:
+    return [
+        f"journal    {found.head[0]:,} entries",
+        f"keys       {found.keys:,}",
+        f"questions  {found.sessions:,}",
+        f"answers    {found.shares:,} with {found.ciphertexts:,} ciphertexts",
+        f"products   {found.products:,}",
+        f"files      {found.files:,}",
+    ]
+
+
+def _looked_at(found: "Blindness") -> list[str]:
+    """Say of each count what was checked; only of an exchange against which nothing was found."""
+    journal, keys, questions, answers, products, files = _counted(found)
+    catalogue = {
+        "compared": "the tables of this release; keys, messages and products in them are the journal's",
+        "in use": "left out: it changed while it was copied; ask again, or stop the exchange first",
+        "missing": "none; the next start makes it from the journal",
+    }
+    sealed = f"; {found.sealed_keys} key files are sealed and were not compared" if found.sealed_keys else ""
+    return [
+        f"{journal} to {found.head[1]}, each with the fields of its kind and no others",
+        f"{keys}, each fit for sessions; no two share a factor",
+        f"{questions}, each under a key of its asker",
+        f"{answers}: each of its key's full length, a unit, blinded, no short number, none twice",
+        f"{products}, each exactly the product of its question's answers",
+        f"{files}, each one that an exchange has; none holds a secret Paillier key or a party's signing key{sealed}",
+        f"catalogue  {catalogue[found.catalogue]}",
+        "0 figures of a single institution in clear",
+    ]
+
+
+def _done(act: Callable[[], T]) -> T:
     try:
         return act()
     except OSError as error:

@@ -388,7 +388,7 @@ class Journal:
         """Walk through a segment's frames and chain, and remember from where it can be read."""
         name = _name(number)
         data = (self._path / name).read_bytes()
-        header = self._header(number)
+        header = _header(number, owner=self._owner, tip=self._tip)
         if not data.startswith(header):
             seq = self._tip.seq + 1
             if number == 1 and _is_header(data):
@@ -420,16 +420,6 @@ class Journal:
                 f"{reason} the witnessed entry {seq}", file=_name(self._segment), offset=self._end, seq=last
             )
 
-    def _header(self, number: int) -> bytes:
-        value = {
-            "format": FORMAT,
-            "owner": self._owner,
-            "previous": self._tip.hash.hex(),
-            "segment": number,
-            "seq": self._tip.seq,
-        }
-        return _frame(canonical.encode(value))
-
     def _extend(self, length: int) -> None:
         """Count ``length`` more good bytes of the last segment; the tip is still the one before them."""
         span = self._spans[-1] if self._spans else None
@@ -452,7 +442,7 @@ class Journal:
     def _create_segment(self) -> None:
         """Begin the next segment: written and synced under another name first, so that a header is never torn."""
         number = self._segment + 1
-        header = self._header(number)
+        header = _header(number, owner=self._owner, tip=self._tip)
         fresh = self._path / (_name(number) + ".new")
         file = -1
         try:
@@ -513,8 +503,54 @@ def chained(previous: bytes, text: bytes) -> bytes:
     return sha256(_LABEL + previous + text).digest()
 
 
+def read(path: Path, *, owner: str) -> Iterator[Entry]:
+    """Yield the entries of a journal that its owner may be writing meanwhile: nothing is locked, made or mended.
+
+    What is read are the segments that are there when it begins, each as long as it is when its turn comes; an unfinished
+    write at the very end is left out.
+
+    Raises:
+        Damaged: like :meth:`Journal.open`, for the first fault that is come upon.
+        OSError: if a file cannot be read.
+    """
+    names = sorted(file.name for file in path.iterdir() if _SEGMENT_NAME.fullmatch(file.name))
+    tip = _Tip(0, 0, origin(owner))
+    for number in range(1, max(1, len(names)) + 1):
+        name = _name(number)
+        if name not in names:
+            raise Damaged("the file is missing", file=name, offset=0, seq=tip.seq + 1)
+        with (path / name).open("rb") as file:
+            data = file.read(os.fstat(file.fileno()).st_size)
+        header = _header(number, owner=owner, tip=tip)
+        if not data.startswith(header):
+            raise Damaged("the header is not the one that belongs here", file=name, offset=0, seq=tip.seq + 1)
+        position = len(header)
+        while position < len(data):
+            payload = _payload(data, position)
+            if payload is None:
+                if number < len(names) or not _is_torn(data, position):
+                    raise Damaged("the bytes have changed", file=name, offset=position, seq=tip.seq + 1)
+                return
+            for line in payload.split(b"\n"):
+                previous, tip = tip, _follow(tip, line, (name, position))
+                yield _parse(line, previous, tip, (name, position))
+            position += _FRAME.size + len(payload)
+
+
 def _name(number: int) -> str:
     return f"{number:06}.log"
+
+
+def _header(number: int, *, owner: str, tip: _Tip) -> bytes:
+    """Return the first frame of a segment that follows ``tip``."""
+    value = {
+        "format": FORMAT,
+        "owner": owner,
+        "previous": tip.hash.hex(),
+        "segment": number,
+        "seq": tip.seq,
+    }
+    return _frame(canonical.encode(value))
 
 
 def _hold(path: Path) -> int:

@@ -62,6 +62,7 @@ LIBRARIES = {
         "exchange/analyst/result.py",
         "exchange/book.py",
         "exchange/projection.py",
+        "exchange/hub/premises.py",
         "exchange/hub/tables.py",
         "exchange/node/engine.py",
         "exchange/node/prepared.py",
