@@ -229,6 +229,7 @@ def check_from_outside(stage: Stage) -> None:
     page.get_by_role("button", name="Check", exact=True).click()
     page.get_by_text("first entry that is wrong").wait_for()
     stage.picture("changed-byte", page)
+    assert "0 figures of a single institution in clear" in stage.run("exchange", "blind-check", "exchange")
 
 
 @contextmanager

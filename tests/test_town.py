@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 from api.demo import people, town
-from api.demo.story import Telling
+from api.demo.telling import Telling
 from exchange.hub.store import Store
 from exchange.node.vault import Vault
 from privacy import seal

@@ -4,17 +4,13 @@ What a step shows comes from the same calls that any party makes: nothing is pre
 """
 
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from decimal import Decimal
 from math import sqrt
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -26,11 +22,13 @@ from api.demo.granting import approve, request
 from api.demo.lending import Valued, pledge, value
 from api.demo.page import write_page
 from api.demo.people import Institution
+from api.demo.telling import Telling
 from api.demo.truth import Truth
 from exchange import connect
 from exchange.analyst.client import Client
 from exchange.analyst.desk import Desk
 from exchange.analyst.result import Result
+from exchange.hub.blindness import blind_check
 from exchange.node.vault import Vault
 from exchange.protocol.errors import Overreach, PeerFault, Taken
 from privacy import canonical
@@ -46,57 +44,6 @@ SUPERVISED = NANO // 20
 
 SIGMAS = 5
 """Standard errors within which every released value must lie; all of some sixty together do in 29,000 runs of 29,001."""
-
-
-class Ending:
-    """Whether somebody wants the story to end. An engine that is at work may swallow what the handler raises: so it is kept."""
-
-    def __init__(self) -> None:
-        self.code = 0
-        """The exit code that the signal asks for; 0 while none has come."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._take)
-
-    def check(self) -> None:
-        """Go on, unless a signal has come."""
-        if self.code:
-            raise KeyboardInterrupt
-
-    def _take(self, number: int, _frame: FrameType | None) -> None:
-        self.code = 128 + number
-        raise KeyboardInterrupt
-
-
-@dataclass
-class Telling:
-    """What was told so far: for the terminal, for the page, and, when checking, what held and what did not."""
-
-    console: Console
-    check: bool
-    ending: Ending = field(default_factory=Ending)
-    started: float = field(default_factory=time.monotonic)
-    failures: list[str] = field(default_factory=list)
-    checked: int = 0
-    page: dict[str, Any] = field(default_factory=dict)
-
-    def step(self, title: str) -> None:
-        """Begin a step."""
-        self.ending.check()
-        self.console.print(f"\n[bold]{title}[/bold]  [dim]{time.monotonic() - self.started:.1f} s[/dim]")
-
-    def say(self, text: str) -> None:
-        """Tell one line."""
-        self.ending.check()
-        self.console.print(f"  {text}", highlight=False)
-
-    def expect(self, claim: str, *, holds: bool) -> None:
-        """Verify one claim when checking; a claim that does not hold is told and counted."""
-        if not self.check:
-            return
-        self.checked += 1
-        if not holds:
-            self.failures.append(claim)
-        self.console.print(f"  {'[green]ok[/green]' if holds else '[red]FAILED[/red]'}  {claim}", highlight=False)
 
 
 def tell(*, data: Path | None, check: bool, keep: Path | None, rows: int, console: bool) -> int:
@@ -131,6 +78,7 @@ def _tell(telling: Telling, *, data: Path | None, keep: Path | None, rows: int, 
             _perform(telling, running, institutions, home=home, group="region" if data is None else "education")
         _ledgers(telling, institutions, home)
         _audited(telling, institutions, home)
+        _blind(telling, home)
         path = write_page((keep or Path.cwd()) / ("summary.html" if keep else "touchstone-demo.html"), telling.page)
         telling.console.print(f"\nSummary page: [bold]{path}[/bold]", highlight=False)
         if telling.check:
@@ -396,6 +344,21 @@ def _audited(telling: Telling, institutions: list[Institution], home: Path) -> N
         "cosigned": ", ".join(found.verdict.cosigned),
         "spoiled": found.spoiled,
     }
+
+
+def _blind(telling: Telling, home: Path) -> None:
+    telling.step("10. What the exchange could see")
+    found = blind_check(home / "exchange")
+    telling.say(
+        f"its directory, read again: {found.keys} keys, {found.shares} answers, {found.ciphertexts} ciphertexts"
+    )
+    telling.say(
+        "each blinded, none twice; each product made of its answers alone; no key that opens one, no other file"
+    )
+    told = "0 figures of a single institution in clear" if found.blind else f"[red]{len(found.findings)} findings[/red]"
+    telling.say(told)
+    telling.expect("the exchange was blind", holds=found.blind and found.ciphertexts >= found.shares > 0)
+    telling.page["blind"] = found
 
 
 def _ask(telling: Telling, client: Client, sql: str, *, fresh: bool = False) -> Result:
