@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,9 @@ BANKS = ("bank-a", "bank-b", "bank-c")
 
 def kept_town(tmp_path_factory) -> Path:
     """Return a directory with the homes of a town in which the whole story was told, the caller's own to change."""
-    root = tmp_path_factory.getbasetemp().parent / f"told-{ROWS}"
+    own = tmp_path_factory.getbasetemp()
+    # the directory of this run: that of one of several workers lies in it
+    root = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / f"told-{ROWS}"
     with root.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the workers of one run share it
         if not (root / "summary.html").exists():
