@@ -8,29 +8,25 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from api import (
+from api import description, observing, problems, reference, tags
+from api.console import exchange as console
+from api.routes import (
     access,
     catalog,
     collateral,
-    description,
     formulas,
     liens,
     log,
     nodes,
-    observing,
     parties,
     previews,
-    problems,
     quotes,
-    reference,
     registry,
     reports,
     sessions,
     structures,
     supervision,
-    tags,
 )
-from api.console import exchange as console
 from api.service import Service
 from exchange.hub import liens as pledges
 from exchange.hub import rounds

@@ -39,8 +39,8 @@ def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool, tls: "tu
     """
     import uvicorn  # noqa: PLC0415
 
-    from api import certificates  # noqa: PLC0415
     from api.app import create_app  # noqa: PLC0415
+    from api.commands import certificates  # noqa: PLC0415
     from exchange.hub.store import Store  # noqa: PLC0415
 
     prepare(home, lifeline=lifeline)

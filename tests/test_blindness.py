@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from api import cli, inspecting
+from api import cli
+from api.commands import inspecting
 from exchange import identity, journal, protecting
 from exchange.audit.rules import RULES
 from exchange.hub import premises

@@ -82,7 +82,7 @@ LIBRARIES = {
     "ctypes": {"api/processes.py", "exchange/node/worker.py"},
     "subprocess": {"api/demo/town.py", "exchange/node/sandbox.py"},
     "socket": {"api/console/loopback.py", "api/processes.py"},
-    "ssl": {"api/certificates.py", "exchange/line.py", "exchange/tls.py"},
+    "ssl": {"api/commands/certificates.py", "exchange/line.py", "exchange/tls.py"},
     "getpass": {"exchange/passphrase.py"},
 }
 """Libraries that only these rooms may import: what a room must not do, it cannot reach."""
@@ -242,8 +242,8 @@ def test_room_keeps_the_house_rules(room):
         ("from phe import paillier", "exchange/hub/fold.py", "privacy/unseal.py"),
         ("def f():\n    import duckdb", "valuation/cost.py", "exchange/book.py"),
         ("Noised(plan.hash, clipped.totals)", "exchange/node/agent.py", "privacy/noise.py"),
-        ("noise.Noised(h, t)", "api/sessions.py", "privacy/noise.py"),
-        ("clip(plan, dataset, sampling_key=key)", "api/sessions.py", "exchange/node/agent.py"),
+        ("noise.Noised(h, t)", "api/routes/sessions.py", "privacy/noise.py"),
+        ("clip(plan, dataset, sampling_key=key)", "api/routes/sessions.py", "exchange/node/agent.py"),
         ("vault.keep_noised(x, plan, dataset)", "exchange/node/source.py", "exchange/node/agent.py"),
         ("f\"SELECT * FROM read_parquet('{p}')\"", "exchange/node/vault.py", "source.py"),
         ("Bench(memory=m)", "exchange/node/agent.py", "exchange/node/worker.py"),

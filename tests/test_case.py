@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
-from api import valuing
+from api.commands import valuing
 from privacy import canonical
 from tests.test_docs import DOCS, part
 from valuation import exact

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import declarations
 from test_catalog import deprecate, enrol, key_of, opened, register, store, withdraw  # noqa: F401  store is a fixture
 
-from api.certificate_page import render
+from api.printing.certificate_page import render
 from exchange.hub import catalog, certificates
 from exchange.interop import dcat
 from exchange.protocol.certificate import verify

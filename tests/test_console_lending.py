@@ -177,7 +177,7 @@ def test_a_file_is_taken_as_well_as_a_text_and_a_signature_is_checked(desk, riva
     plain = json.dumps(AIR).encode()
     answer = desk.post("/value", files={"file": ("report.json", plain, "application/json")})
     assert answer.url.path == f"/value/{AIR['digest']}"
-    from api.valuing import sign
+    from api.commands.valuing import sign
 
     paper = tmp_path / "report.json"
     paper.write_bytes(canonical.encode(AIR))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from api import cli
-from api.pledge_page import render
+from api.printing.pledge_page import render
 from privacy import canonical
 from privacy.errors import Malformed
 from tests.test_cli import run

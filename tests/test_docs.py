@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from api import cli, manual
+from api import cli
+from api.commands import manual
 from api.demo import people, town
 from exchange.node import registration, vault
 from exchange.protocol import access, pledge, session
@@ -131,7 +132,7 @@ def test_what_the_code_dictates_is_what_the_pages_say(tmp_path):
 
 def test_the_page_of_the_command_line_is_current():
     stale = (DOCS / "reference-cli.md").read_text("utf-8") != manual.page()
-    assert not stale, "docs/reference-cli.md is stale; run python -m api.manual > docs/reference-cli.md"
+    assert not stale, "docs/reference-cli.md is stale; run python -m api.commands.manual > docs/reference-cli.md"
 
 
 def test_the_guides_say_the_same_in_both_languages():

@@ -6,7 +6,8 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from api import cli, terminal
+from api import cli
+from api.commands import terminal
 from api.demo import people, town
 from exchange.protocol.errors import Encumbered
 from privacy.errors import PrivacyError

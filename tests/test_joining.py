@@ -20,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from api import certificates, cli, inviting
+from api import cli
+from api.commands import certificates, inviting
 from exchange import address, connect, identity, joining, tls
 from exchange.audit import verdict
 from exchange.hub import invites, parties

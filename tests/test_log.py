@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from api import cli, log
+from api import cli
 from api.demo import people, town
+from api.routes import log
 from exchange import backup, connect
 from exchange.analyst import desk
 from exchange.analyst.logged import Proofs

@@ -7,7 +7,7 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from api.field_sheet_page import render
+from api.printing.field_sheet_page import render
 from exchange.hub import certificates, liens
 from exchange.interop import movables
 from exchange.protocol.agreement import Acceptance, Assignment, Level, Payment, Renewal, StepIn

@@ -9,7 +9,7 @@ from io import BytesIO
 import pytest
 from pypdf import PdfReader
 
-from api import valuing
+from api.commands import valuing
 from api.printing import glyphs, made
 from privacy import canonical
 from privacy.errors import PrivacyError

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from api import valuing
+from api.commands import valuing
 from exchange import identity
 from exchange.protocol import envelope
 from exchange.protocol.errors import Unknown

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from api import inspecting
+from api.commands import inspecting
 from exchange.audit.bundle import Wrong
 from exchange.audit.verdict import Verdict, verify
 

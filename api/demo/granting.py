@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from api import approving
+from api.commands import approving
 from api.demo.town import DATA_OFFICERS
 from exchange import connect
 from exchange.analyst.access import Access

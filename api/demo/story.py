@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from api import asking
+from api.commands import asking
 from api.demo import people, town
 from api.demo.checking import check
 from api.demo.granting import approve, request

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from api import inspecting
+from api.commands import inspecting
 from api.console.desk.place import beside
 from api.console.pages import Page, Visit
 from api.console.places import DESK, Same

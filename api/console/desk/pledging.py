@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from api.commands.pledging import cents, nano, nonce, stated, step_in_terms
 from api.console.desk.place import DeskPlace, beside
 from api.console.everywhere import pledges, reported
 from api.console.pages import Page, Visit
 from api.console.papers import Kind
 from api.console.places import DESK, Same
 from api.console.wording import msg
-from api.pledging import cents, nano, nonce, stated, step_in_terms
 from exchange.protocol.agreement import (
     Acceptance,
     Assignment,

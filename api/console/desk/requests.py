@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from api.approving import consequence_of, document, sql_of
+from api.commands.approving import consequence_of, document, sql_of
 from api.console.desk.answers import rho
 from api.console.desk.asking import ASKERS, asked, link, stated
 from api.console.desk.place import DeskPlace, beside

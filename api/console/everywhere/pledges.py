@@ -296,7 +296,7 @@ def hand_out(visit: Visit, file: str) -> Offer:
     else:
         told = visit.place.get("pledges", name, "form")
     if file.endswith(".html"):
-        from api.field_sheet_page import render  # noqa: PLC0415
+        from api.printing.field_sheet_page import render  # noqa: PLC0415
 
         return Offer(f"{name[:16]}-{file}", _FILES[file], render(told).encode())
     text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"

@@ -208,7 +208,7 @@ def hand_out(visit: Visit, file: str) -> Offer:
     with visit.place.alone():
         made = sheet.sheet(paper.document)
         if file.endswith(".html"):
-            from api import pledge_page  # noqa: PLC0415
+            from api.printing import pledge_page  # noqa: PLC0415
 
             content = pledge_page.render(made).encode()
         else:

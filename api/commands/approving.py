@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.terminal import tell
+from api.commands.terminal import tell
 
 if TYPE_CHECKING:
     from datetime import date
@@ -44,7 +44,7 @@ def request(
     as_json: AsJson = False,
 ) -> None:
     """Ask the owners of a question's data to approve it; prints the request's id."""
-    from api import asking  # noqa: PLC0415
+    from api.commands import asking  # noqa: PLC0415
     from exchange import connect  # noqa: PLC0415
 
     text = asking.statement(sql, file)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from api.terminal import note
+from api.commands.terminal import note
 
 keys_app = typer.Typer(
     no_args_is_help=True,

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api import log, service
+from api import service
 from api.description import reads, takes
+from api.routes import log
 from api.service import Authenticated, Bell, Call, Polled
 from exchange.hub import access, keys, rounds
 from exchange.hub.store import Store

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from api.terminal import tell
+from api.commands.terminal import tell
 from exchange import identity
 from exchange.protocol import envelope
 from privacy import canonical

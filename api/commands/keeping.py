@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from api.terminal import FAILED, note, tell
+from api.commands.terminal import FAILED, note, tell
 from privacy.errors import Malformed
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Examine a party's directory and its way to the exchange, and say in words what is wrong and what to do."""
-    from api.checkup import examine  # noqa: PLC0415
+    from api.commands.checkup import examine  # noqa: PLC0415
 
     findings = examine(home, exchange=exchange, fix=fix)
     faults = sum(finding.state == "fault" for finding in findings)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from api.pledging import Address, Home, Name, opened, payouts, shown
-from api.terminal import tell
+from api.commands.pledging import Address, Home, Name, opened, payouts, shown
+from api.commands.terminal import tell
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -120,7 +120,7 @@ def form(
     with opened(home, exchange) as pledges:
         sheet = pledges.field_sheet(pledges.find(name))
     if output is not None and output.suffix.lower() in {".html", ".htm"}:
-        from api.field_sheet_page import render  # noqa: PLC0415
+        from api.printing.field_sheet_page import render  # noqa: PLC0415
 
         output.write_text(render(sheet), "utf-8")
     else:

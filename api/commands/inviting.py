@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from api.terminal import note
+from api.commands.terminal import note
 from privacy.errors import Malformed, PrivacyError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def invite(
     ] = None,
 ) -> None:
     """Print a line that enrols one party once; read it out over the phone or send it in secret. A newer one replaces it."""
-    from api import certificates  # noqa: PLC0415
+    from api.commands import certificates  # noqa: PLC0415
     from api.processes import microseconds  # noqa: PLC0415
     from exchange.hub import invites  # noqa: PLC0415
     from exchange.hub.store import Store  # noqa: PLC0415

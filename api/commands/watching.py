@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from api.terminal import tell
+from api.commands.terminal import tell
 
 if TYPE_CHECKING:
     from datetime import date

@@ -1,4 +1,4 @@
-"""``python -m api.manual`` prints ``docs/reference-cli.md``: every command with its arguments and options, from the code."""
+"""``python -m api.commands.manual`` prints ``docs/reference-cli.md``: every command with its arguments and options, from the code."""
 
 import sys
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from api import cli
 
 HEAD = """# The command line
 
-Every command with its arguments and options, printed from the code by `python -m api.manual`; a test keeps it current.
+Every command with its arguments and options, printed from the code by `python -m api.commands.manual`; a test keeps it current.
 `touchstone COMMAND --help` says the same. Data goes to stdout, everything else to stderr. Options in **bold** must be given.
 
 | exit code | what it means |

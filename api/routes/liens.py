@@ -7,8 +7,8 @@ from fastapi.concurrency import run_in_threadpool
 
 from api import service
 from api.description import takes
+from api.routes.sessions import LONGEST_WAIT
 from api.service import Authenticated
-from api.sessions import LONGEST_WAIT
 from api.tags import tagged
 from exchange.hub import liens
 from exchange.protocol.errors import Unknown

@@ -80,7 +80,8 @@ def sheet(
     ] = None,
 ) -> None:
     """Make the credit committee's one page, after computing the report anew."""
-    from api import pledge_page, valuing  # noqa: PLC0415
+    from api.commands import valuing  # noqa: PLC0415
+    from api.printing import pledge_page  # noqa: PLC0415
     from privacy import canonical  # noqa: PLC0415
     from valuation.desk import wire  # noqa: PLC0415
     from valuation.sheet import sheet as made_of  # noqa: PLC0415
@@ -104,7 +105,7 @@ def sheet(
 
 def _performed(path: Path) -> dict[str, Any]:
     """The report of a file of inputs, or the report in the file, once it has been computed anew."""
-    from api import valuing  # noqa: PLC0415
+    from api.commands import valuing  # noqa: PLC0415
     from valuation import report  # noqa: PLC0415
     from valuation.desk import wire  # noqa: PLC0415
 

@@ -1,11 +1,11 @@
-"""``touchstone audit`` on the command line: options and help; :mod:`api.inspecting` does the work."""
+"""``touchstone audit`` on the command line: options and help; :mod:`api.commands.inspecting` does the work."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from api.terminal import note
+from api.commands.terminal import note
 
 audit_app = typer.Typer(no_args_is_help=True, help="Check the exchange's log from outside.")
 
@@ -24,7 +24,7 @@ def pin(
 
     It forgets what was seen before: after a loss at the exchange, ask why first.
     """
-    from api import inspecting  # noqa: PLC0415
+    from api.commands import inspecting  # noqa: PLC0415
 
     inspecting.pin(home, log)
     note(f"this directory now follows log {log}")
@@ -38,7 +38,7 @@ def export(
     home: Annotated[Path | None, typer.Option("--as", help="For an address: directory of a regulator's keys.")] = None,
 ) -> None:
     """Write the whole log into one file that anybody can check offline."""
-    from api import inspecting  # noqa: PLC0415
+    from api.commands import inspecting  # noqa: PLC0415
 
     count = inspecting.export(source, output=output, home=home)
     note(f"{count} entries in {output.name}; check it with `touchstone audit verify`")
@@ -59,7 +59,7 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check a bundle offline: tree, signatures, cosignatures, every entry, budgets, liens, appraisals."""
-    from api import inspecting  # noqa: PLC0415
+    from api.commands import inspecting  # noqa: PLC0415
 
     inspecting.verify(path, log=log, home=home, seen=seen, reports=report or (), as_json=as_json)
 
@@ -72,7 +72,7 @@ def head(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Keep the signed head here.")] = None,
 ) -> None:
     """Fetch the log's head, hold it to the last one that was seen here, and print it with who cosigned it."""
-    from api import inspecting  # noqa: PLC0415
+    from api.commands import inspecting  # noqa: PLC0415
 
     inspecting.head(home, exchange, output=output)
 
@@ -86,6 +86,6 @@ def watch(
     looks: Annotated[int | None, typer.Option(min=1, help="End after so many looks; never, if not given.")] = None,
 ) -> None:
     """Follow the log: one JSON line for each new head; ends with the reason if it is ever another log."""
-    from api import inspecting  # noqa: PLC0415
+    from api.commands import inspecting  # noqa: PLC0415
 
     inspecting.watch(home, exchange, every=every, looks=looks)

@@ -188,7 +188,7 @@ def certificate_verify(
     document = _document(file)
     told, registration, standing = verify(document, exchange_key=raw)
     if page is not None:
-        from api.certificate_page import render  # noqa: PLC0415
+        from api.printing.certificate_page import render  # noqa: PLC0415
 
         page.write_text(render(told, registration, standing, text=json.dumps(document, ensure_ascii=False)), "utf-8")
     state = standing.kind if standing is not None else "active"

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
 from api.description import takes
+from api.routes.sessions import LONGEST_WAIT
 from api.service import Authenticated, Bell
-from api.sessions import LONGEST_WAIT
 from api.tags import tagged
 from exchange.hub import access
 from exchange.protocol.messages import AccessRequest, Officers, Ruled, Ruling

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from api.terminal import tell
+from api.commands.terminal import tell
 from exchange.analyst.client import Client
 from exchange.analyst.inquiry import Inquiry, Preview
 from exchange.analyst.result import Result, shown
