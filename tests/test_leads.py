@@ -7,13 +7,16 @@ import json
 import re
 import time
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.errors import FlakyStrategyDefinition
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.core.failures import FailureGroup
 
 from api import rights
 from privacy import canonical
@@ -211,8 +214,7 @@ def test_what_is_withdrawn_takes_nothing_more(hand, described):
     for route, (party, document) in held.items():
         answer = life.call(party, "POST", route.removeprefix("POST "), canonical.encode(document))
         life.check(route, answer)
-        repeated = route == "POST /v1/policies"  # a policy of the next version
-        assert answer.status_code in (404, 409), (route, repeated, answer.text)
+        assert answer.status_code in (404, 409), (route, answer.text)
     assert life.call("bank-c", "GET", f"/v1/datasets/bank-c/{name}").json()["state"] == "withdrawn"
 
 
@@ -326,6 +328,8 @@ def with_moves(described, ids):
         for parameter in operation.get("parameters", ()):
             if parameter["in"] == "path" and parameter["name"] in ids:
                 parameter["schema"] = {"enum": [ids[parameter["name"]]]}
+            if parameter["name"] == "wait":
+                parameter["schema"] = {"enum": [0]}  # what is held open is tried in test_api.py
         if route in SAYS:
             operation["requestBody"]["content"]["application/json"]["schema"] = {
                 "type": "object",
@@ -371,9 +375,10 @@ class Walking(requests.auth.AuthBase):
 
 
 @pytest.mark.parametrize(
-    ("ways", "length"), [pytest.param(10, 8, id="ten"), pytest.param(150, 25, id="many", marks=pytest.mark.long)]
+    ("rounds", "length"), [pytest.param(2, 8, id="ten"), pytest.param(100, 25, id="many", marks=pytest.mark.long)]
 )
-def test_in_any_order_what_was_made_is_there(hand, described, ways, length):
+def test_in_any_order_what_was_made_is_there(hand, described, rounds, length):
+    """Rounds of five ways each: what the exchange remembers of one way may make the next take another turn."""
     routes = operations(described)
     by_id = {told["operationId"]: route for route, told in routes.items()}
     linked = {
@@ -387,7 +392,7 @@ def test_in_any_order_what_was_made_is_there(hand, described, ways, length):
     load_all_checks()
     checks = [check for check in CHECKS.get_all() if check.__name__ not in UNFIT]
     assert {"ensure_resource_availability", "use_after_free"} <= {check.__name__ for check in checks}
-    auth, seen = Walking(hand, described), Counter()
+    auth, seen, faults = Walking(hand, described), Counter(), []
 
     class Way(schema.as_state_machine()):
         def get_call_kwargs(self, case):
@@ -402,19 +407,24 @@ def test_in_any_order_what_was_made_is_there(hand, described, ways, length):
 
         def validate_response(self, response, case, additional_checks=(), **kwargs):
             seen[case.operation.label, response.status_code] += 1
-            case.validate_response(
-                response, checks=checks, transport_kwargs=self.get_call_kwargs(case), recorder=self.recorder
-            )
+            how = {"transport_kwargs": self.get_call_kwargs(case), "recorder": self.recorder}
+            try:
+                case.validate_response(response, checks=checks, **how)
+            except FailureGroup as found:
+                faults.append(f"{case.operation.label}: {found}")
 
-    Way.run(
-        settings=settings(
-            max_examples=ways,
-            stateful_step_count=length,
-            database=None,
-            derandomize=True,
-            suppress_health_check=list(HealthCheck),
-        )
+    told = settings(
+        max_examples=5,
+        stateful_step_count=length,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
     )
+    for number in range(rounds):
+        with suppress(FlakyStrategyDefinition):  # the same choices lead elsewhere once something is on record: no fault
+            seed(number)(Way).run(settings=told)
+    assert not faults, "\n\n".join(faults[:20])
     found = {route for route, status in seen if status < 300}
-    assert len(found) >= 10 if ways < 100 else found == walked, seen
+    assert len(found) >= 10 if rounds < 100 else found == walked, seen
     assert not [status for _, status in seen if status >= 500]
