@@ -43,6 +43,9 @@ ONE_TIME = (
 )
 """Routes that are walked once each, in their own lives."""
 
+REGISTERED = ("GET /v1/pledges/{offer_id}/certificate", "GET /v1/pledges/{offer_id}/form")
+"""What is read of a registered pledge alone."""
+
 UNFIT = ("positive_data_acceptance", "object_level_authorization")
 """As in test_contract.py: what fits the description may be refused by rules that no schema says."""
 
@@ -168,8 +171,8 @@ class Life:
         reader = "li" if (route, party) == ("POST /v1/access/{request_id}/rulings", "bank-b") else party
         found = self.call(reader, "GET", path)
         self.check(target, found)
-        early = target in ("GET /v1/pledges/{offer_id}/certificate", "GET /v1/pledges/{offer_id}/form")
-        assert found.status_code == 200 or (early and found.status_code == 409), (route, target, found.text)
+        early = target in REGISTERED and found.status_code == 409
+        assert found.status_code == 200 or early, (route, target, found.text)
         self.read[target] = found.json()
 
 
@@ -363,8 +366,10 @@ class Walking(requests.auth.AuthBase):
         party = self.hand.reader(route, ids)
         if request.body:
             try:
-                move = json.loads(request.body)
-                party, document = self.hand.say(route, ids, move["move"], int(move["salt"]))
+                told = json.loads(request.body)
+                salt = int(told["salt"])
+                # most moves lead on, so that what takes many steps is reached
+                party, document = self.hand.say(route, ids, told["move"] if salt % 8 == 1 else "next", salt)
                 request.prepare_body(canonical.encode(document), None)
             except (ValueError, PrivacyError):
                 pass  # no message can name such an id: the move itself goes, which is none
@@ -375,7 +380,7 @@ class Walking(requests.auth.AuthBase):
 
 
 @pytest.mark.parametrize(
-    ("rounds", "length"), [pytest.param(2, 8, id="ten"), pytest.param(100, 25, id="many", marks=pytest.mark.long)]
+    ("rounds", "length"), [pytest.param(2, 8, id="ten"), pytest.param(40, 25, id="many", marks=pytest.mark.long)]
 )
 def test_in_any_order_what_was_made_is_there(hand, described, rounds, length):
     """Rounds of five ways each: what the exchange remembers of one way may make the next take another turn."""
@@ -426,5 +431,5 @@ def test_in_any_order_what_was_made_is_there(hand, described, rounds, length):
             seed(number)(Way).run(settings=told)
     assert not faults, "\n\n".join(faults[:20])
     found = {route for route, status in seen if status < 300}
-    assert len(found) >= 10 if rounds < 100 else found == walked, seen
+    assert len(found) >= 10 if rounds < 40 else found >= walked - set(REGISTERED), seen
     assert not [status for _, status in seen if status >= 500]
