@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api import rights
+from api.leads import LEADS, Lead
 from api.problems import MEDIA_TYPE, every
 from exchange.protocol import version
 from exchange.protocol.agreement import STEPS
@@ -40,14 +41,6 @@ _WRITTEN = {
     "409": "What is asked does not fit what is on record.",
     "507": "The exchange has no room left; nothing was done.",
 }
-
-_LEADS = {
-    "POST /v1/sessions": ("/v1/sessions/{session}", "session"),
-    "POST /v1/previews": ("/v1/previews/{preview_id}", "preview_id"),
-    "POST /v1/access": ("/v1/access/{request_id}", "request_id"),
-    "POST /v1/offers": ("/v1/offers/{offer_id}", "offer_id"),
-}
-"""Where the ``id`` that a route answers with leads: an address to read, and the name that the id has in it."""
 
 _TAGS = {"type": "string", "examples": ['"0123456789abcdef0123456789abcdef"']}
 _TAG = {"etag": {"description": "The tag of what was answered.", "schema": {"type": "string"}}}
@@ -119,11 +112,25 @@ def _described(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def _link(paths: dict[str, Any]) -> None:
-    """Add to the answers that hold an id the links to what it names."""
-    for route, (path, name) in _LEADS.items():
-        method, _, made = route.partition(" ")
-        leads = {"operationId": paths[path]["get"]["operationId"], "parameters": {name: "$response.body#/id"}}
-        paths[made][method.lower()]["responses"]["201"]["links"] = {"follow": leads}
+    """Add to the answers that make or change something the links to what takes it."""
+    for route, leads in LEADS.items():
+        responses = _operation(paths, route)["responses"]
+        (done,) = (status for status in responses if status.startswith("2"))
+        told = {lead.to: _operation(paths, lead.to)["operationId"] for lead in leads}
+        responses[done]["links"] = {told[lead.to]: _told(lead, told[lead.to]) for lead in leads}
+
+
+def _operation(paths: dict[str, Any], route: str) -> dict[str, Any]:
+    method, _, path = route.partition(" ")
+    found: dict[str, Any] = paths[path][method.lower()]
+    return found
+
+
+def _told(lead: Lead, operation: str) -> dict[str, Any]:
+    link: dict[str, Any] = {"operationId": operation, "description": lead.text}
+    if lead.parameters:
+        link["parameters"] = dict(lead.parameters)
+    return link if lead.body is None else link | {"requestBody": lead.body}
 
 
 def _headers(route: str) -> Iterable[dict[str, Any]]:

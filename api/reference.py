@@ -12,6 +12,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from api.leads import LEADS
+
 PLAIN = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
     "x-content-type-options": "nosniff",
@@ -65,6 +67,7 @@ def _route(method: str, path: str, operation: Mapping[str, Any]) -> dict[str, An
             if parameter["in"] != "header"  # those of every route are told at the top
         ],
         "answers": ", ".join(operation["responses"]),
+        "leads": LEADS.get(f"{method.upper()} {path}", ()),
     }
 
 

@@ -231,8 +231,9 @@ async def _identify(request: Request, service: Service) -> tuple[proof.Caller, s
             asked = f"{path}?{query}" if query else path
             return proof.verify(token, directory=directory, method=request.method, path=asked, now=service.now())
 
+        party = proof.named(token)
         try:
-            caller = prove(view.directory())
+            caller = prove({} if party is None else view.signer(party))
         except Denied:
             _explain(view, token, prove)
             raise

@@ -37,6 +37,19 @@ def quote(store, lender, *, key, asset="bank-a/accounts", rank=1, amount=100, ma
     return liens.offer(store, offer.sealed_by(lender, key))
 
 
+def quoted_of_nothing(store, lender, *, key, asset="bank-a/accounts", matures="2027-12-31"):
+    """Put an offer of 0 yuan on record, as an exchange took it before it asked for more; returns the pledge's id."""
+    appraisal = liens.record_appraisal(
+        store, Appraisal(asset=asset, report="a" * 64, releases=()).sealed_by(lender, key)
+    )
+    offer = Offer(
+        asset=asset, rank=1, amount=0, matures=matures, appraisal=appraisal, nonce=nonce(), forbids_juniors=False
+    )
+    sealed = offer.sealed_by(lender, key)
+    store.write(lambda _: ([("offer", sealed.to_json())], None))
+    return sealed.id
+
+
 def approve(store, offer, officers, now=NOW):
     """Have each officer approve; returns the ids of the approvals."""
     signed = [Endorsement(offer=offer, act="approve", because="").sealed_by(who, key) for who, key in officers.items()]

@@ -93,11 +93,11 @@ def canonical_of(envelope):
     return canonical.encode(envelope.to_json())
 
 
-def serve(home):
-    """Make the exchange's memory, then start it; the caller stops its town."""
-    keys = {party: Ed25519PrivateKey.generate() for party in ROLES}
+def serve(home, *, roles=ROLES, settle=None):
+    """Make the exchange's memory, then start it; the caller stops its town. ``settle`` puts more on record before."""
+    keys = {party: Ed25519PrivateKey.generate() for party in roles}
     store = Store.open(home / "exchange", clock=clock)
-    for party, role in ROLES.items():
+    for party, role in roles.items():
         raw = keys[party].public_key().public_bytes_raw()
         catalog.enrol(store, party=party, name=party, role=role, key=raw)
     catalog.publish_standard(store, CREDIT)
@@ -111,6 +111,8 @@ def serve(home):
         nonce=secrets.token_hex(32), forbids_juniors=False,
     )  # fmt: skip
     offer = liens.offer(store, asked.sealed_by("lender-x", keys["lender-x"]))
+    if settle is not None:
+        settle(store, keys)
     store.close()
     town = Town(home, [], clock=clock)
     return Served(town=town, url=town.start_exchange(), keys=keys, appraisal=appraisal, offer=offer)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from api import limits, problems, rights
 from api.app import create_app
 from api.demo import people, town
+from api.leads import LEADS
 from exchange import identity
 from exchange import line as line_room
 from exchange.book import Closed, Mended
@@ -387,6 +388,8 @@ def test_the_page_that_explains_the_interface_needs_no_key_no_script_and_no_othe
     assert not re.search(r"(?:src|href)=.https?:", shown.text)
     for line in rights.TABLE:
         assert f"<code>{line}</code>" in shown.text
+    for lead in (lead for leads in LEADS.values() for lead in leads):
+        assert f"<li><code>{lead.to}</code> " in shown.text
 
 
 @pytest.mark.parametrize("page", ["/problems", *(f"/problems/{problem.code}" for problem in problems.every())])

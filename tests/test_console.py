@@ -21,7 +21,7 @@ from api.console.exchange import PAGES as AT_EXCHANGE
 from api.console.pages import Page
 from api.console.places import Place
 from api.console.wording import Words
-from exchange.protocol.errors import Denied, Forbidden
+from exchange.protocol.errors import Denied, Forbidden, Throttled
 from tests.consoles import Seen, kept_town, running, visitor
 
 ROOM = Path(str(files("api.console")))
@@ -154,8 +154,8 @@ class Clock:
         return self.now
 
 
-def place() -> Place:
-    return Place(party="bank-a", role="institution", read=lambda _: {})
+def place(party: str = "bank-a") -> Place:
+    return Place(party=party, role="institution", read=lambda _: {})
 
 
 def test_links_and_sessions_end_by_themselves():
@@ -177,6 +177,42 @@ def test_links_and_sessions_end_by_themselves():
     clock.now += IDLE_SECONDS
     with pytest.raises(Denied):
         doors.place(idle)
+
+
+def test_a_party_takes_no_room_of_others():
+    clock = Clock()
+    doors = Doors(clock)
+    others = [doors.link(place(f"party-{number}")) for number in range(5)]
+    mine = [doors.link(place()) for _ in range(1_500)]
+    with pytest.raises(Denied):  # the oldest of the same party went first
+        doors.enter(mine[-21])
+    assert all(doors.place(doors.enter(secret)).party.startswith("party-") for secret in others)
+    assert doors.place(doors.enter(mine[-20])).party == "bank-a"
+
+    theirs = doors.enter(doors.link(place("lender-x")))
+    kept, left = doors.enter(mine[-2]), doors.enter(mine[-1])
+    for _ in range(1_500):
+        clock.now += 1
+        assert doors.place(kept).party == "bank-a"  # what is in use stays
+        doors.enter(doors.link(place()))
+    with pytest.raises(Denied):
+        doors.place(left)
+    assert doors.place(theirs).party == "lender-x"
+
+
+def test_fewer_than_a_party_may_have_stay_open_all_together():
+    doors = Doors(Clock())
+    secrets = [doors.link(place()) for _ in range(20)]
+    cookies = [doors.enter(secret) for secret in secrets]
+    assert [doors.place(cookie).party for cookie in cookies] == ["bank-a"] * 20
+
+
+def test_all_parties_together_have_so_many_links_and_no_more():
+    doors = Doors(Clock())
+    for number in range(1_000):
+        doors.link(place(f"party-{number}"))
+    with pytest.raises(Throttled):
+        doors.link(place("one-more"))
 
 
 @given(st.text(max_size=60))

@@ -327,6 +327,31 @@ def test_only_those_concerned_and_supervisors_see_a_pledge(store):
 # -- prior liens -------------------------------------------------------------------------------------------------------
 
 
+def test_an_offer_of_nothing_is_refused(store):
+    before = store.book.head
+    with pytest.raises(Malformed, match="0 yuan"):
+        quote(store, amount=0)
+    assert store.book.head[0] == before[0] + 1, "the appraisal alone"
+    assert quote(store, amount=1)
+
+
+def test_an_offer_of_nothing_that_is_on_record_stays_readable_and_verifiable(store):
+    offer = pledging.quoted_of_nothing(store, "lender-x", key=KEYS["lender-x"])
+    sent = store.view().offer(offer)["envelope"]
+    assert liens.offer(store, sent) == offer, "what was taken before is not refused when it is sent again"
+    assert state(store, offer) == State.QUOTED
+    assert [one["id"] for one in liens.listed(store.view(), caller="lender-x", before=None, limit=9)] == [offer]
+    pledging.agree(store, offer, "lender-x", key=KEYS["lender-x"], officers=TWO, owner_key=KEYS["bank-a"])
+    pledging.file(store, offer, "lender-x", key=KEYS["lender-x"])
+    with pytest.raises(PeerFault, match="more is paid out than the pledge secures"):
+        pledging.draw(store, offer, "lender-x", key=KEYS["lender-x"], amount=1)
+    say(store, "lender-x", Release(offer=offer, title=title(store)))
+    record = Record()
+    for entry in store.book.journal.entries():
+        RULES[entry.kind](record, entry)
+    assert not record.claims
+
+
 def test_a_later_rank_needs_leave_where_the_first_agreement_forbids_it(store):
     first = filed(store, forbids_juniors=True)
     second = agreed(store, "lender-y", rank=2)

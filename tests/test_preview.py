@@ -59,6 +59,10 @@ def key_of(home, party):
     return Ed25519PrivateKey.from_private_bytes(bytes.fromhex((home / party / "signing.key").read_text()))
 
 
+def heard(store, envelope):
+    return expect(envelope, store.view().signer(envelope.signer), Verdict)
+
+
 # -- over real processes -----------------------------------------------------------------------------------------------
 
 
@@ -277,7 +281,7 @@ def test_nodes_take_the_task_answer_once_and_write_nothing(settled, hub):
         assert record["heard"] == count
         assert record["waiting_for"] == list(BANKS[count:])
     assert record["violations"] == []
-    told = [expect(Envelope.from_json(one), settled[1].view().directory(), Verdict) for one in record["verdicts"]]
+    told = [heard(settled[1], Envelope.from_json(one)) for one in record["verdicts"]]
     assert [one.outcome.price for one in told] == [PRICE] * 3
     assert head(settled) == before
     assert hub.tasks("lender-x", now=NOW) == []
@@ -326,7 +330,7 @@ def test_a_plan_without_this_institution_is_declined(settled, hub):
     agent = Agent(settled[2]["bank-a"], line, seconds=lambda: NOW)
     for parties in (("bank-b", "bank-c"), (*BANKS, "bank-z")):
         assert agent.perform({"task": "preview", "ask": preview(settled, plan=plan_of(parties=parties)).to_json()})
-        told = expect(line.posted[-1][1], settled[1].view().directory(), Verdict)
+        told = heard(settled[1], line.posted[-1][1])
         assert isinstance(told.outcome, Refusal)
 
 
@@ -337,7 +341,7 @@ def test_a_plan_of_very_many_offences_is_declined_and_ends_no_node(settled):
     line = Direct(settled[1])
     agent = Agent(settled[2]["bank-a"], line, seconds=lambda: NOW)
     assert agent.perform({"task": "preview", "ask": preview(settled, plan=wide).to_json()})
-    told = expect(line.posted[-1][1], settled[1].view().directory(), Verdict)
+    told = heard(settled[1], line.posted[-1][1])
     assert isinstance(told.outcome, Refusal)
     assert len(told.outcome.offences) >= 60
     assert len(told.outcome.reason) <= 400
@@ -382,22 +386,21 @@ def test_a_verdict_that_is_too_long_is_not_held(settled, hub):
 
 def test_no_message_of_a_preview_has_a_place_in_a_session(settled, hub):
     store = settled[1]
-    directory = store.view().directory()
     asked = preview(settled)
     hub.open(asked, now=NOW)
     told = verdict(settled, asked)
     hub.receive(asked.id, told, now=NOW)
     with pytest.raises(Malformed):
-        expect(told, directory, Accept)
+        expect(told, store.view().signer(told.signer), Accept)
     with pytest.raises(Malformed):
-        expect(asked, directory, Ask)
+        expect(asked, store.view().signer(asked.signer), Ask)
     with pytest.raises(Malformed):
         rounds.open_session(store, asked, now=NOW)
     with pytest.raises(Unknown):
         rounds.receive(store, asked.id, told, now=NOW)
     relabelled = Envelope("accept", told.signer, told.body, told.signature)
     with pytest.raises(Mismatch):
-        expect(relabelled, directory, Accept)
+        expect(relabelled, store.view().signer(told.signer), Accept)
     session = signed_by(
         settled, "lender-x", Ask(plan=plan_of().to_json(), keeps=30, key=HEX, nonce=HEX, expires=NOW + 9)
     )

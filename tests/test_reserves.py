@@ -127,6 +127,13 @@ class World:
         pledging.offered(self.store, offer, lender, key=KEYS[lender], officers=OFFICERS)
         return offer
 
+    def quote_of_nothing(self):
+        """A quote of 0 yuan that an earlier exchange took, approved and signed."""
+        key = KEYS["lender-x"]
+        offer = pledging.quoted_of_nothing(self.store, "lender-x", key=key, matures="2024-12-31")
+        pledging.offered(self.store, offer, "lender-x", key=key, officers=OFFICERS)
+        return offer
+
     def answer(self, offer, lender="lender-x"):
         """What the node says to a quote."""
         envelope = self.store.view().offer(offer)["envelope"]
@@ -310,6 +317,10 @@ def test_a_reserve_that_does_not_fit_is_objected_to(world):
         (TERMS.model_copy(update={"reserve": 501}), "at most 5e-07 rho"),
     ):
         assert reason in world.answer(world.quote(terms=terms, number=reason)).reason
+
+
+def test_a_node_agrees_to_no_offer_of_nothing_whatever_its_exchange_took(world):
+    assert world.answer(world.quote_of_nothing()).reason == "the offer is of 0 yuan"
 
 
 def test_the_lender_s_watch_tells_a_whole_reserve_from_a_broken_one(world):

@@ -629,7 +629,7 @@ def test_an_answer_with_another_history_than_was_shown_is_refused(bench):
     seq, head = bench.witnessed("bank-a")
     held = bench.store.view().session(session)[0]
     ask = bench.store.view().key(held.key_fingerprint)
-    key = stored_key(ask, bench.store.view().directory())
+    key = stored_key(ask, bench.store.view().signer(ask.signer))
     good = seal.seal(Masked((5,), key.n), key).to_wire()
     signing = bench.vaults["bank-a"].signing
     fields = {"session": session, "roster_hash": held.roster_hash, "charged": 0, "left": 0}

@@ -5,6 +5,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from api.console.places import Place
 from exchange.protocol.errors import Denied, Forbidden, Throttled
@@ -18,6 +19,8 @@ LONGEST_SECONDS = 12 * 3600
 """A session ends after an hour without a request, and after twelve hours in any case."""
 
 _MOST = 1_000
+_OF_ONE = 20
+"""Links, and sessions, that one party may have open here: so no party takes the room of others."""
 
 
 @dataclass(slots=True)
@@ -40,14 +43,16 @@ class Doors:
         self._sessions: dict[str, _Session] = {}
 
     def link(self, place: Place) -> str:
-        """Return a secret that opens one session at a place.
+        """Return a secret that opens one session at a place; a party that has too many open loses its oldest.
 
         Raises:
-            Throttled: if too many links are open.
+            Throttled: if all parties together have too many open.
         """
         secret, now = secrets.token_urlsafe(32), self._seconds()
         with self._lock:
             self._links = {name: held for name, held in self._links.items() if held[1] > now}
+            own = [name for name, (other, _) in self._links.items() if other.party == place.party]
+            _make_room(self._links, own)
             if len(self._links) >= _MOST:
                 raise Throttled(seconds=LINK_SECONDS)
             self._links[_named(secret)] = (place, now + LINK_SECONDS)
@@ -56,8 +61,11 @@ class Doors:
     def enter(self, secret: str) -> str:
         """Open a session with a link's secret, which is used up, and return the value of its cookie.
 
+        A party that has too many open loses the one that it has left unused the longest.
+
         Raises:
             Denied: if the link was used, has expired or never was.
+            Throttled: if all parties together have too many open.
         """
         now = self._seconds()
         with self._lock:
@@ -66,6 +74,8 @@ class Doors:
                 raise Denied("the link was used or has expired", fix="ask for a new one where this one came from")
             value = secrets.token_urlsafe(32)
             self._sessions = {name: held for name, held in self._sessions.items() if _is_live(held, now)}
+            own = [name for name, held in self._sessions.items() if held.place.party == place.party]
+            _make_room(self._sessions, sorted(own, key=lambda name: self._sessions[name].seen))
             if len(self._sessions) >= _MOST:
                 raise Throttled(seconds=60)
             self._sessions[_named(value)] = _Session(place, now, now)
@@ -105,6 +115,12 @@ def check_origin(*, host: str, scheme: str, origin: str | None, site: str | None
 
 def _named(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _make_room(held: dict[str, Any], own: list[str]) -> None:
+    """Let go of what a party has too many of when one more comes; ``own`` names them, first those to go first."""
+    for name in own[: max(0, len(own) + 1 - _OF_ONE)]:
+        del held[name]
 
 
 def _is_live(session: _Session, now: float) -> bool:

@@ -113,25 +113,31 @@ async def exchange_key(call: Authenticated) -> dict[str, Any]:
 @router.post("/datasets", status_code=201, openapi_extra=takes(Registration))
 async def register(call: Authenticated) -> dict[str, Any]:
     """Register a dataset: a signed registration envelope."""
-    return {"asset": await run_in_threadpool(catalog.register, _if_unchanged(call), call.envelope())}
+    return _named(await run_in_threadpool(catalog.register, _if_unchanged(call), call.envelope()))
 
 
 @router.post("/deprecations", status_code=201, openapi_extra=takes(Deprecation))
 async def deprecate(call: Authenticated) -> dict[str, Any]:
     """Advise against a dataset: the owner's signed deprecation."""
-    return {"asset": await run_in_threadpool(catalog.deprecate, _if_unchanged(call), call.envelope())}
+    return _named(await run_in_threadpool(catalog.deprecate, _if_unchanged(call), call.envelope()))
 
 
 @router.post("/withdrawals", status_code=201, openapi_extra=takes(Withdrawal))
 async def withdraw(call: Authenticated) -> dict[str, Any]:
     """Take a dataset out of the catalog: the owner's signed withdrawal; refused while a lien on it is live."""
-    return {"asset": await run_in_threadpool(catalog.withdraw, _if_unchanged(call), call.envelope())}
+    return _named(await run_in_threadpool(catalog.withdraw, _if_unchanged(call), call.envelope()))
 
 
 @router.post("/policies", status_code=201, openapi_extra=takes(Publication))
 async def publish(call: Authenticated) -> dict[str, Any]:
     """Put a dataset's policy in force: a signed policy envelope."""
-    return {"asset": await run_in_threadpool(catalog.publish_policy, _if_unchanged(call), call.envelope())}
+    return _named(await run_in_threadpool(catalog.publish_policy, _if_unchanged(call), call.envelope()))
+
+
+def _named(asset: str) -> dict[str, Any]:
+    """Return an asset's name, whole and in the two parts that addresses have."""
+    owner, _, dataset = asset.partition("/")
+    return {"asset": asset, "owner": owner, "dataset": dataset}
 
 
 def _if_unchanged(call: Call) -> Store:

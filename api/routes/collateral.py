@@ -6,10 +6,11 @@ from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 
 from api.description import takes
-from api.service import Authenticated
+from api.service import Authenticated, Call
 from exchange.hub import collateral
 from exchange.hub.watch import watch
 from exchange.protocol.collateral import Clearance, Confirmation, Fingerprint
+from privacy import canonical
 
 router = APIRouter(prefix="/v1")
 
@@ -17,14 +18,21 @@ router = APIRouter(prefix="/v1")
 @router.post("/fingerprints", status_code=201, openapi_extra=takes(Fingerprint))
 async def fingerprint(call: Authenticated) -> dict[str, Any]:
     """Put the fingerprint of a dataset's version in force on record: a signed fingerprint envelope."""
-    return {"id": await run_in_threadpool(collateral.record_fingerprint, call.store, call.envelope())}
+    return _about(call, await run_in_threadpool(collateral.record_fingerprint, call.store, call.envelope()))
 
 
 @router.post("/confirmations", status_code=201, openapi_extra=takes(Confirmation))
 async def confirm(call: Authenticated) -> dict[str, Any]:
     """Take a node's signed word of the day on the version in force."""
     now = call.service.now()
-    return {"id": await run_in_threadpool(lambda: collateral.record_confirmation(call.store, call.envelope(), now=now))}
+    said = await run_in_threadpool(lambda: collateral.record_confirmation(call.store, call.envelope(), now=now))
+    return _about(call, said)
+
+
+def _about(call: Call, said: str) -> dict[str, Any]:
+    """Return the id of what an owner has said, and the dataset of which it was said."""
+    told = canonical.decode(call.envelope().body)
+    return {"id": said, "owner": call.party, "dataset": told["dataset"]}
 
 
 @router.get("/collateral/{owner}/{dataset}")

@@ -40,7 +40,7 @@ def announce(store: Store, envelope: Envelope) -> int:
         Forbidden: if the signer is neither.
     """
     view = store.view()
-    told = expect(envelope, view.directory(), Officers)
+    told = expect(envelope, view.signer(envelope.signer), Officers)
     if view.role(envelope.signer) not in ("institution", "lender"):
         raise Forbidden("only institutions and lenders have officers", fix="enrol as one of them")
     if view.officers(envelope.signer) != frozenset(told.officers):
@@ -60,7 +60,7 @@ def request(store: Store, envelope: Envelope, *, now: int) -> str:
         PeerFault: if the asker has as many open requests as it may have.
     """
     view = store.view()
-    told = expect(envelope, view.directory(), AccessRequest)
+    told = expect(envelope, view.signer(envelope.signer), AccessRequest)
     today = _day(now)
     if view.role(envelope.signer) == "officer":
         raise Forbidden("officers approve what others ask", fix="ask with the key of an asker")
@@ -106,7 +106,7 @@ def receive(store: Store, request_id: str, envelope: Envelope) -> None:
         PeerFault: if the officer's last ruling still waits for the node, or the node said something else before.
         Malformed: if it is another message.
     """
-    message = read(envelope, store.view().directory())
+    message = read(envelope, store.view().signer(envelope.signer))
     match message:
         case Ruling() | Ruled() if message.request == request_id:
             owner = message.owner if isinstance(message, Ruling) else envelope.signer

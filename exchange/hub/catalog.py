@@ -242,7 +242,7 @@ def publish_policy(store: Store, envelope: Envelope) -> str:
         Unknown: if the dataset is not registered.
         PeerFault: if a newer version is in force.
     """
-    told = expect(envelope, store.view().directory(), Publication)
+    told = expect(envelope, store.view().signer(envelope.signer), Publication)
     policy = Policy.from_json(told.policy)
     if policy.owner != envelope.signer:
         raise Forbidden("a policy is signed by the owner of its dataset", fix="sign it with the owner's key")

@@ -15,8 +15,7 @@ def register(store: Store, envelope: Envelope) -> str:
         Malformed: if the key is not fit for sessions.
         PeerFault: if the key is another party's, or shares a factor with a registered key.
     """
-    directory = store.view().directory()
-    key = read_key(envelope, directory)
+    key = read_key(envelope, store.view().signer(envelope.signer))
 
     def decide(view: View) -> tuple[list[Event], str]:
         held = view.key(key.fingerprint)

@@ -43,6 +43,7 @@ def offer(store: Store, envelope: Envelope) -> str:
         Unknown: if the asset or the appraisal it cites is not on record.
         Taken: if a lien of this rank is live.
         PeerFault: if a right in the asset, as its owner declared it, ends before the loan.
+        Malformed: if the loan is of nothing.
     """
     view = store.view()
     told = expect(envelope, view.signer(envelope.signer), Offer)
@@ -52,6 +53,8 @@ def offer(store: Store, envelope: Envelope) -> str:
     def decide(inner: View) -> tuple[list[Event], str]:
         if inner.offer(envelope.id) is not None:
             return [], envelope.id
+        if told.is_of_nothing:
+            raise Malformed("the offer is of 0 yuan", fix="offer a loan of one yuan or more")
         dataset = inner.dataset(told.asset)
         if dataset is None:
             raise Unknown("asset")

@@ -72,7 +72,7 @@ class Previews:
             PeerFault: if as many previews are open as may be.
         """
         view = self._store.view()
-        message = expect(envelope, view.directory(), Preview)
+        message = expect(envelope, view.signer(envelope.signer), Preview)
         plan = Plan.from_json(message.plan)
         # an asker's clock that runs ahead by what its requests are forgiven does not make its previews live longer
         if not now < message.expires <= now + LONGEST + LIFETIME:
@@ -112,7 +112,7 @@ class Previews:
         held = self._held(preview, now=now)
         if envelope.signer not in held.plan.parties:
             raise Unknown("preview")
-        verdict = expect(envelope, self._store.view().directory(), Verdict)
+        verdict = expect(envelope, self._store.view().signer(envelope.signer), Verdict)
         if (verdict.preview, verdict.plan_hash) != (preview, held.plan.hash):
             raise PeerFault(
                 "the verdict is about another preview or plan", fix="judge the plan that the preview carries"

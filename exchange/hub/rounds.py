@@ -38,7 +38,7 @@ def open_session(store: Store, envelope: Envelope, *, now: int) -> str:
         Malformed: if plan, key or deadline is not valid.
     """
     view = store.view()
-    ask = expect(envelope, view.directory(), Ask)
+    ask = expect(envelope, view.signer(envelope.signer), Ask)
     plan = Plan.from_json(ask.plan)
     if not now < ask.expires <= now + LONGEST:
         raise Malformed("the deadline is not within the next day", fix="choose a deadline within 24 hours")
@@ -78,7 +78,7 @@ def receive(store: Store, session_id: str, envelope: Envelope, *, now: int) -> S
         Malformed: if an answer's ciphertexts are not valid under the session's key.
     """
     view = store.view()
-    message = read(envelope, view.directory())
+    message = read(envelope, view.signer(envelope.signer))
     if getattr(message, "session", None) != session_id:
         raise Unknown("session")
     if isinstance(message, Share):

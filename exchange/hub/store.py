@@ -74,13 +74,8 @@ class View:
     def __init__(self, rows: Asked) -> None:
         self.rows = rows
 
-    def directory(self) -> Mapping[str, bytes]:
-        """Return the present Ed25519 keys by party; of one whose key was revoked there is none."""
-        held = self.rows("SELECT id, key FROM party WHERE revoked IS NULL", [])
-        return {party: bytes.fromhex(key) for party, key in held}
-
     def signer(self, party: str) -> Mapping[str, bytes]:
-        """Return the present Ed25519 key of one party, or nothing."""
+        """Return the present Ed25519 key of one party; nothing if there is no such party, or its key was revoked."""
         found = self.rows("SELECT key FROM party WHERE id = ? AND revoked IS NULL", [party])
         return {party: bytes.fromhex(found[0][0])} if found else {}
 

@@ -523,6 +523,8 @@ class Agent:
             return "the owner has not agreed to pledge this asset"
         if lender not in pledging.lenders:
             return "the owner has not agreed to pledge to this lender"
+        if offer.is_of_nothing:
+            return "the offer is of 0 yuan"
         if offer.amount > pledging.limit:
             return f"the owner agreed to at most {pledging.limit} yuan"
         if offer.matures > pledging.until:

@@ -300,6 +300,14 @@ class Offer(Sparing):
     forbids_juniors: bool
     step_in: StepInTerms | None = None
 
+    @property
+    def is_of_nothing(self) -> bool:
+        """Whether no money is offered: such an offer would hold a rank for no loan, so no exchange takes it and no owner agrees.
+
+        It is a message all the same: a journal may hold some that were taken before this was asked, and stays verifiable.
+        """
+        return self.amount == 0
+
 
 class Kept(BaseModel):
     """A node's word that its ledger keeps ``reserve`` (1e-9 rho) back for a pledge that is registered up to and including ``until``.
