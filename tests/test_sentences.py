@@ -20,7 +20,7 @@ from valuation.finance import document, page
 ENGLISH, CHINESE = Words("en"), Words("zh")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(before=rich_policies(), after=rich_policies())
 def test_what_a_change_of_policy_opens_is_told_in_chinese(before, after):
     for one in opened(before, after, STANDARD, on=date(2026, 11, 22)):
