@@ -5,7 +5,7 @@ Left out where there is no Chromium. Every page that a visitor reaches by links 
 
 import pytest
 
-from tests.browsing import browser, chromium, pattern, reachable
+from tests.browsing import OTHER_NODES, VISITORS, browser, chromium, links, pages, pattern
 from tests.consoles import kept_town, running
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="there is no Chromium here")
@@ -13,14 +13,8 @@ pytestmark = pytest.mark.skipif(chromium() is None, reason="there is no Chromium
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory):
-    with running(kept_town(tmp_path_factory)) as made:
+    with running(kept_town(tmp_path_factory), nodes=tuple(OTHER_NODES)) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def links(street):
-    made = {party: street.console(party) for party in ("lender-x", "x-credit")}
-    return made | {"exchange": street.at_exchange("lender-x")}
 
 
 @pytest.fixture(scope="module")
@@ -47,25 +41,22 @@ class Visit:
         if not request.url.startswith((self.base, "data:", "blob:")):
             self.heard.append(f"another host: {request.url}")
 
-    def read(self, address: str) -> str:
-        return self.page.goto(self.base + address).text()
-
 
 @pytest.fixture(scope="module")
-def visits(chrome, links):
-    """One visit for each console and the addresses that can be reached in it."""
+def visits(chrome, street):
+    """One visit for each console and the addresses that can be reached in it, with those that its forms make."""
     made = {}
     contexts = []
-    for who, link in links.items():
+    for who, link in links(street).items():
         contexts.append(chrome.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB"))
         visit = Visit(contexts[-1], link)
-        made[who] = (visit, reachable(visit.read))
+        made[who] = (visit, pages(who, visit.page, visit.base, street.home))
     yield made
     for context in contexts:
         context.close()
 
 
-WHO = ("lender-x", "x-credit", "exchange")
+WHO = (*VISITORS, "exchange")
 
 
 @pytest.mark.parametrize("who", WHO)
@@ -90,16 +81,21 @@ def test_axe_finds_nothing(visits, who):
             assert not found, (address, language, scheme, [(one["id"], one["nodes"][0]["html"]) for one in found])
 
 
-@pytest.mark.parametrize("width", [320, 375])
-def test_pages_do_not_run_over_a_small_screen(visits, width):
+@pytest.mark.parametrize("who", WHO)
+def test_pages_do_not_run_over_a_small_screen(visits, who):
     # 320 CSS pixels are 1280 at 400 % (WCAG 2.2, 1.4.10)
-    visit, addresses = visits["lender-x"]
-    for address in addresses:
-        visit.page.set_viewport_size({"width": width, "height": 800})
-        visit.page.goto(visit.base + address)
-        over = visit.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert over <= 0, (pattern(address), over)
-    visit.page.set_viewport_size({"width": 1280, "height": 900})
+    visit, addresses = visits[who]
+    try:
+        for address in addresses:
+            visit.page.goto(visit.base + address)
+            for width in (375, 320):
+                visit.page.set_viewport_size({"width": width, "height": 800})
+                over = visit.page.evaluate(
+                    "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+                )
+                assert over <= 0, (pattern(address), width, over)
+    finally:
+        visit.page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def test_the_menu_is_walked_by_keyboard_alone(visits):
@@ -130,4 +126,36 @@ def test_a_preview_comes_by_itself_and_a_browser_sends_our_own_forms(visits):
     page.locator("table a").first.click()
     page.click("text=Fetch and check the proof")
     page.wait_for_selector("text=are proved to be entries")
+    assert visit.heard[before:] == []
+
+
+def tab_to(page, words: str) -> None:
+    """Press Tab until what has the focus says these words."""
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == words:
+            return
+    raise AssertionError(f"no Tab leads to {words!r}")
+
+
+def test_a_question_is_previewed_and_answered_without_a_pointer(visits):
+    visit, _ = visits["lender-x"]
+    page, before = visit.page, len(visit.heard)
+    page.goto(f"{visit.base}/?lang=en")
+    tab_to(page, "Ask")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/ask")
+    for _ in range(120):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.name") == "sql":
+            break
+    page.keyboard.type("SELECT product, COUNT(*) FROM consumer_credit GROUP BY product")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#preview >> text=Every institution would answer")
+    tab_to(page, "Ask")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/jobs/*")
+    answer = page.locator("[aria-label='The answer'] tbody tr")
+    answer.first.wait_for(timeout=120_000)
+    assert {"card", "mortgage", "car", "cash"} <= set(answer.locator("td:first-child").all_inner_texts())
     assert visit.heard[before:] == []

@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 WIDTH = 640.0
 _NAMES, _SHOWN, _ROW = 170.0, 120.0, 30.0
-_LONGEST_NAME = 24
+_LONGEST_NAME, _LONGEST_SHOWN = 24, 36
+_LETTER = 6.8
 _LINE = 14.0
 
 Amount = int | float | Decimal
@@ -71,7 +72,9 @@ def intervals(rows: Sequence[Interval], *, finding: str) -> Markup:
     """Draw one whisker with a dot for each row, on one axis that holds all of them."""
     ends = [float(end) for row in rows for end in (row.low, row.high)]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
-    across = _axis(low, high, _NAMES, WIDTH - _SHOWN)
+    beside = min(_LONGEST_SHOWN, max((len(row.shown) for row in rows), default=0))
+    edge = WIDTH - max(_SHOWN, 10 + _LETTER * beside)
+    across = _axis(low, high, _NAMES, edge)
     marks: list[Markup] = []
     if low <= 0 <= high:
         marks.append(_line(across(0), 0, across(0), _ROW * len(rows), "rule"))
@@ -84,7 +87,7 @@ def intervals(rows: Sequence[Interval], *, finding: str) -> Markup:
             _line(left, y - 5, left, y + 5, "whisker"),
             _line(right, y - 5, right, y + 5, "whisker"),
             Markup('<circle class="dot" cx="{}" cy="{}" r="4.5"/>').format(_n(across(row.central)), _n(y)),
-            _word(WIDTH - _SHOWN + 10, y + 4, row.shown),
+            _word(edge + 10, y + 4, row.shown, most=_LONGEST_SHOWN),
         ]
     return _svg(_ROW * len(rows), marks, finding)
 
@@ -224,8 +227,8 @@ def _rect(x: float, y: float, width: float, height: float, kind: str) -> Markup:
     return made.format(kind, _n(x), _n(y), _n(width), _n(height))
 
 
-def _word(x: float, y: float, text: str, anchor: str = "start") -> Markup:
-    short = text if len(text) <= _LONGEST_NAME else f"{text[: _LONGEST_NAME - 1]}…"
+def _word(x: float, y: float, text: str, anchor: str = "start", *, most: int = _LONGEST_NAME) -> Markup:
+    short = text if len(text) <= most else f"{text[: most - 1]}…"
     return Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(_n(x), _n(y), anchor, short)
 
 

@@ -17,7 +17,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from api import problems
-from api.console import charts, handbook, wording
+from api.console import charts, handbook, sentences, wording
 from api.console.doors import COOKIE, LONGEST_SECONDS, Doors, check_origin
 from api.console.pages import Page, Visit, menu
 from api.console.places import NOBODY, Place
@@ -316,6 +316,8 @@ def _pages(language: str) -> Environment:
         "moment": words.moment,
         "instant": words.instant,
         "cents": words.cents,
+        "listed": words.listed,
+        "retold": lambda text: sentences.retold(words, text),
         "decimal": Decimal,
         "plain": lambda told, names: [words.say(str(told[name])) for name in names],
         "row": lambda told, names, currency: _row(words, told, names, currency),

@@ -4,7 +4,7 @@ The English text of a message is its key. Catalogs (``locales/zh/*.po``) lie sid
 test finds every message that no catalog translates.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -57,6 +57,15 @@ class Words:
         told = catalog(self.language).get(text, text)
         return told.format(**values) if values else told
 
+    @property
+    def comma(self) -> str:
+        """What stands between the parts of a list."""
+        return "、" if self.language == "zh" else ", "
+
+    def listed(self, told: Iterable[object]) -> str:
+        """Write a list in a line."""
+        return self.comma.join(map(str, told))
+
     def number(self, value: Any, places: int | None = None) -> str:
         """Write a number with separators, with ``places`` decimals, or with those that it has (six at most)."""
         from babel.numbers import format_decimal  # noqa: PLC0415
@@ -104,12 +113,12 @@ class Words:
     def instant(self, value: str) -> str:
         """Write a moment as records carry it (ISO 8601, UTC), to the minute."""
         at = datetime.fromisoformat(value)
-        return f"{self.day(at.date())} {at:%H:%M} UTC"
+        return f"{self.day(at.date())} {at:%H:%M}\N{NO-BREAK SPACE}UTC"
 
     def moment(self, value: float) -> str:
         """Write a moment (seconds since 1970, or microseconds, as journals keep them) in UTC, to the second."""
         at = datetime.fromtimestamp(value / 1_000_000 if value > 10**12 else value, tz=UTC)
-        return f"{self.day(at.date())} {at:%H:%M:%S} UTC"
+        return f"{self.day(at.date())} {at:%H:%M:%S}\N{NO-BREAK SPACE}UTC"
 
 
 def preferred(asked: str | None, remembered: str | None, accepted: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from api.commands import inspecting
 from api.console.desk.place import beside
+from api.console.everywhere.log import KINDS
 from api.console.pages import Page, Visit
 from api.console.places import DESK, Same
 from api.console.wording import msg
@@ -52,6 +53,7 @@ def checked(visit: Visit) -> Mapping[str, Any]:
     home = beside(visit.place).home
     name = visit.query.get("verdict", "")
     return {
+        "kinds": KINDS,
         "asked": {"log": visit.form.get("log") or Witness(home).log or "", "path": visit.form.get("path", "")},
         "verdict": _verdict(home, name) if name else None,
         "earlier": [

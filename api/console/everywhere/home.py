@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from api import supervising
+from api.console.everywhere.supervision import read
 from api.console.pages import Page, Visit
 from api.console.places import DESK, Place
 from api.console.wording import msg
@@ -37,7 +39,13 @@ def show(visit: Visit) -> Mapping[str, Any]:
         "numbers": [
             {"name": msg("Datasets in the catalog"), "value": sum(found["facets"]["state"].values()), "at": "/assets"},
             {"name": msg("Standards"), "value": len(place.get("standards")["standards"]), "at": "/standards"},
-            {"name": msg("Pledges under way or live"), "value": len(live), "at": "/pledges"},
+            {
+                "name": msg("Live pledges on the register"),
+                "value": len(supervising.live(read(visit))),
+                "at": "/supervision",
+            }
+            if place.role == "regulator"
+            else {"name": msg("Pledges under way or live"), "value": len(live), "at": "/pledges"},
         ],
         "pledges": live[:10],
     }

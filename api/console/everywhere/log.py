@@ -26,11 +26,36 @@ _WINDOWS = 5
 _SHOWN = 20_000
 """Characters of an entry that a page shows; its twin has all."""
 
-_KINDS = (
-    "party", "standard", "officers", "dataset", "deprecated", "withdrawn", "policy", "key", "session", "message", "folded",
-    "expired", "refusal", "access", "ruling", "appraisal", "offer", "objected", "lien", "pledge", "lapsed", "fingerprint",
-    "confirmation", "searched", "appointed", "clearance", "witness",
-)  # fmt: skip
+KINDS: Mapping[str, str] = {
+    "party": msg("Party enrolled"),
+    "standard": msg("Standard published"),
+    "officers": msg("Officers of a lender named"),
+    "dataset": msg("Dataset registered"),
+    "deprecated": msg("Dataset marked as outdated"),
+    "withdrawn": msg("Dataset withdrawn"),
+    "policy": msg("Policy published"),
+    "key": msg("Key of an asker published"),
+    "session": msg("Question put"),
+    "message": msg("Step of a question"),
+    "folded": msg("Sealed answers multiplied"),
+    "expired": msg("Question expired"),
+    "refusal": msg("Question refused"),
+    "access": msg("Access asked for"),
+    "ruling": msg("Ruling of an officer"),
+    "appraisal": msg("Appraisal put on record"),
+    "offer": msg("Loan offered"),
+    "objected": msg("Offer objected to"),
+    "lien": msg("Pledge registered"),
+    "pledge": msg("Step of a pledge"),
+    "lapsed": msg("Offer lapsed"),
+    "fingerprint": msg("Fingerprint of rows declared"),
+    "confirmation": msg("Rows confirmed by their node"),
+    "searched": msg("Rows searched for copies"),
+    "appointed": msg("Reviewer appointed"),
+    "clearance": msg("Ruling of a reviewer"),
+    "witness": msg("Journal of a node witnessed"),
+}
+"""Kinds of entries, in words."""
 
 
 def show(visit: Visit) -> Mapping[str, Any]:
@@ -185,7 +210,7 @@ def entries(visit: Visit) -> Mapping[str, Any]:
         found, reached = found[:_ON_A_PAGE], found[_ON_A_PAGE - 1]["seq"]
     return {
         "asked": asked,
-        "kinds": list(_KINDS),
+        "kinds": KINDS,
         "parties": [one["id"] for one in place.get("parties")["parties"]],
         "entries": found,
         "size": head.size,
@@ -241,6 +266,7 @@ def _row(text: str) -> dict[str, Any]:
         "seq": told["seq"],
         "at": told["at"],
         "kind": told["kind"],
+        "what": KINDS.get(told["kind"], told["kind"]),
         "parties": sorted(set(_parties(told["kind"], told["body"]))),
         "says": _says(told["body"]),
     }

@@ -265,7 +265,7 @@ def _review(place: NodePlace, kept: Mapping[str, Any]) -> dict[str, Any]:
             "policy": None,
             "findings": [],
             "dataset": dataset_document(kept),
-            "public": [],
+            "public": None,
         }
     standard = shipped(kept["standard"])
     dataset = read_dataset(dataset_document(kept))
@@ -274,7 +274,14 @@ def _review(place: NodePlace, kept: Mapping[str, Any]) -> dict[str, Any]:
         "policy": described(policy, standard),
         "findings": list(findings(policy, standard)),
         "dataset": dataset_document(kept),
-        "public": [dataset.name, dataset.title, dataset.standard.id, dataset.population, *sorted(dataset.mapping)],
+        "public": {
+            "name": dataset.name,
+            "title": dataset.title,
+            "standard": dataset.standard.id,
+            "population": dataset.population,
+            "refreshed": dataset.refreshed,
+            "columns": sorted(dataset.mapping),
+        },
     }
 
 
