@@ -14,7 +14,8 @@ from api import rights
 from api.limits import MOST, Limits, Strangers
 from api.tags import unchanged
 from exchange.hub.previews import Previews
-from exchange.hub.store import Store, View
+from exchange.hub.store import Store
+from exchange.hub.view import View
 from exchange.protocol import request as proof
 from exchange.protocol import version
 from exchange.protocol.envelope import Envelope

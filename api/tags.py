@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from exchange.hub.store import View
+from exchange.hub.view import View
 from exchange.protocol.errors import Stale, Unknown
 
 CACHING = "private, no-cache"

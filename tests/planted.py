@@ -333,7 +333,7 @@ BUGS = (
     ),
     bug(
         "refunded after an abort",
-        VAULT,
+        "exchange/node/tables.py",
         (
             '"UPDATE part SET stage = ?, roster',
             '"DELETE FROM charge WHERE session = ?", [body["session"] if body["stage"] == "aborted" else ""])\n'

@@ -43,7 +43,8 @@ from exchange.analyst.desk import Desk
 from exchange.hub import catalog, rounds
 from exchange.hub import keys as hub_keys
 from exchange.hub import store as store_room
-from exchange.hub.store import Store, View
+from exchange.hub.store import Store
+from exchange.hub.view import View
 from exchange.journal import Entry, NoSpace, RolledBack
 from exchange.line import Unreachable
 from exchange.node import agent as agent_room

@@ -67,6 +67,7 @@ LIBRARIES = {
         "exchange/node/engine.py",
         "exchange/node/prepared.py",
         "exchange/node/sandbox.py",
+        "exchange/node/tables.py",
         "exchange/node/vault.py",
         "exchange/node/worker.py",
         "api/demo/people.py",

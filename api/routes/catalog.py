@@ -10,7 +10,8 @@ from api.service import Authenticated, Call
 from api.tags import tagged
 from exchange.hub import catalog, certificates
 from exchange.hub.search import LONGEST_QUESTION, MOST, Question
-from exchange.hub.store import Store, View
+from exchange.hub.store import Store
+from exchange.hub.view import View
 from exchange.protocol import version
 from exchange.protocol.errors import Unknown
 from exchange.protocol.messages import Deprecation, Publication, Registration, Withdrawal

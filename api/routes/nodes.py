@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from api.service import Authenticated, Call
 from exchange.hub import access, rounds
-from exchange.hub.store import View
+from exchange.hub.view import View
 
 router = APIRouter(prefix="/v1/nodes")
 

@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from exchange.hub.rounds import check
-from exchange.hub.store import Event, Store, View
+from exchange.hub.store import Event, Store
+from exchange.hub.view import View
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Forbidden, PeerFault, Unknown
 from exchange.protocol.messages import AccessRequest, Officers, Ruled, Ruling, expect, read

@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from exchange.evolution import check_compatible
-from exchange.hub.store import HELD, STANDING, UNDER, Event, Store, View
+from exchange.hub.store import Event, Store
+from exchange.hub.view import HELD, STANDING, UNDER, View
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Encumbered, Forbidden, PeerFault, Unknown
 from exchange.protocol.messages import Deprecation, Publication, Registration, Withdrawal, expect

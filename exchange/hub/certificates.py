@@ -4,7 +4,8 @@ from typing import Literal, cast
 
 from exchange.hub import catalog, liens
 from exchange.hub.register import agreement
-from exchange.hub.store import Store, View
+from exchange.hub.store import Store
+from exchange.hub.view import View
 from exchange.journal import Entry
 from exchange.protocol.certificate import Certificate, Changed, Head, Place
 from exchange.protocol.envelope import Envelope

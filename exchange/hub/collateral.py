@@ -9,7 +9,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from exchange.hub import marks
-from exchange.hub.store import Event, Store, View
+from exchange.hub.store import Event, Store
+from exchange.hub.view import View
 from exchange.protocol.collateral import Clearance, Confirmation, Fingerprint, columns_digest
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault, Unknown

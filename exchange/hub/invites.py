@@ -4,7 +4,8 @@ import secrets
 from typing import Any
 
 from exchange.hub import catalog
-from exchange.hub.store import Event, Store, View
+from exchange.hub.store import Event, Store
+from exchange.hub.view import View
 from exchange.identity import ROLES
 from exchange.invite import LOG_BYTES, SECRET_BYTES, Invite, check_url
 from exchange.protocol.attest import attest

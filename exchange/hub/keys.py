@@ -1,6 +1,7 @@
 """The registry of Paillier keys: each proved, each its owner's own, no two sharing a factor."""
 
-from exchange.hub.store import Event, Store, View
+from exchange.hub.store import Event, Store
+from exchange.hub.view import View
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault
 from exchange.protocol.keys import read_key, stored_key

@@ -9,7 +9,8 @@ from typing import Any
 
 from exchange.hub import collateral, register, rounds
 from exchange.hub.register import agreement
-from exchange.hub.store import Event, Lien, Store, View
+from exchange.hub.store import Event, Store
+from exchange.hub.view import Lien, View
 from exchange.protocol.agreement import Endorsement, Filing, Realisation, Step, read_step
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Forbidden, PeerFault, Unknown

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from exchange.hub.store import Event, Store, View
+from exchange.hub.store import Event, Store
+from exchange.hub.view import View
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import PeerFault, Unknown
 from exchange.protocol.messages import unverified

@@ -7,7 +7,8 @@ concerned has given leave by its signature. Only the lender of the first live ra
 from datetime import date, timedelta
 from typing import Any
 
-from exchange.hub.store import Event, View
+from exchange.hub.store import Event
+from exchange.hub.view import View
 from exchange.protocol.agreement import (
     STEPS,
     Acceptance,

@@ -9,7 +9,8 @@ from typing import Any
 
 from exchange.hub import register
 from exchange.hub.fold import fold
-from exchange.hub.store import Event, Store, View
+from exchange.hub.store import Event, Store
+from exchange.hub.view import View
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.errors import Overreach, PeerFault, Unknown
 from exchange.protocol.keys import stored_key

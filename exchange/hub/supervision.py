@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from exchange.hub.register import agreement
-from exchange.hub.store import HELD, View
+from exchange.hub.view import HELD, View
 from exchange.protocol.agreement import Endorsement, Notice
 from exchange.protocol.envelope import Envelope
 from exchange.protocol.messages import Objection, Offer, unverified

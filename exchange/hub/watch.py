@@ -11,8 +11,8 @@ from fractions import Fraction
 from typing import Any
 
 from exchange.hub import marks, register
-from exchange.hub.store import Lien, View
 from exchange.hub.tables import stamp
+from exchange.hub.view import Lien, View
 from exchange.protocol.agreement import StepIn
 from exchange.protocol.errors import Unknown
 from exchange.protocol.likeness import Share, compare
