@@ -19,7 +19,7 @@ from tests.consoles import BANKS, Street, running, told_in
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-SIZE = {"width": 1100, "height": 740}
+SIZE = {"width": 1100, "height": 860}
 PATIENCE = 40_000
 """Milliseconds for what several processes do together; a page that comes at once takes some tens."""
 
@@ -66,12 +66,10 @@ class Stage:
         page.locator("nav.menu").get_by_role("link", name=name, exact=True).click()
         return page
 
-    def picture(self, name: str, page: "Page", *, top: str = "h1") -> None:
-        """Write what the page shows from an element downwards (a CSS selector), if pictures are wanted."""
+    def picture(self, name: str, page: "Page") -> None:
+        """Write what the page shows from its top, if pictures are wanted."""
         if self.folder is not None:
-            page.locator(top).first.evaluate(
-                "element => scrollTo(0, element.getBoundingClientRect().top + scrollY - 24)"
-            )
+            page.evaluate("scrollTo(0, 0)")
             page.screenshot(path=self.folder / f"{name}.png")
 
     def run(self, *arguments: str) -> str:
@@ -103,7 +101,7 @@ def ask_all_institutions(stage: Stage) -> None:
     page = stage.go("lender-x", "Tour")
     page.locator("li", has_text="Ask all institutions one question").get_by_role("link", name="Ask").click()
     page.get_by_text("Every institution would answer.").wait_for()
-    stage.picture("ask", page, top="main form")
+    stage.picture("ask", page)
     answered(page)
     assert page.locator(".lanes tbody tr").count() == len(BANKS)
     assert page.get_by_role("region", name="The answer").locator("tbody tr").count() == 5
@@ -122,7 +120,7 @@ def ask_for_too_much(stage: Stage) -> None:
     page.locator("li", has_text="Ask for too much").get_by_role("link", name="Ask").click()
     page.get_by_text("This would be refused; nothing is spent.").wait_for()
     assert "income" in page.locator("#preview table").first.inner_text()
-    stage.picture("refused", page, top="main form")
+    stage.picture("refused", page)
     page.get_by_role("link", name="Take this question").click()
     assert "income" not in page.locator("textarea[name=sql]").input_value()
     answered(page)
@@ -163,7 +161,7 @@ def value_an_asset(stage: Stage) -> None:
     page = stage.go("lender-x", "Valuation")
     page.locator('button[value="air-quality"]').click()
     page.get_by_role("heading", name="Three approaches").wait_for()
-    stage.picture("value", page, top=".key-figures")
+    stage.picture("value", page)
     with page.expect_download() as fetched:
         page.get_by_role("link", name="PDF", exact=True).click()
     assert Path(fetched.value.path()).read_bytes().startswith(b"%PDF-")
