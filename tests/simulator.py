@@ -48,7 +48,7 @@ from exchange.hub.view import View
 from exchange.journal import Entry, NoSpace, RolledBack
 from exchange.line import Unreachable
 from exchange.node import agent as agent_room
-from exchange.node import vault as vault_room
+from exchange.node import tables
 from exchange.node.agent import Agent
 from exchange.node.engine import Location
 from exchange.node.source import Dataset, Field
@@ -388,7 +388,7 @@ def template():
     catalog.publish_standard(store, STANDARD)
     nodes = {}
     for party in PARTIES:
-        nodes[party] = Memory(party, vault_room.PROJECTION)
+        nodes[party] = Memory(party, tables.PROJECTION)
         vault = _vault(party, nodes[party])
         for other, key in DIRECTORY.items():
             vault.pin(other, key, role="institution" if other in PARTIES else "lender")

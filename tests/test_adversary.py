@@ -15,6 +15,7 @@ from fractions import Fraction
 import pytest
 
 from exchange.node import agent as agent_room
+from exchange.node import tables
 from exchange.node import vault as vault_room
 from exchange.node.vault import Vault
 from privacy import sensitivity
@@ -105,14 +106,14 @@ def send_without_masks(monkeypatch):
 
 
 def refund_what_is_given_up(monkeypatch):
-    moved = vault_room._moved
+    moved = tables.PROJECTION.apply["moved"]
 
     def refunding(cursor, entry):
         moved(cursor, entry)
         if entry.body["stage"] == "aborted":
             cursor.execute("DELETE FROM charge WHERE session = ?", [entry.body["session"]])
 
-    monkeypatch.setitem(vault_room.PROJECTION.apply, "moved", refunding)
+    monkeypatch.setitem(tables.PROJECTION.apply, "moved", refunding)
 
 
 def ignore_the_caps(monkeypatch):

@@ -317,7 +317,9 @@ def test_days_and_numbers_are_written_as_each_language_does():
     assert (EN.day("2026-11-22"), ZH.day("2026-11-22")) == ("22 November 2026", "2026年11月22日")
     assert EN.number(1234567.25) == ZH.number(Decimal("1234567.25")) == "1,234,567.25"
     assert EN.money(Decimal("-0.5")) == "-¥0.50"
-    assert EN.moment(1_795_000_000) == EN.moment(1_795_000_000_000_000) == "18 November 2026 11:06:40\N{NO-BREAK SPACE}UTC"
+    assert (
+        EN.moment(1_795_000_000) == EN.moment(1_795_000_000_000_000) == "18 November 2026 11:06:40\N{NO-BREAK SPACE}UTC"
+    )
 
 
 @given(st.lists(st.sampled_from(["zh-CN", "en-GB;q=0.8", "fr", "*", "", "x" * 50]), max_size=5))
