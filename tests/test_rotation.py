@@ -1,9 +1,7 @@
 """Keys that change and keys that are taken away, over real processes: followed where the old key signed, refused everywhere else."""
 
 import json
-import os
 import shutil
-import signal
 import time
 from contextlib import closing
 from itertools import pairwise
@@ -156,14 +154,17 @@ def story(tmp_path_factory):
     with town.Town(home, people.synthesise(home, rows=1000), clock=clock) as made:
         made.settle()
         url = told.url = made.start_exchange()
-        pids = {one.party: made.start_node(one.party) for one in made.institutions}
+        for one in made.institutions:
+            made.start_node(one.party)
         with connect(home / "lender-x", url) as client:
             told.first = client.query(SQL, purpose=town.PURPOSE, budget=0.02).run()
         for party in ("bank-a", "lender-x"):
             told.kept[party] = key_of(home / party)
         # while the node runs, its key is not changed under it
         told.running = run("keys", "rotate", str(home / "bank-a"), "--exchange", url)
-        os.kill(pids["bank-a"], signal.SIGKILL)
+        node = next(process for party, process in made._processes if party == "bank-a")
+        node.kill()
+        node.wait(timeout=20)  # until then the directory is its own
         told.rotated = run("keys", "rotate", str(home / "bank-a"), "--exchange", url)
         told.asked = run("keys", "rotate", str(home / "lender-x"), "--exchange", url)
         made.start_node("bank-a")
