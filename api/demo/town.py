@@ -97,6 +97,7 @@ class Town:
         offices = {
             officer: desk.create(self._home_of(officer), party=officer, pinned={owner: keys[owner]})
             for owner, officer in DATA_OFFICERS.items()
+            if owner in keys
         }
         store = Store.open(self._home_of("exchange"), clock=self.clock)
         try:
