@@ -25,7 +25,7 @@ from privacy.terms import NANO
 from tests.asked import Asked, open_desk, put
 
 CRASHING = Path(__file__).with_name("crashing.py")
-PRICE = NANO // 1000
+PRICE = NANO // 10_000  # 700 questions are within every cap
 
 # a node's calls to the exchange in one session, after its two announcements: polls and sends alternate
 NODE_STEPS = [
