@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 SIZE = {"width": 1100, "height": 860}
-PATIENCE = 40_000
+PATIENCE = 120_000
 """Milliseconds for what several processes do together; a page that comes at once takes some tens."""
 
 SUPERVISED = "SELECT region, COUNT(*), AVG(months_overdue) FROM consumer_credit WHERE product = 'car' GROUP BY region"
