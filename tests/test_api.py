@@ -340,7 +340,11 @@ def test_a_request_carries_its_id_in_answer_log_and_problem_and_is_counted(excha
     wrong = call(exchange, "GET", "/v1/datasets/bank-a/secret-name")
     assert re.fullmatch("[0-9a-f]{16}", fine.headers["x-request-id"])
     assert wrong.headers["x-request-id"] == wrong.json()["request_id"]
-    lines = (exchange.home / "exchange" / "process.log").read_text()
+    log, last = exchange.home / "exchange" / "process.log", wrong.headers["x-request-id"]
+    until = time.monotonic() + 20
+    while last not in log.read_text() and time.monotonic() < until:
+        time.sleep(0.05)  # the line is written once the answer is on its way
+    lines = log.read_text()
     standard, dataset = "/v1/standards/{name}/{version}", "/v1/datasets/{owner}/{dataset}"
     for answer, route, status in ((fine, standard, 200), (wrong, dataset, 404)):
         (told,) = [line for line in lines.splitlines() if answer.headers["x-request-id"] in line]

@@ -11,8 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
-from api import cli
-from api.commands import supervising
+from api import cli, supervising
 from api.demo.town import Town
 from exchange import identity
 from exchange.analyst.reading import parse
