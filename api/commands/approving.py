@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.commands.homes import Address
 from api.commands.terminal import tell
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ app = typer.Typer(no_args_is_help=True, help="Ask owners for access; rule on wha
 
 Home = Annotated[Path, typer.Argument(help="Directory that holds the keys of an asker or an officer.")]
 Name = Annotated[str, typer.Argument(metavar="ID", help="Id of the request, or its beginning.")]
-Address = Annotated[str, typer.Option("--exchange", envvar="TOUCHSTONE_URL", help="Address of the exchange.")]
 Owner = Annotated[str | None, typer.Option("--for", help="Institution for which you rule, if it could be several.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
+from api.commands.homes import Address
 from api.commands.terminal import note
 
 audit_app = typer.Typer(no_args_is_help=True, help="Check the exchange's log from outside.")
 
 Desk = Annotated[Path, typer.Option("--as", help="Directory of your own keys (touchstone desk init).")]
-Address = Annotated[str, typer.Option("--exchange", envvar="TOUCHSTONE_URL", help="Address of the exchange.")]
 
 
 @audit_app.command("pin")

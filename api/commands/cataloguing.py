@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from api.commands.homes import Address, document, store_of
+
 catalog_app = typer.Typer(no_args_is_help=True, help="Search the catalog of an exchange.")
 standard_app = typer.Typer(no_args_is_help=True, help="Check, compare and publish standards.")
 certificate_app = typer.Typer(no_args_is_help=True, help="Certificates of registration.")
 
 Party = Annotated[Path, typer.Argument(help="Home of an enrolled party: a desk or a node; it may be running.")]
-Address = Annotated[str, typer.Option("--exchange", envvar="TOUCHSTONE_URL", help="Address of the exchange.")]
 Asset = Annotated[str, typer.Argument(help="The dataset as owner/name.")]
 Source = Annotated[str, typer.Argument(help="A standard's JSON file, or name/version of one that ships.")]
 Words = Annotated[str, typer.Argument(help="Words, in Chinese or English; all must occur.")]
@@ -106,9 +107,9 @@ def import_(file: Annotated[Path, typer.Argument(help="DCAT 3 JSON-LD, as export
     """Read an exported catalog or dataset back and print its records as JSON; what contradicts itself is refused."""
     from exchange.interop import dcat  # noqa: PLC0415
 
-    document = _document(file)
-    whole = isinstance(document, dict) and document.get("@type") == "dcat:Catalog"
-    _print({"datasets": dcat.import_catalog(document) if whole else [dcat.import_dataset(document)]})
+    given = document(file)
+    whole = isinstance(given, dict) and given.get("@type") == "dcat:Catalog"
+    _print({"datasets": dcat.import_catalog(given) if whole else [dcat.import_dataset(given)]})
 
 
 @standard_app.command("check")
@@ -138,14 +139,10 @@ def standard_publish(
     home: Annotated[Path, typer.Argument(help="Home of the exchange; it must not be running.")], new: Source
 ) -> None:
     """Publish a standard at an exchange; a version that breaks what rests on the one before is refused."""
-    from contextlib import closing  # noqa: PLC0415
-
-    from api.processes import microseconds  # noqa: PLC0415
     from exchange.hub import catalog  # noqa: PLC0415
-    from exchange.hub.store import Store  # noqa: PLC0415
 
     standard = _standard(new)
-    with closing(Store.open(home, clock=microseconds)) as store:
+    with store_of(home) as store:
         catalog.publish_standard(store, standard)
     typer.echo(f"published {standard.id}", err=True)
 
@@ -185,12 +182,12 @@ def certificate_verify(
         raw = bytes.fromhex(key)
     except ValueError:
         raise Malformed("the key is not 64 hexadecimal digits", fix="copy it from the exchange's operator") from None
-    document = _document(file)
-    told, registration, standing = verify(document, exchange_key=raw)
+    given = document(file)
+    told, registration, standing = verify(given, exchange_key=raw)
     if page is not None:
         from api.printing.certificate_page import render  # noqa: PLC0415
 
-        page.write_text(render(told, registration, standing, text=json.dumps(document, ensure_ascii=False)), "utf-8")
+        page.write_text(render(told, registration, standing, text=json.dumps(given, ensure_ascii=False)), "utf-8")
     state = standing.kind if standing is not None else "active"
     _print({"asset": told.asset, "entry": told.place.seq, "head": told.head.seq, "state": state, "valid": True})
 
@@ -298,16 +295,7 @@ def _standard(source: str) -> Any:
     from exchange.standards import shipped  # noqa: PLC0415
     from privacy.terms import Standard  # noqa: PLC0415
 
-    return Standard.from_json(_document(Path(source))) if source.endswith(".json") else shipped(source)
-
-
-def _document(path: Path) -> Any:
-    from privacy.errors import Malformed  # noqa: PLC0415
-
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        raise Malformed(f"{path.name} cannot be read as JSON", fix="check the path and the file") from None
+    return Standard.from_json(document(Path(source))) if source.endswith(".json") else shipped(source)
 
 
 def _print(value: Any) -> None:

@@ -38,7 +38,7 @@ def document(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise Malformed(f"{path.name} cannot be read as JSON", fix="check the path and the file") from None
 
 

@@ -6,10 +6,10 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from api.commands.homes import document, store_of
 from exchange import address, identity
 from exchange.audit import bundle
 from exchange.audit.verdict import Verdict
@@ -148,12 +148,9 @@ def _pages(line: Line, size: int) -> Iterator[bytes]:
 
 
 def _copy(home: Path, output: Path) -> int:
-    from api.processes import microseconds  # noqa: PLC0415
-    from exchange.hub.store import Store  # noqa: PLC0415
-
     if identity.load(home, what="exchange")[0] != "exchange":
         raise Unknown("exchange under this directory")
-    with closing(Store.open(home, clock=microseconds)) as store:
+    with store_of(home) as store:
         _, attested = store.log.head(now=int(clock()))
         cosigned = [envelope for _, envelope in store.log.cosigned()]
         texts = (entry.text for entry in store.book.journal.entries())
@@ -215,11 +212,8 @@ def pinned(home: Path, line: Line | None = None) -> Mapping[str, bytes]:
 
 
 def _head(path: Path, log: str | None) -> TreeHead:
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        raise Malformed(f"{path.name} cannot be read as JSON", fix="check the path and the file") from None
-    return read_head(document, log or Attested.from_json(document).keys.id)
+    told = document(path)
+    return read_head(told, log or Attested.from_json(told).keys.id)
 
 
 def _log_id(text: str) -> str:

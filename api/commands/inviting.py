@@ -5,13 +5,13 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
 
+from api.commands.homes import store_of
 from api.commands.terminal import note
 from privacy.errors import Malformed, PrivacyError
 
@@ -53,7 +53,6 @@ def invite(
     from api.commands import certificates  # noqa: PLC0415
     from api.processes import microseconds  # noqa: PLC0415
     from exchange.hub import invites  # noqa: PLC0415
-    from exchange.hub.store import Store  # noqa: PLC0415
 
     told = _DURATION.fullmatch(expires)
     if told is None:
@@ -62,7 +61,7 @@ def invite(
     if pin is not None and not url.startswith("https://"):
         raise Malformed("the exchange serves by TLS, and the address is one without", fix="give its https address")
     now = microseconds() // 1_000_000
-    with closing(Store.open(home, clock=microseconds)) as store:
+    with store_of(home) as store:
         made = invites.invite(
             store, party=party, name=name or party, role=role, url=url, pin=pin,
             expires=now + int(told[1]) * _UNITS[told[2]], now=now,

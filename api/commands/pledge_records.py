@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from api.commands.pledging import Address, Home, Name, opened, payouts, shown
+from api.commands.homes import Address
+from api.commands.pledging import Home, Name, opened, payouts, shown
 from api.commands.terminal import tell
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -4,7 +4,6 @@ Any enrolled party's home will do, a desk's, an officer's or a node's, even whil
 """
 
 import hashlib
-import json
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.commands.homes import Address, document
+
 if TYPE_CHECKING:
     from exchange.analyst.pledging import Pledges
 
 Home = Annotated[Path, typer.Argument(help="Home of the party that signs: a desk, an officer or a node.")]
 Name = Annotated[str, typer.Argument(metavar="ID", help="Id of the pledge, or its beginning.")]
-Address = Annotated[str, typer.Option("--exchange", envvar="TOUCHSTONE_URL", help="Address of the exchange.")]
 Yuan = Annotated[str, typer.Option(help="Yuan, with up to two decimals: 1250000.50")]
 Evidence = Annotated[Path, typer.Option(help="File that it rests on; its SHA-256 goes on record, it stays here.")]
 
@@ -305,15 +305,11 @@ def _tell(told: Mapping[str, Any]) -> None:
 
 def _report(path: Path) -> tuple[str, tuple[str, ...]]:
     """Return a valuation report's digest, and those of the releases that it rests on."""
-    from privacy.errors import Malformed  # noqa: PLC0415
     from valuation.report import verify as verified  # noqa: PLC0415
 
-    try:
-        document = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        raise Malformed(f"{path.name} cannot be read as JSON", fix="check the path and the file") from None
-    verified(document)
-    return str(document["digest"]), tuple(document["releases"])
+    told = document(path)
+    verified(told)
+    return str(told["digest"]), tuple(told["releases"])
 
 
 def _digest(path: Path) -> str:

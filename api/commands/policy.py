@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.commands.homes import document
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -197,20 +199,6 @@ def import_odrl(file: Annotated[Path, typer.Argument(help="An ODRL offer (JSON-L
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
-
-
-def document(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        Malformed: if it cannot be read as JSON.
-    """
-    from privacy.errors import Malformed  # noqa: PLC0415
-
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        raise Malformed(f"{path.name} cannot be read as JSON", fix="check the path and the file") from None
 
 
 def _read(paths: "Iterable[Path]") -> "tuple[list[Policy], Standard]":

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
+from api.commands.homes import Address, store_of, vault_of
 from api.commands.terminal import tell
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ Party = Annotated[Path, typer.Argument(help="Home of an enrolled party: a desk o
 Reviewer = Annotated[Path, typer.Argument(help="Home of a reviewer, made with touchstone desk init.")]
 Dataset = Annotated[str, typer.Argument(help="The dataset's short name.")]
 Asset = Annotated[str, typer.Argument(help="The dataset as owner/name.")]
-Address = Annotated[str, typer.Option("--exchange", envvar="TOUCHSTONE_URL", help="Address of the exchange.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -89,11 +89,9 @@ def appoint(
     party: Annotated[str, typer.Argument(help="An enrolled officer, of no institution.")],
 ) -> None:
     """Let an officer rule on pledges whose rows are like those of another asset."""
-    from api.processes import microseconds  # noqa: PLC0415
     from exchange.hub import collateral  # noqa: PLC0415
-    from exchange.hub.store import Store  # noqa: PLC0415
 
-    with closing(Store.open(home, clock=microseconds)) as store:
+    with store_of(home) as store:
         collateral.appoint(store, party)
     typer.echo(f"{party} rules on rows that are alike", err=True)
 
@@ -219,15 +217,13 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
 
 @contextmanager
 def _watch(home: Path, exchange: str) -> "Iterator[tuple[Watch, date]]":
-    from api.processes import microseconds  # noqa: PLC0415
     from exchange import address  # noqa: PLC0415
     from exchange.line import Line, seconds  # noqa: PLC0415
-    from exchange.node.vault import Vault  # noqa: PLC0415
     from exchange.node.watch import Watch  # noqa: PLC0415
 
     today = datetime.fromtimestamp(seconds(), tz=UTC).date()
     with (
-        closing(Vault.open(home, clock=microseconds)) as vault,
+        vault_of(home) as vault,
         Line(exchange, party=vault.party, key=vault.signing, pin=address.pin(home)) as line,
     ):
         yield Watch(vault, line, seconds=seconds), today

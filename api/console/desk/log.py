@@ -4,7 +4,8 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,8 @@ def checked(visit: Visit) -> Mapping[str, Any]:
         "verdict": _verdict(home, name) if name else None,
         "earlier": [
             {"name": file.stem, "at": int(file.stat().st_mtime), "holds": told["holds"]}
-            for file, told in sorted(_kept(home), key=lambda kept: -kept[0].stat().st_mtime)
-            if not told["spoilt"]
-        ][:10],
+            for file, told in islice(((file, told) for file, told in _kept(home) if not told["spoilt"]), 10)
+        ],
         "same_as": [
             Same(msg("Command line"), "touchstone audit verify log.bundle --as HOME").to_json(),
         ],
@@ -102,12 +102,13 @@ def check(visit: Visit) -> str:
 
 def latest(home: Path) -> Path | None:
     """Return the file of the newest verdict on a sound bundle, if one was checked here."""
-    sound = [file for file, told in _kept(home) if told["holds"]]
-    return max(sound, key=lambda file: file.stat().st_mtime, default=None)
+    return next((file for file, told in _kept(home) if told["holds"]), None)
 
 
-def _kept(home: Path) -> list[tuple[Path, dict[str, Any]]]:
-    return [(file, _read(file)) for file in (home / _ROOM).glob("*.json")]
+def _kept(home: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the verdicts with their files, newest first; a file is read when its turn comes."""
+    for file in sorted((home / _ROOM).glob("*.json"), key=lambda file: -file.stat().st_mtime):
+        yield file, _read(file)
 
 
 def _keep(home: Path, verdict: Mapping[str, Any]) -> str:
