@@ -649,7 +649,12 @@ class Node:
         self.start()
 
     def start(self):
-        self.agent = Agent(self.vault, NodeLine(self.world, self), seconds=lambda: self.world.now + self.skew)
+        self.agent = Agent(
+            self.vault,
+            NodeLine(self.world, self),
+            seconds=lambda: self.world.now + self.skew,
+            slot=contextlib.nullcontext,
+        )
 
     def crash(self):
         self.world.stats["crashes"] += 1

@@ -6,6 +6,7 @@ calls. Nothing is random that decides a test.
 
 import json
 import secrets
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache, reduce
 from pathlib import Path
@@ -20,6 +21,7 @@ from exchange.hub import catalog, keys, rounds
 from exchange.hub.store import Store
 from exchange.journal import RolledBack
 from exchange.node import agent as agent_room
+from exchange.node import slots
 from exchange.node.agent import Agent
 from exchange.node.engine import Location, SourceFault
 from exchange.node.source import Dataset, Field
@@ -36,6 +38,7 @@ from exchange.protocol.messages import (
     read,
 )
 from exchange.protocol.request import Caller
+from exchange.protocol.session import Move
 from privacy import approval, seal
 from privacy.errors import Mismatch, PrivacyError, Refused
 from privacy.expression import ByCategory, Times, Value
@@ -176,7 +179,7 @@ class Town:
                 self.store, Publication(policy=policy.to_json()).sealed_by(party, self.signing[party])
             )
             self.lines[party] = Line(self.store)
-            self.nodes[party] = Agent(vault, self.lines[party], seconds=lambda: self.now)
+            self.nodes[party] = Agent(vault, self.lines[party], seconds=lambda: self.now, slot=nullcontext)
         self.desk = Desk(desk, lambda _party, _key: Line(self.store))
 
     def close(self):
@@ -334,6 +337,45 @@ def test_a_refusal_is_decided_without_reading_a_row(town, steps):
         town.nodes["bank-a"].perform({"task": "judge", "ask": envelope.to_json(), "key": town.registered.to_json()})
         assert town.vaults["bank-a"].standing(envelope.id).part.value == "declined"
     assert steps == ["judged"] * 3
+
+
+class Stopwatch:
+    """A clock that only what is done moves."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def pass_by(self, seconds):
+        self.now += seconds
+
+    def slot(self):
+        return slots.held(clock=lambda: self.now, wait=self.pass_by)
+
+
+@pytest.mark.parametrize("readable", [True, False], ids=["read", "not read"])
+@pytest.mark.parametrize(
+    ("took", "leaves"), [(0.001, 0.05), (0.049, 0.05), (0.051, 0.1), (0.3, 0.4), (1.0, 1.6), (3.1, 3.2)]
+)
+def test_an_answer_leaves_at_one_of_few_times_whatever_its_rows_took(town, monkeypatch, took, leaves, readable):
+    stopwatch, real_clip, real_move, left = Stopwatch(), agent_room.clip, Vault.move, []
+
+    def clip(*args, **options):
+        stopwatch.pass_by(took)
+        if not readable:
+            raise SourceFault("the source cannot be read", fix="-")
+        return real_clip(*args, **options)
+
+    def move(vault, session, what, **options):
+        if what in (Move.ANSWER, Move.ABORT):
+            left.append(round(stopwatch.now, 9))
+        return real_move(vault, session, what, **options)
+
+    monkeypatch.setattr(agent_room, "clip", clip)
+    monkeypatch.setattr(Vault, "move", move)
+    for party, vault in town.vaults.items():
+        town.nodes[party] = Agent(vault, town.lines[party], seconds=lambda: town.now, slot=stopwatch.slot)
+    assert town.run(plan_of())["stage"] == ("answered" if readable else "aborted")
+    assert left == [round(leaves * turn, 9) for turn in (1, 2, 3)]  # one institution after the other
 
 
 def test_what_was_charged_stays_charged_when_the_rows_cannot_be_read(town, monkeypatch):

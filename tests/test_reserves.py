@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -104,7 +104,7 @@ class World:
 
     def open(self):
         self.vault = Vault.open(self.home / "node", clock=lambda: next(self.ticks))
-        self.agent = Agent(self.vault, self, seconds=lambda: self.now)
+        self.agent = Agent(self.vault, self, seconds=lambda: self.now, slot=nullcontext)
         self.following = Following(self.vault, self)
 
     def close(self):

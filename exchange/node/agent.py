@@ -8,6 +8,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from exchange.journal import RolledBack
 from exchange.line import Line
+from exchange.node import slots
 from exchange.node.engine import SourceFault
 from exchange.node.following import REGISTERED_WITHIN, Following
 from exchange.node.rulings import hear
@@ -84,11 +86,14 @@ class Agent:
         seconds: Callable[[], float],
         deliver: Callable[[], None] | None = None,
         witness: Witness | None = None,
+        slot: Callable[[], AbstractContextManager[None]] = slots.held,
     ) -> None:
         """``deliver`` takes to the exchange what the owner has declared meanwhile; it is called between two polls.
 
         With a ``witness`` the node follows the exchange's log: no task is taken from one that shows none, or another.
+        Rows are read and noise is drawn within a ``slot``, which says when the answer leaves.
         """
+        self._slot = slot
         self._witness = witness
         self._deliver = deliver or _nothing
         self._seconds = seconds
@@ -371,7 +376,9 @@ class Agent:
             self._give_up(session, "the dataset was withdrawn while the session was open")
             return
         try:
-            share = self._seal(standing, ask=ask, plan=plan, dataset=dataset, secret=secret, accepts=accepts)
+            # a dataset that cannot be read is told of at a fixed time, too
+            with self._slot():
+                share = self._seal(standing, ask=ask, plan=plan, dataset=dataset, secret=secret, accepts=accepts)
         except (Refused, SourceFault) as error:
             self._give_up(session, error.reason)
             return
