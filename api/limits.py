@@ -127,7 +127,7 @@ class Strangers:
 
     def _place(self, address: str, now: float) -> str:
         """Return the name that an address is remembered by: its own, if there is room."""
-        place = _network(address)
+        place = network(address)
         if place in self._seen or len(self._seen) < MOST_ADDRESSES - 1:
             return place
         if abs(now - self._tidied) >= _TIDY:
@@ -138,7 +138,7 @@ class Strangers:
         return place if len(self._seen) < MOST_ADDRESSES - 1 else _REST
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
     """Return who an address stands for: of IPv6, the network of 64 bits that one subscriber is given."""
     try:
         read = ipaddress.ip_address(address.partition("%")[0])

@@ -1,7 +1,7 @@
 """What the operator may know of each request: an id that the caller sees, too, a line in the log, and counts for Prometheus.
 
 None of it holds a value from data, a body, a key or an address with ids in it: only the route's pattern, and in the log the
-caller's short name.
+caller's short name, or where somebody who proved none came from.
 """
 
 import json
@@ -21,6 +21,9 @@ log = logging.getLogger("touchstone.requests")
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25)
 """Upper ends of the histogram's classes; a poll is held for up to 20 seconds."""
+
+UNPROVED = (401, 429)
+"""Statuses of who proved no name, or tried too often to: what an operator looks for after an attack (OWASP ASVS 5.0, 16.3)."""
 
 HERE = ("127.0.0.1", "::1")
 
@@ -83,6 +86,8 @@ class Observed:
             self._metrics.note(method=method, route=route, status=status, seconds=seconds)
         told = {"request": scope["state"]["request_id"], "method": method, "route": route, "status": status}
         told |= {"ms": round(seconds * 1000, 1), "party": scope["state"].get("party")}
+        if status in UNPROVED and told["party"] is None and scope.get("client"):
+            told["from"] = scope["client"][0]
         log.info("%s", json.dumps(told))
 
 

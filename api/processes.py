@@ -39,16 +39,14 @@ def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool, tls: "tu
     """
     import uvicorn  # noqa: PLC0415
 
+    from api import admission  # noqa: PLC0415
     from api.app import create_app  # noqa: PLC0415
     from api.commands import certificates  # noqa: PLC0415
     from exchange.hub.store import Store  # noqa: PLC0415
 
     prepare(home, lifeline=lifeline)
     _Ending()  # the server hands the signal on once it has stopped, and the store is closed after that
-    # asyncio sends without delay only on a socket that names its protocol: otherwise each answer waits 40 ms for an ACK
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = admission.Listener(socket.AF_INET6 if ":" in host else socket.AF_INET, most=admission.room())
     try:
         listener.bind((host, port))
     except OSError:
@@ -62,6 +60,7 @@ def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool, tls: "tu
             access_log=False,
             timeout_graceful_shutdown=1,
             server_header=False,
+            http=admission.Connection,
             ssl_context_factory=None if context is None else lambda _config, _default: context,
         )
         listener.listen(128)

@@ -350,6 +350,7 @@ def test_a_request_carries_its_id_in_answer_log_and_problem_and_is_counted(excha
         (told,) = [line for line in lines.splitlines() if answer.headers["x-request-id"] in line]
         assert f'"route": "{route}", "status": {status}' in told
         assert '"party": "bank-a"' in told
+        assert '"from"' not in told
     counts = httpx2.get(exchange.url + "/metrics").text
     assert 'touchstone_requests_total{method="GET",route="/v1/datasets/{owner}/{dataset}",status="404"}' in counts
     httpx2.request("BREW", exchange.url + "/tea?for=two")
@@ -358,6 +359,17 @@ def test_a_request_carries_its_id_in_answer_log_and_problem_and_is_counted(excha
         assert leak not in counts
         assert leak == "bank-a" or leak not in lines
     is_problem(httpx2.get(exchange.url + "/metrics", headers={"x-forwarded-for": "10.0.0.1"}), 404, "TS-REQ-004")
+
+
+def test_where_somebody_who_proves_no_name_comes_from_is_in_the_log(exchange):
+    with httpx2.Client(transport=httpx2.HTTPTransport(local_address="127.0.0.7")) as http:
+        refused = http.get(exchange.url + "/v1/datasets", headers={"authorization": "Bearer a.b.c"})
+    is_problem(refused, 401, "TS-AUTH-001")
+    log, until = exchange.home / "exchange" / "process.log", time.monotonic() + 20
+    while refused.headers["x-request-id"] not in log.read_text() and time.monotonic() < until:
+        time.sleep(0.05)
+    (told,) = [line for line in log.read_text().splitlines() if refused.headers["x-request-id"] in line]
+    assert '"party": null, "from": "127.0.0.7"' in told
 
 
 def test_the_description_is_whole_and_every_reference_in_it_leads_somewhere(exchange):

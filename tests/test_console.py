@@ -107,6 +107,24 @@ def test_a_link_opens_once_and_nobody_comes_in_without_one(street):
         assert guest.get("/assets").status_code == 401
 
 
+def test_a_party_ends_all_its_sessions_from_one_of_them(street):
+    with (
+        visitor(street.at_exchange("lender-y")) as here,
+        visitor(street.at_exchange("lender-y")) as there,
+        visitor(street.at_exchange("lender-x")) as other,
+    ):
+        unused = street.at_exchange("lender-y")
+        page = here.get("/?lang=en").text
+        assert re.search(r'name="everywhere" value="yes">Sign out everywhere \(\d+ more\)', page)
+        assert here.post("/leave", data={"everywhere": "yes"}).status_code == 401
+        for guest in (here, there):
+            assert guest.get("/assets").status_code == 401
+        assert httpx2.get(unused).status_code == 401
+        assert other.get("/assets").status_code == 200
+    with visitor(street.at_exchange("lender-y")) as alone:
+        assert 'name="everywhere"' not in alone.get("/").text
+
+
 def test_a_form_of_another_page_is_not_taken(visitors):
     for kind in ("desk", "exchange"):
         answer = visitors[kind].post("/leave", headers={"origin": "https://elsewhere.example"})

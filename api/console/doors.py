@@ -95,11 +95,25 @@ class Doors:
             held.seen = now
             return held.place
 
-    def leave(self, cookie: str | None) -> None:
-        """End a session."""
-        if cookie:
-            with self._lock:
-                self._sessions.pop(_named(cookie), None)
+    def others(self, cookie: str | None) -> int:
+        """Return how many other sessions are open here of the party that a cookie's session is of."""
+        now = self._seconds()
+        with self._lock:
+            own = self._sessions.get(_named(cookie)) if cookie else None
+            if own is None:
+                return 0
+            parties = [held.place.party for held in self._sessions.values() if held is not own and _is_live(held, now)]
+        return parties.count(own.place.party)
+
+    def leave(self, cookie: str | None, *, everywhere: bool = False) -> None:
+        """End a session; ``everywhere`` all of its party here, and the links that it has not used yet."""
+        with self._lock:
+            ended = self._sessions.pop(_named(cookie), None) if cookie else None
+            if ended is None or not everywhere:
+                return
+            party = ended.place.party
+            self._sessions = {name: held for name, held in self._sessions.items() if held.place.party != party}
+            self._links = {name: held for name, held in self._links.items() if held[0].party != party}
 
 
 def check_origin(*, host: str, scheme: str, origin: str | None, site: str | None) -> None:

@@ -15,7 +15,10 @@ EVERYBODY = frozenset({"institution", "lender", "regulator", "officer"})
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Somebody at a page: the place, the language, the values in the path, the query and, if one was ``sent``, a form."""
+    """Somebody at a page: the place, the language, the values in the path, the query and, if one was ``sent``, a form.
+
+    ``others`` is how many more sessions the party has open here.
+    """
 
     place: Place
     words: Words
@@ -24,6 +27,7 @@ class Visit:
     query: Mapping[str, str]
     form: Mapping[str, str] = field(default_factory=dict)
     sent: bool = False
+    others: int = 0
 
     def number(self, name: str, usual: int, *, least: int, most: int) -> int:
         """Return a whole number from the query, or the usual one where it is absent or out of range."""

@@ -93,6 +93,7 @@ class _Counter:
                     query=dict(request.query_params),
                     form=await _form(request) if sent else {},
                     sent=sent,
+                    others=self._doors.others(request.cookies.get(COOKIE)),
                 )
                 response = await run_in_threadpool(make, page, visit)
             except PrivacyError as error:
@@ -130,14 +131,15 @@ class _Counter:
         return _sealed(request, response, words)
 
     async def leave(self, request: Request) -> Response:
-        """End the session."""
-        words = _words(request)
+        """End the session, and all others of its party where the form says so."""
+        words, cookie = _words(request), request.cookies.get(COOKIE)
         try:
             self._check_host(request)
-            await _form(request)
+            self._doors.place(cookie)  # nothing of a form is read for a stranger
+            form = await _form(request)
         except PrivacyError as error:
             return _sealed(request, self._problem(request, error, None, words), words)
-        self._doors.leave(request.cookies.get(COOKIE))
+        self._doors.leave(cookie, everywhere="everywhere" in form)
         response = RedirectResponse("/", status_code=303)
         response.delete_cookie(COOKIE)
         return _sealed(request, response, words)
