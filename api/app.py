@@ -88,9 +88,9 @@ def create_app(store: Store, *, seconds: Callable[[], float]) -> FastAPI:
 
     @app.get("/healthz")
     async def health() -> dict[str, Any]:
-        """Tell that the process serves, and how long its journal is."""
+        """Tell that the process serves, the id of its log, to which callers bind their tokens, and how long its journal is."""
         seq, _ = store.book.head
-        return {"status": "serving", "journal": seq}
+        return {"status": "serving", "log": store.log.id, "journal": seq}
 
     @app.get("/readyz")
     async def ready() -> dict[str, Any]:

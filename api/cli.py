@@ -116,10 +116,9 @@ def open_console(
     """Open the console in a browser: beside your keys on this machine, or at the exchange; prints a link that works once."""
     if at_exchange:
         from exchange import address, identity  # noqa: PLC0415
-        from exchange.line import Line  # noqa: PLC0415
 
         party, key = identity.load(home, what="party")
-        with Line(exchange, party=party, key=key, pin=address.pin(home)) as line:
+        with address.line(home, exchange, party=party, key=key) as line:
             typer.echo(f"{line.url}{line.post('/v1/links', {})['path']}")
         return
     from api.console.desk.app import serve  # noqa: PLC0415

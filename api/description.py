@@ -101,8 +101,8 @@ def _described(told: dict[str, Any]) -> dict[str, Any]:
                 "bearerFormat": "JWT",
                 "description": (
                     "A token for this very request, signed with the caller's Ed25519 key: header alg Ed25519 and kid, claims "
-                    "sub (the caller), iat, exp (at most 60 s later), jti (16 to 64 characters, used once), htm (method), "
-                    "htu (path with query), bh (SHA-256 of the body, hexadecimal)."
+                    "sub (the caller), aud (the exchange: the id of its log, which /healthz tells), iat, exp (at most 60 s "
+                    "later), jti (16 to 64 characters, used once), htm (method), htu (path with query), bh (SHA-256 of the body, hexadecimal)."
                 ),
             }
         },

@@ -126,7 +126,6 @@ class _Node(threading.Thread):
 
     def _serve(self) -> None:
         from exchange import address  # noqa: PLC0415
-        from exchange.line import Line  # noqa: PLC0415
         from exchange.node.agent import Agent  # noqa: PLC0415
         from exchange.node.declared import deliver  # noqa: PLC0415
         from exchange.node.vault import Vault  # noqa: PLC0415
@@ -134,7 +133,7 @@ class _Node(threading.Thread):
 
         vault = self._vault = Vault.open(self._home, clock=microseconds)
         vault.prepare()
-        with Line(self._exchange, party=vault.party, key=vault.signing, pin=address.pin(self._home)) as line:
+        with address.line(self._home, self._exchange, party=vault.party, key=vault.signing) as line:
             agent = Agent(
                 vault,
                 line,

@@ -230,7 +230,14 @@ async def _identify(request: Request, service: Service) -> tuple[proof.Caller, s
 
         def prove(directory: Mapping[str, bytes]) -> proof.Caller:
             asked = f"{path}?{query}" if query else path
-            return proof.verify(token, directory=directory, method=request.method, path=asked, now=service.now())
+            return proof.verify(
+                token,
+                audience=service.store.log.id,
+                directory=directory,
+                method=request.method,
+                path=asked,
+                now=service.now(),
+            )
 
         party = proof.named(token)
         try:

@@ -105,8 +105,9 @@ def request(method: str, path: str, body: bytes = b"", *, signed: str | None = N
 
 @dataclass(frozen=True)
 class Parties:
-    """The members of the exchange, and how they sign."""
+    """The members of the exchange, and how they sign for it, which is known by the id of its log."""
 
+    log: str
     keys: dict[str, Ed25519PrivateKey]
 
     def read(self, party: str) -> bytes:
@@ -121,6 +122,7 @@ class Parties:
     def _signed(self, party: str, method: str, path: str, body: bytes) -> bytes:
         signed = token(
             caller=party,
+            audience=self.log,
             key=self.keys[party],
             method=method,
             path=path,
@@ -157,8 +159,9 @@ def settle(home: Path, *, institutions: int, tenants: int) -> Parties:
     catalog.publish_standard(store, standard)
     for party in names:
         catalog.register(store, registration(standard, title="Accounts").sealed_by(party, keys[party]))
+    log = store.log.id
     store.close()
-    return Parties(keys)
+    return Parties(log, keys)
 
 
 def put(url: str, requests: Sequence[bytes], *, connections: int) -> Load:
@@ -259,9 +262,14 @@ def hello() -> None:
     )  # sends without delay, as the exchange does
     listener.bind(("127.0.0.1", 0))
     listener.listen(128)
-    threading.Thread(target=lambda: (sys.stdin.buffer.read(), server.handle_exit(15, None)), daemon=True).start()
-    print(json.dumps({"ready": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, server_header=False))
+
+    def end() -> None:
+        sys.stdin.buffer.read()
+        server.should_exit = True
+
+    threading.Thread(target=end, daemon=True).start()
+    print(json.dumps({"ready": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
     server.run(sockets=[listener])
 
 

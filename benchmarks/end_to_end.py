@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
@@ -58,7 +59,7 @@ def main() -> None:
             timed("make_homes_and_register", running.settle)
             timed("start_exchange", running.start_exchange)
             for one in institutions:
-                timed(f"start_{one.party}", lambda party=one.party: running.start_node(party))
+                timed(f"start_{one.party}", partial(running.start_node, one.party))
             with connect(home / "lender-x", running.url) as client:
                 timed("make_paillier_key", lambda: client.desk.key)
                 timed("first_joint_answer", lambda: ask(client))
@@ -94,7 +95,7 @@ def lend(desk: Desk, one: people.Institution, home: Path, watch: Stopwatch) -> N
         "appraise_and_quote",
         lambda: value(desk, owner=one.party, documents=documents, mapped=mapped, progress=lambda _stage, _for: None),
     )
-    watch.timed("register_lien", lambda: pledge(desk, valued, owner=one.party))
+    watch.timed("register_lien", lambda: pledge(desk, valued, owner=one.party, home=home))
 
 
 def processor_seconds(pid: int) -> float | None:

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -120,10 +121,10 @@ def asked_of_the_town(
         watch.timed("prepare_and_register", running.settle)
         watch.timed("start_exchange", running.start_exchange)
         for one in institutions:
-            watch.timed(f"start_{one.party}", lambda party=one.party: running.start_node(party))
+            watch.timed(f"start_{one.party}", partial(running.start_node, one.party))
         with connect(home / "lender-x", running.url) as client:
             watch.timed("first_answer_with_new_key", lambda: ask(client, SQL, budget=0.001))
-            runs = [measured(running, lambda n=n: ask(client, SQL, budget=0.002 + n / 10_000)) for n in range(RUNS)]
+            runs = [measured(running, partial(ask, client, SQL, budget=0.002 + n / 10_000)) for n in range(RUNS)]
             cube = measured(running, lambda: ask(client, CUBE, budget=0.05))
     print(f"{'private':>24} {median(r['wall'] for r in runs):8.2f} s wall", file=sys.stderr)
     return typical(runs), cube

@@ -5,6 +5,7 @@ bounded to six, the price is that of the private answer. This script imports not
 dependencies the libraries are not, and prints the answer as one JSON object: version, and by group the count, sum and average.
 """
 
+import importlib
 import importlib.metadata
 import json
 import resource
@@ -26,9 +27,9 @@ MEMORY = 12 << 30
 
 
 def opendp(files: list[str]) -> dict[str, list[float]]:
-    import opendp.prelude as dp  # type: ignore[import-untyped,unused-ignore]
     import polars as pl  # type: ignore[import-not-found,unused-ignore]
 
+    dp = importlib.import_module("opendp.prelude")
     dp.enable_features("contrib")
     keys = pl.DataFrame(
         [(region, product) for region in REGIONS for product in PRODUCTS], schema=["region", "product"], orient="row"

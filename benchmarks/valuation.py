@@ -88,7 +88,7 @@ def appraisal(runs: int) -> dict[str, Any]:
 
 def portfolio(count: int) -> dict[str, Any]:
     """Assets that differ in sales, upkeep and rate, each appraised anew with a report of its own."""
-    assets = []
+    assets: list[dict[str, Any]] = []
     for number in range(count):
         inputs = copy.deepcopy(case(PORTFOLIO_DRAWS)) if not number else copy.deepcopy(assets[0])
         income = inputs["facts"]["income"]
@@ -121,7 +121,7 @@ def enumeration(runs: int) -> dict[str, Any]:
     """A declared game of twelve institutions: the four semivalues and the least core, exact, with the document."""
     cited = {"source": "pool agreement", "owner": "pool office", "on": "2026-06-01", "document": "5" * 64}
     parties = [f"bank-{number:02}" for number in range(PLAYERS)]
-    coalitions = [
+    coalitions: list[dict[str, Any]] = [
         {
             "members": [parties[one] for one in members],
             "worth": f"{1 - 0.8 ** sum(1 + one / 10 for one in members):.9f}",

@@ -1,12 +1,16 @@
 """Where a party's exchange is and by which key it is known, as the party's own directory remembers it in ``exchange.json``.
 
-A home that holds a pin reaches the exchange by TLS under that pin or not at all; one without is told its address each time,
+Beside it, ``log.json`` has the id of the exchange's log. A home that holds a pin reaches the exchange by TLS under that pin or not at all; one without is told its address each time,
 and trusts the machine's certificate authorities for ``https``.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
-from exchange import identity
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from exchange import identity, witness
+from exchange.line import Line, seconds
 from exchange.tls import PIN_BYTES
 from privacy import canonical
 from privacy.errors import Malformed
@@ -38,3 +42,15 @@ def pin(home: Path) -> bytes | None:
     if not sound:
         raise Malformed(f"{FILE} cannot be read", fix="put it back from a backup, or join anew with an invite")
     return held
+
+
+def line(home: Path, url: str, *, party: str, key: Ed25519PrivateKey, clock: Callable[[], float] = seconds) -> Line:
+    """Return a line to the exchange that the party under ``home`` knows, by the pin and the log's id that it holds.
+
+    ``clock`` tells the seconds since 1970.
+
+    Raises:
+        Malformed, Unknown: if either cannot be read.
+        Impostor: if the certificate is pinned, and the address is one without TLS.
+    """
+    return Line(url, party=party, key=key, pin=pin(home), audience=witness.followed(home), seconds=clock)

@@ -9,9 +9,10 @@ import logging
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from exchange.protocol import problems, version
 from exchange.protocol.envelope import Envelope
+from exchange.protocol.errors import PeerFault
 from exchange.protocol.request import token
 from exchange.tls import Impostor, client
 from privacy import canonical
@@ -31,8 +33,17 @@ log = logging.getLogger("touchstone.line")
 seconds = time.time
 """The default clock: seconds since 1970."""
 
+
+def today() -> date:
+    """Return the day of the default clock, in UTC."""
+    return datetime.fromtimestamp(seconds(), tz=UTC).date()
+
+
 monotonic = time.monotonic
 """The default clock for durations: seconds from an arbitrary start, never set back."""
+
+pause = time.sleep
+"""The default way to let seconds pass."""
 
 PATIENCE = 8
 """Times that a request is tried while the exchange cannot be reached."""
@@ -43,6 +54,15 @@ LONGEST = 120
 MOST_BYTES = 64 << 20
 """Bytes that an answer may have."""
 
+MOST_NAME = 100
+"""Characters that the name of an exchange may have; the id of a log has 64."""
+
+
+_LATER = (429, 503)
+"""Statuses of an exchange that would answer later."""
+
+_UNPACKED = {"accept-encoding": "identity"}
+"""An answer is read as it comes: none that is packed can unfold to more than was sent."""
 
 CALCULATIONS = ("/v1/previews", "/v1/reports", "/v1/formulas", "/v1/structures", "/v1/pledges/quote")
 """Addresses that take a document and change nothing."""
@@ -122,6 +142,8 @@ class Line:
     """Signed requests from ``party`` to the exchange at ``url``; ``seconds`` tells the time for tokens.
 
     With the ``pin`` of the exchange's certificate (32 bytes) nobody else is spoken to: it stands in for certificate authorities.
+    ``audience`` is the id of the exchange's log, to which tokens are bound; without one, what answers at the address is asked
+    for it, once.
     """
 
     def __init__(
@@ -131,6 +153,7 @@ class Line:
         party: str,
         key: Ed25519PrivateKey,
         pin: bytes | None = None,
+        audience: str | None = None,
         seconds: Callable[[], float] = time.time,
     ) -> None:
         """Make ready; nothing is sent yet.
@@ -141,6 +164,7 @@ class Line:
         self.url = url.rstrip("/")
         self.party = party
         self._key = key
+        self._audience = audience
         self._seconds = seconds
         self._http = httpx2.Client(
             base_url=self.url, verify=_trust(url, pin), timeout=httpx2.Timeout(60, connect=5), follow_redirects=False
@@ -185,15 +209,27 @@ class Line:
                 if monotonic() > until:
                     break
                 continue
-            if status in (429, 503):
+            if status in _LATER:
                 continue
             return _read(status, data)
         raise self._gone()
 
     def _try(self, method: str, path: str, body: bytes, *, until: float) -> tuple[int, bytes]:
+        if self._audience is None:
+            status, told = self._send("GET", "/healthz", b"", until=until, headers=_UNPACKED)
+            if status in _LATER:
+                return status, told
+            self._audience = _whom(_read(status, told))
         log.debug("%s %s%s (%d bytes, signed by %s)", method, self.url, path, len(body), self.party)
+        return self._send(
+            method, path, body, until=until, headers=self._headers(method, path, body, whom=self._audience)
+        )
+
+    def _send(
+        self, method: str, path: str, body: bytes, *, until: float, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
         data = bytearray()
-        with self._http.stream(method, path, content=body, headers=self._headers(method, path, body)) as response:
+        with self._http.stream(method, path, content=body, headers=headers) as response:
             # bit by bit, an answer could go on for ever without any single wait being long
             for chunk in response.iter_raw():
                 data += chunk
@@ -206,9 +242,10 @@ class Line:
             f"the exchange at {self.url} does not answer", fix="check that it runs and that outbound traffic is allowed"
         )
 
-    def _headers(self, method: str, path: str, body: bytes) -> dict[str, str]:
+    def _headers(self, method: str, path: str, body: bytes, *, whom: str) -> dict[str, str]:
         proof = token(
             caller=self.party,
+            audience=whom,
             key=self._key,
             method=method,
             path=httpx2.URL(path).raw_path.decode("ascii"),  # as it goes over the wire
@@ -216,13 +253,24 @@ class Line:
             now=int(self._seconds()),
             token_id=secrets.token_hex(16),
         )
-        # an answer is read as it comes: none that is packed can unfold to more than was sent
         return {
             "authorization": f"Bearer {proof}",
             "content-type": "application/json",
             version.HEADER: str(version.NEWEST),
-            "accept-encoding": "identity",
+            **_UNPACKED,
         }
+
+
+def _whom(told: Any) -> str:
+    """Return the id of the log of the exchange that says how it is.
+
+    Raises:
+        PeerFault: if what answers is no exchange.
+    """
+    match told:
+        case {"log": str(log)} if len(log) <= MOST_NAME:
+            return log
+    raise PeerFault("what answers is no exchange", fix="check the address, and any proxy in between")
 
 
 def _trust(url: str, pin: bytes | None) -> ssl.SSLContext | bool:

@@ -44,11 +44,24 @@ class Seen:
     cosigned: Mapping[str, int]
 
 
+FILE = "log.json"
+
+
+def followed(home: Path) -> str | None:
+    """Return the id of the log that the party under ``home`` follows, if it follows one.
+
+    Raises:
+        Unknown: if what is written there cannot be read.
+    """
+    document = _document(home / FILE)
+    return None if document is None else str(document["log"])
+
+
 class Witness:
     """The log as one party has followed it; one thread at a time."""
 
     def __init__(self, home: Path) -> None:
-        self._file = home / "log.json"
+        self._file = home / FILE
         self._log: str | None = None
         self._signed: dict[str, Any] | None = None
         self._head: TreeHead | None = None
@@ -132,14 +145,14 @@ class Witness:
         self._told = max(self._told, size)
 
     def _read(self) -> None:
-        if not self._file.exists():
+        document = _document(self._file)
+        if document is None:
             return
+        self._log, self._signed = document["log"], document["head"]
         try:
-            document = canonical.decode(self._file.read_bytes())
-            self._log, self._signed = document["log"], document["head"]
             self._head = None if self._signed is None else read_head(self._signed, self._log)
-        except (OSError, KeyError, TypeError, Malformed, Mismatch):
-            raise Unknown("readable log.json under this directory; pin the log's id again") from None
+        except (KeyError, TypeError, Malformed, Mismatch):
+            raise _unreadable() from None
 
     def _write(self) -> None:
         identity.write_secret(self._file, canonical.encode({"log": self._log, "head": self._signed}).decode())
@@ -147,6 +160,22 @@ class Witness:
     def _keep_evidence(self, signed: Mapping[str, Any], listed: Sequence[Any]) -> None:
         document = {"seen": self._signed, "shown": dict(signed), "cosigned": list(listed)}
         identity.write_secret(self._file.with_name("log-forked.json"), canonical.encode(document).decode())
+
+
+def _document(file: Path) -> dict[str, Any] | None:
+    if not file.exists():
+        return None
+    try:
+        match canonical.decode(file.read_bytes()):
+            case {"log": str(log), "head": dict() | None as head}:
+                return {"log": log, "head": head}
+    except (OSError, Malformed):
+        raise _unreadable() from None
+    raise _unreadable()
+
+
+def _unreadable() -> Unknown:
+    return Unknown("readable log.json under this directory; pin the log's id again")
 
 
 def _cosigned(listed: Sequence[Any], head: TreeHead, log: str, directory: Mapping[str, bytes]) -> dict[str, int]:

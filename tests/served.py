@@ -52,17 +52,21 @@ def publication(owner, *, version=1):
 
 @dataclass
 class Served:
-    """The process's address, everybody's key, and the ids of an appraisal of bank-a's asset and an offer of lender-x on it."""
+    """The process's address, its log's id, everybody's key, and the ids of an appraisal of bank-a's asset and an offer on it."""
 
     town: Town
     url: str
+    log: str
     keys: dict[str, Ed25519PrivateKey]
     appraisal: str
     offer: str
 
     def token(self, party, method, path, body=b"", **change):
-        told = {"now": int(time.time()), "token_id": secrets.token_hex(16), "key": self.keys[party]}
-        return token(caller=party, method=method, path=path, body=body, **told | change)
+        told = {
+            "caller": party, "audience": self.log, "key": self.keys[party], "now": int(time.time()),
+            "token_id": secrets.token_hex(16),
+        }  # fmt: skip
+        return token(method=method, path=path, body=body, **told | change)
 
     def call(self, party, method, path, body=b"", **headers):
         headers = {"authorization": f"Bearer {self.token(party, method, path, body)}"} | headers
@@ -113,9 +117,10 @@ def serve(home, *, roles=ROLES, settle=None):
     offer = liens.offer(store, asked.sealed_by("lender-x", keys["lender-x"]))
     if settle is not None:
         settle(store, keys)
+    log = store.log.id
     store.close()
     town = Town(home, [], clock=clock)
-    return Served(town=town, url=town.start_exchange(), keys=keys, appraisal=appraisal, offer=offer)
+    return Served(town=town, url=town.start_exchange(), log=log, keys=keys, appraisal=appraisal, offer=offer)
 
 
 SPOKEN = {version.HEADER: str(version.NEWEST)}

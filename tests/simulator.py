@@ -1496,6 +1496,7 @@ class World:
         """The service's own check of a caller's clock: a minute is forgiven."""
         token = request.token(
             caller=caller,
+            audience="exchange",
             key=_signing(caller),
             method="POST",
             path=path,
@@ -1503,7 +1504,9 @@ class World:
             now=self.now + skew,
             token_id="0" * 32,
         )
-        request.verify(token, directory=DIRECTORY, method="POST", path=path, now=self.now).check(b"")
+        request.verify(token, audience="exchange", directory=DIRECTORY, method="POST", path=path, now=self.now).check(
+            b""
+        )
         self.require(abs(skew) <= 2 * request.LIFETIME, "a clock far from the exchange's is refused")
 
     def may_crash(self, step):

@@ -1,5 +1,6 @@
 """The exchange over real HTTP, as a stranger, a curious member and a careless client meet it."""
 
+import base64
 import gzip
 import json
 import os
@@ -28,6 +29,7 @@ from exchange.protocol.envelope import sign
 from exchange.protocol.errors import Forbidden, Throttled, Unknown
 from exchange.protocol.messages import Appraisal, Offer, Publication
 from exchange.protocol.request import token
+from exchange.witness import followed
 from privacy import canonical
 from privacy.errors import Malformed, PrivacyError
 
@@ -51,6 +53,10 @@ def key_of(exchange, party):
     return Ed25519PrivateKey.from_private_bytes(bytes.fromhex((exchange.home / party / "signing.key").read_text()))
 
 
+def log_of(exchange):
+    return followed(exchange.home / "bank-a")
+
+
 @pytest.fixture
 def line(exchange):
     with Line(exchange.url, party="bank-a", key=key_of(exchange, "bank-a")) as made:
@@ -60,6 +66,7 @@ def line(exchange):
 def call(exchange, method, path, body=b"", *, party="bank-a", now=None, token_id=None, **headers):
     signed = token(
         caller=party,
+        audience=log_of(exchange),
         key=key_of(exchange, party),
         method=method,
         path=path,
@@ -202,6 +209,7 @@ def test_nothing_is_told_to_who_does_not_prove_its_name(exchange, method, path):
     is_problem(forged, 401, "TS-AUTH-001")
     stranger = token(
         caller="bank-a",
+        audience=log_of(exchange),
         key=Ed25519PrivateKey.generate(),
         method=method,
         path=path,
@@ -310,7 +318,8 @@ def test_parameters_out_of_range_are_problems_without_an_echo(exchange):
 
 def test_health_needs_no_key_and_tells_no_secret(exchange):
     told = httpx2.get(exchange.url + "/healthz").json()
-    assert set(told) == {"status", "journal"}
+    assert set(told) == {"status", "log", "journal"}
+    assert told["log"] == log_of(exchange)
     assert told["status"] == "serving"
     assert told["journal"] > 0
 
@@ -462,12 +471,12 @@ def test_an_exchange_that_stops_tells_held_polls_so(tmp_path, monkeypatch):
                 held.result(timeout=10)
 
 
-def line_to(answer, monkeypatch):
+def line_to(answer, monkeypatch, *, audience="a" * 64):
     """A line whose far end is a function, and the clock that passes with each pause and each part of an answer."""
     passed = [0.0]
     monkeypatch.setattr(line_room, "monotonic", lambda: passed[0])
     monkeypatch.setattr(line_room.time, "sleep", lambda seconds: passed.__setitem__(0, passed[0] + seconds))
-    line = Line("http://exchange", party="bank-a", key=Ed25519PrivateKey.generate())
+    line = Line("http://exchange", party="bank-a", key=Ed25519PrivateKey.generate(), audience=audience)
     line._http = httpx2.Client(
         base_url=line.url, transport=httpx2.MockTransport(lambda request: answer(request, passed))
     )
@@ -541,6 +550,40 @@ def test_an_exchange_that_is_not_ready_is_asked_again(monkeypatch):
     with line:
         assert line.get("/v1/parties") == {"a": 1}
     assert passed[0] > 0
+
+
+def test_an_exchange_whose_log_is_not_known_is_asked_for_it_once(monkeypatch):
+    asked, answers = [], iter([(503, b""), (200, b'{"log":"abc"}'), (503, b""), (200, b'{"a":1}'), (200, b'{"a":2}')])
+
+    def answer(request, _):
+        asked.append((request.url.path, request.headers.get("authorization")))
+        status, body = next(answers)
+        return httpx2.Response(status, content=iter([body]))
+
+    line, _ = line_to(answer, monkeypatch, audience=None)
+    with line:
+        assert [line.get("/v1/parties"), line.get("/v1/parties")] == [{"a": 1}, {"a": 2}]
+    assert [path for path, _ in asked] == ["/healthz", "/healthz", *["/v1/parties"] * 3]
+    for path, signed in asked:
+        if path == "/healthz":
+            assert signed is None
+        else:
+            claims = signed.removeprefix("Bearer ").split(".")[1]
+            assert json.loads(base64.urlsafe_b64decode(claims + "=="))["aud"] == "abc"
+
+
+@pytest.mark.parametrize("told", [b"{}", b"[]", b'{"log":1}', b'{"log":"%s"}' % (b"a" * 101), b"hello"])
+def test_what_is_no_exchange_hears_nothing_that_is_signed(monkeypatch, told):
+    asked = []
+
+    def answer(request, _):
+        asked.append(request.url.path)
+        return httpx2.Response(200, content=iter([told]))
+
+    line, _ = line_to(answer, monkeypatch, audience=None)
+    with line, pytest.raises(PrivacyError):
+        line.get("/v1/parties")
+    assert asked == ["/healthz"]
 
 
 def _ends(future, *, within):

@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
+    "end_to_end": ["--rows", "20000"],
     "catalog": ["--datasets", "300", "--messages", "70", "--registrations", "256", "--repeats", "1"],
     "valuation": ["--assets", "2", "--identifiers", "2000", "--rows", "500", "--runs", "1"],
     "api": ["--requests", "100", "--connections", "4", "--seconds", "1", "--entries", "500"],

@@ -20,9 +20,9 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 DIRECTORY = {"bank-a": public_bytes(KEY), "bank-b": public_bytes(OTHER)}
 NOW = 1_800_000_000
-REQUEST = {"method": "POST", "path": "/v1/sessions?x=1", "body": b'{"a":1}'}
+REQUEST = {"method": "POST", "path": "/v1/sessions?x=1", "body": b'{"a":1}', "audience": "exchange-1"}
 VALID = {"sub": "bank-a", "iat": NOW, "exp": NOW + LIFETIME, "jti": "j" * 16, "htm": "POST", "htu": "/v1/sessions?x=1"}
-VALID["bh"] = hashlib.sha256(REQUEST["body"]).hexdigest()
+VALID |= {"aud": "exchange-1", "bh": hashlib.sha256(REQUEST["body"]).hexdigest()}
 TOKEN = token(caller="bank-a", key=KEY, now=NOW, token_id="j" * 16, **REQUEST)
 
 
@@ -69,6 +69,8 @@ def test_a_token_proves_its_caller():
         {"directory": {"bank-a": public_bytes(OTHER)}},
         {"directory": {"bank-b": public_bytes(KEY)}},
         {"directory": {}},
+        {"audience": "exchange-2"},
+        {"audience": ""},
     ],
     ids=str,
 )

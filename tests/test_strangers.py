@@ -182,8 +182,8 @@ def test_a_body_that_does_not_arrive_in_time_is_given_up(exchange, tmp_path, mon
 
     def signed():
         told = token(
-            caller="bank-a", key=key, method="POST", path="/v1/datasets", body=b"", now=int(time.time()),
-            token_id=secrets.token_hex(16),
+            caller="bank-a", audience=here.store.log.id, key=key, method="POST", path="/v1/datasets", body=b"",
+            now=int(time.time()), token_id=secrets.token_hex(16),
         )  # fmt: skip
         return [(b"authorization", f"Bearer {told}".encode())]
 
@@ -354,6 +354,7 @@ def abuses(exchange, party, method, path, others):
     header, claims, signature = good.split(".")
     told = json.loads(base64.urlsafe_b64decode(claims + "=="))
     public = exchange.keys[party].public_key().public_bytes_raw()
+    own = OKPKey.import_key(_pem(exchange.keys[party]))
     for alg in ("none", "None", ""):
         yield f"algorithm {alg!r}", f"{text({'alg': alg, 'kid': party})}.{claims}."
     yield "HS256 under the public key", _made("HS256", party, told, OctKey.import_key(public))
@@ -371,9 +372,12 @@ def abuses(exchange, party, method, path, others):
     yield "of another party under this name", exchange.token(party, method, path, key=exchange.keys["lender-y"])
     stranger = Ed25519PrivateKey.generate()
     yield "of the same name at another exchange", exchange.token(party, method, path, key=stranger)
+    yield "for another exchange", exchange.token(party, method, path, audience="0" * 64)
+    yield "for no exchange", _made("Ed25519", party, {name: told[name] for name in told if name != "aud"}, own)
+    yield "for a list of exchanges", _made("Ed25519", party, told | {"aud": [exchange.log]}, own)
     yield (
         "of a stranger",
-        token(caller="nobody", key=stranger, method=method, path=path, body=b"", now=now, token_id="s" * 32),
+        exchange.token(party, method, path, caller="nobody", key=stranger),
     )
     yield "five parts", f"{good}.a.b"
     yield "a mark", MARK

@@ -195,13 +195,11 @@ def _desk(home: Path, exchange: str) -> "Iterator[tuple[Access, Desk, date]]":
 
 
 def _access(desk: "Desk") -> "tuple[Access, date]":
-    from datetime import UTC, datetime  # noqa: PLC0415
-
     from exchange.analyst.access import Access  # noqa: PLC0415
-    from exchange.line import seconds  # noqa: PLC0415
+    from exchange.line import today  # noqa: PLC0415
 
-    today = datetime.fromtimestamp(seconds(), tz=UTC).date()
-    return Access(desk, today=today), today
+    day = today()
+    return Access(desk, today=day), day
 
 
 def consequence_of(desk: "Desk", one: "Asked", owner: str, today: "date") -> str:

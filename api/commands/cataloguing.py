@@ -283,11 +283,10 @@ def _get(home: Path, exchange: str, path: str, **asked: str | None) -> Any:
     from urllib.parse import urlencode  # noqa: PLC0415
 
     from exchange import address  # noqa: PLC0415
-    from exchange.line import Line  # noqa: PLC0415
 
     party, key = _identity(home)
     query = urlencode({name: value for name, value in asked.items() if value})
-    with Line(exchange, party=party, key=key, pin=address.pin(home)) as line:
+    with address.line(home, exchange, party=party, key=key) as line:
         return line.get(f"{path}?{query}" if query else path)
 
 

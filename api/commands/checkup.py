@@ -15,7 +15,7 @@ from typing import Literal
 
 from exchange import address, identity, strongbox
 from exchange.journal import Held, Journal
-from exchange.line import Line, Unreachable, greet
+from exchange.line import Unreachable, greet
 from exchange.node.engine import SourceFault
 from exchange.node.source import inspect
 from exchange.node.vault import Vault
@@ -209,7 +209,7 @@ def _exchange(home: Path, url: str) -> Iterator[Finding]:
 def _membership(home: Path, url: str) -> Iterator[Finding]:
     try:
         party, signing = identity.load(home, what="party")
-        with Line(url, party=party, key=signing, pin=address.pin(home)) as line:
+        with address.line(home, url, party=party, key=signing) as line:
             line.get("/v1/exchange")
     except Locked as error:
         yield _closed(error)

@@ -1,7 +1,6 @@
 """Products on pledged data at the command line: worked out from a file, verified, shown on one page."""
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,11 +68,11 @@ def portfolio(
         raise Malformed("the register is read with a regulator's keys", fix="give --as HOME and --exchange URL")
     from api import supervising  # noqa: PLC0415
     from exchange import address, identity  # noqa: PLC0415
-    from exchange.line import Line  # noqa: PLC0415
+    from exchange.line import today  # noqa: PLC0415
 
     party, key = identity.load(home, what="party")
-    with Line(exchange, party=party, key=key, pin=address.pin(home)) as line:
-        told = supervising.read(line, on=datetime.now(tz=UTC).date())
+    with address.line(home, exchange, party=party, key=key) as line:
+        told = supervising.read(line, on=today())
     if keep is not None:
         supervising.keep(told, keep)
     cited = [one["appraisal"]["report"] for one in supervising.live(told) if one["appraisal"] is not None]

@@ -201,7 +201,7 @@ def _shown(seen: Seen) -> dict[str, Any]:
 
 def _line(home: Path, url: str) -> Line:
     party, key = identity.load(home, what="desk")
-    return Line(url, party=party, key=key, pin=address.pin(home), seconds=clock)
+    return address.line(home, url, party=party, key=key, clock=clock)
 
 
 def pinned(home: Path, line: Line | None = None) -> Mapping[str, bytes]:

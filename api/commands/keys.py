@@ -64,10 +64,9 @@ def rotate(
     The party must not be running. What the old key signed stays verifiable; what of it still waits for others lapses.
     """
     from exchange import address, rotating  # noqa: PLC0415
-    from exchange.line import Line  # noqa: PLC0415
 
     with _stopped(home):
-        key = rotating.rotate(home, lambda party, key: Line(exchange, party=party, key=key, pin=address.pin(home)))
+        key = rotating.rotate(home, lambda party, key: address.line(home, exchange, party=party, key=key))
     typer.echo(key.hex())
     note("changed; who pins the old key follows by itself, since it signed for the new one")
 

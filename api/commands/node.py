@@ -111,11 +111,8 @@ def node_budget(home: Home) -> None:
 @node_app.command("approvals")
 def node_approvals(home: Home) -> None:
     """Print what officers have approved and is in force today, as JSON; the node must not be running."""
-    from datetime import UTC, datetime  # noqa: PLC0415
+    from exchange.line import today  # noqa: PLC0415
 
-    from exchange.line import seconds  # noqa: PLC0415
-
-    today = datetime.fromtimestamp(seconds(), tz=UTC).date()
     with vault_of(home) as vault:
         held = [
             {
@@ -127,7 +124,7 @@ def node_approvals(home: Home) -> None:
                 "until": one.until.isoformat(),
                 "officers": sorted(one.persons),
             }
-            for one in vault.approvals(today)
+            for one in vault.approvals(today())
         ]
     tell({"approvals": held})
 

@@ -252,10 +252,9 @@ def opened(home: Path, exchange: str) -> "Iterator[Pledges]":
     """Open the pledges of the party whose home this is."""
     from exchange import address, identity  # noqa: PLC0415
     from exchange.analyst.pledging import Pledges  # noqa: PLC0415
-    from exchange.line import Line  # noqa: PLC0415
 
     party, key = identity.load(home, what="party")
-    with Line(exchange, party=party, key=key, pin=address.pin(home)) as line:
+    with address.line(home, exchange, party=party, key=key) as line:
         yield Pledges.under(line, key)
 
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -218,24 +217,22 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
 @contextmanager
 def _watch(home: Path, exchange: str) -> "Iterator[tuple[Watch, date]]":
     from exchange import address  # noqa: PLC0415
-    from exchange.line import Line, seconds  # noqa: PLC0415
+    from exchange.line import seconds, today  # noqa: PLC0415
     from exchange.node.watch import Watch  # noqa: PLC0415
 
-    today = datetime.fromtimestamp(seconds(), tz=UTC).date()
     with (
         vault_of(home) as vault,
-        Line(exchange, party=vault.party, key=vault.signing, pin=address.pin(home)) as line,
+        address.line(home, exchange, party=vault.party, key=vault.signing) as line,
     ):
-        yield Watch(vault, line, seconds=seconds), today
+        yield Watch(vault, line, seconds=seconds), today()
 
 
 @contextmanager
 def _line(home: Path, exchange: str) -> "Iterator[Line]":
     from exchange import address, identity  # noqa: PLC0415
-    from exchange.line import Line  # noqa: PLC0415
 
     party, key = identity.load(home, what="party")
-    with Line(exchange, party=party, key=key, pin=address.pin(home)) as line:
+    with address.line(home, exchange, party=party, key=key) as line:
         yield line
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from api.commands import approving
@@ -10,7 +10,7 @@ from api.demo.town import DATA_OFFICERS
 from exchange import connect
 from exchange.analyst.access import Access
 from exchange.analyst.desk import Desk
-from exchange.line import seconds
+from exchange.line import today
 from exchange.protocol.access import Act
 from privacy.plan import Plan
 
@@ -29,8 +29,8 @@ class Approval:
 
 def request(desk: Desk, plan: Plan) -> str:
     """Ask the owners of a plan's data to approve it; returns the request's id."""
-    today = _today()
-    return Access(desk, today=today).ask(plan, why=_WHY, standing=False, closes=today + timedelta(days=_DAYS))
+    day = today()
+    return Access(desk, today=day).ask(plan, why=_WHY, standing=False, closes=day + timedelta(days=_DAYS))
 
 
 def approve(name: str, *, home: Path, url: str) -> Iterator[Approval]:
@@ -38,15 +38,11 @@ def approve(name: str, *, home: Path, url: str) -> Iterator[Approval]:
 
     ``home`` is where the homes of the officers are.
     """
-    today = _today()
+    day = today()
     for owner, officer in DATA_OFFICERS.items():
         with connect(home / officer, url) as client:
-            access = Access(client.desk, today=today)
+            access = Access(client.desk, today=day)
             found = access.find(name)
-            told = approving.consequence_of(client.desk, found, owner, today)
-            word = access.rule(found, Act.APPROVE, until=today + timedelta(days=_DAYS))
+            told = approving.consequence_of(client.desk, found, owner, day)
+            word = access.rule(found, Act.APPROVE, until=day + timedelta(days=_DAYS))
         yield Approval(officer, told, word.until or "")
-
-
-def _today() -> date:
-    return datetime.fromtimestamp(seconds(), tz=UTC).date()

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from api.demo.town import DATASET, OFFICERS, REFRESHED, STANDARD, VALUATION
-from exchange import identity
+from exchange import address, identity
 from exchange.analyst.desk import Answer, Desk, Progress
 from exchange.analyst.pledging import Pledges
 from exchange.analyst.reading import quality_plan
-from exchange.line import Line
 from exchange.protocol import messages
 from privacy.proof import closed
 from privacy.terms import NANO
@@ -111,7 +110,7 @@ def pledge(desk: Desk, valued: Valued, *, owner: str, home: Path) -> Mapping[str
     pledges.name_officers(*OFFICERS[desk.party])
     for officer in OFFICERS[desk.party]:
         party, key = identity.load(home / officer, what="officer")
-        with Line(desk.line.url, party=party, key=key) as line:
+        with address.line(home / officer, desk.line.url, party=party, key=key) as line:
             Pledges.under(line, key).approve(known)
     pledges.sign(known)
     pledges.show(known, wait=20)

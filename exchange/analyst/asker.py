@@ -15,7 +15,6 @@ from exchange.analyst.reading import parse
 from exchange.analyst.result import Result
 from exchange.analyst.shelf import Served, Shelf, Stored
 from exchange.analyst.tables import tabulate
-from exchange.line import Line
 from exchange.protocol.errors import Unknown
 from privacy import canonical
 from privacy.plan import Plan
@@ -60,9 +59,7 @@ class Asker:
     """
 
     def __init__(self, home: Path, exchange: str, *, seconds: Callable[[], float]) -> None:
-        self.desk = Desk(
-            home, lambda party, key: Line(exchange, party=party, key=key, pin=address.pin(home), seconds=seconds)
-        )
+        self.desk = Desk(home, lambda party, key: address.line(home, exchange, party=party, key=key, clock=seconds))
         self.shelf = Shelf(home / "answers")
         self.proofs = Proofs(home, self.desk.line, directory=self.desk.pinned)
         self._asked = home / "asked"

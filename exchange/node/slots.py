@@ -5,9 +5,10 @@ How long a scan takes depends a little on its rows, and a sampler's time on what
 IEEE S&P 2022). An answer that waits for the next of a few fixed times tells no more than which of them it was.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from exchange.line import monotonic, pause
 
 SHORTEST = 0.05
 """Seconds after which an answer may leave first; each of the next times is twice the one before."""
@@ -25,7 +26,7 @@ def leaves(took: float) -> float:
 
 
 @contextmanager
-def held(*, clock: Callable[[], float] = time.monotonic, wait: Callable[[float], None] = time.sleep) -> Iterator[None]:
+def held(*, clock: Callable[[], float] = monotonic, wait: Callable[[float], None] = pause) -> Iterator[None]:
     """Do what depends on rows or noise in here: it ends at one of the fixed times, also where it fails."""
     began = clock()
     try:

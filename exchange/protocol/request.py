@@ -1,4 +1,4 @@
-"""Who calls: every HTTP request carries a short-lived token bound to its method, path and body.
+"""Who calls: every HTTP request carries a short-lived token bound to its receiver, method, path and body.
 
 The token is a JWT (RFC 7519) signed with the caller's Ed25519 key (RFC 8037, RFC 9864), alive for a minute; the receiver remembers
 its id for that long, so a recorded request cannot be replayed.
@@ -48,10 +48,24 @@ class Caller:
             raise Denied("the token was made for another request", fix="sign each request anew")
 
 
-def token(*, caller: str, key: Ed25519PrivateKey, method: str, path: str, body: bytes, now: int, token_id: str) -> str:
-    """Return the value of the ``Authorization: Bearer`` header for one request; ``path`` includes the query."""
+def token(
+    *,
+    caller: str,
+    audience: str,
+    key: Ed25519PrivateKey,
+    method: str,
+    path: str,
+    body: bytes,
+    now: int,
+    token_id: str,
+) -> str:
+    """Return the value of the ``Authorization: Bearer`` header for one request; ``path`` includes the query.
+
+    ``audience`` names the receiver: an exchange by its log's id, so that it can use the token nowhere else.
+    """
     claims = {
         "sub": caller,
+        "aud": audience,
         "iat": now,
         "exp": now + LIFETIME,
         "jti": token_id,
@@ -63,8 +77,10 @@ def token(*, caller: str, key: Ed25519PrivateKey, method: str, path: str, body: 
     return jwt.encode({"alg": "Ed25519", "kid": caller}, claims, OKPKey.import_key(raw), algorithms=["Ed25519"])
 
 
-def verify(value: str, *, directory: Mapping[str, bytes], method: str, path: str, now: int) -> Caller:
+def verify(value: str, *, audience: str, directory: Mapping[str, bytes], method: str, path: str, now: int) -> Caller:
     """Check a token against the caller's registered key and this very request, before its body is read.
+
+    ``audience`` is the receiver's own name.
 
     Caller must: hold the body against the result, with :meth:`Caller.check`.
 
@@ -72,6 +88,10 @@ def verify(value: str, *, directory: Mapping[str, bytes], method: str, path: str
         Denied: if anything differs; a clock difference is named with its size, so that it can be mended.
     """
     claims = _claims(value, directory)
+    if claims.get("aud") != audience:
+        raise Denied(
+            "the token is for another exchange", fix="check the address, and whose exchange these keys are for"
+        )
     bound, digest = {"htm": method, "htu": path}, claims.get("bh")
     if any(claims.get(name) != expected for name, expected in bound.items()):
         raise Denied("the token was made for another request", fix="sign each request anew")

@@ -9,7 +9,7 @@ from exchange import address, identity
 from exchange.analyst.asker import Asker
 from exchange.analyst.client import Client
 from exchange.analyst.pledging import Pledges
-from exchange.line import Line, seconds
+from exchange.line import seconds
 from exchange.protocol.errors import Unknown
 
 
@@ -32,7 +32,7 @@ class DeskPlace(Place):
             self._client = Client(Asker(home, exchange, seconds=seconds))
             self.line = self._client.desk.line
         else:
-            self.line = Line(exchange, party=party, key=key, pin=address.pin(home))
+            self.line = address.line(home, exchange, party=party, key=key)
         self.pledges = Pledges.under(self.line, key)
         roles = {one["id"]: one["role"] for one in self.line.get("/v1/parties")["parties"]}
         if party not in roles:

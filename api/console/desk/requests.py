@@ -1,7 +1,7 @@
 """Requests for access: an asker sends them and follows them, officers read what each would give away and rule on it."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from api.commands.approving import consequence_of, document, sql_of
@@ -12,7 +12,7 @@ from api.console.pages import Page, Visit
 from api.console.places import DESK, Same
 from api.console.wording import msg
 from exchange.analyst.access import Access, Asked
-from exchange.line import seconds
+from exchange.line import today
 from exchange.protocol.access import OPEN, Act, Standing
 from privacy.errors import Malformed
 from privacy.purposes import PURPOSES
@@ -62,7 +62,7 @@ def send(visit: Visit) -> str:
     plan = stated(
         place, {name: text for name, text in asked(visit.form).items() if name in ("sql", "purpose", "budget")}
     ).plan()
-    closes = _today() + timedelta(days=_days(visit, "closes"))
+    closes = today() + timedelta(days=_days(visit, "closes"))
     why = " ".join(visit.form.get("why", "").split())
     name = _access(place).ask(plan, why=why, standing="standing" in visit.form, closes=closes)
     return f"/requests/{name}"
@@ -121,7 +121,7 @@ def rule(visit: Visit) -> str:
         act = Act(visit.form.get("do", ""))
     except ValueError:
         raise Malformed("the form asks for nothing that can be done here", fix="use the buttons of the page") from None
-    until = _today() + timedelta(days=_days(visit, "until")) if act is Act.APPROVE else None
+    until = today() + timedelta(days=_days(visit, "until")) if act is Act.APPROVE else None
     because = "" if act is Act.APPROVE else " ".join(visit.form.get("because", "").split())
     owner = visit.form.get("owner") or None
     _, errand = place.errands.start(lambda _: access.rule(one, act, owner=owner, until=until, because=because).request)
@@ -137,12 +137,8 @@ def _days(visit: Visit, what: str) -> int:
     return int(text)
 
 
-def _today() -> date:
-    return datetime.fromtimestamp(seconds(), tz=UTC).date()
-
-
 def _access(place: DeskPlace) -> Access:
-    return Access(place.client.desk, today=_today())
+    return Access(place.client.desk, today=today())
 
 
 def _state(one: Asked) -> str:
@@ -183,7 +179,7 @@ def _told(place: DeskPlace, one: Asked, *, sql: bool) -> dict[str, Any]:
                 "own": one.sides[owner].own,
                 "may_rule": one.sides[owner].own and side["standing"] in OPEN,
                 "may_withdraw": one.sides[owner].own and side["standing"] in (Standing.HALF, Standing.APPROVED),
-                "consequence": consequence_of(desk, one, owner, _today()) if one.sides[owner].own else None,
+                "consequence": consequence_of(desk, one, owner, today()) if one.sides[owner].own else None,
             }
             for owner, side in told["owners"].items()
         ],

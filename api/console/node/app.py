@@ -62,7 +62,7 @@ def _bell(doors: Doors, place: NodePlace) -> APIRouter:
         now = int(time.time())
         _, _, proof = request.headers.get("authorization", "").partition(" ")
         directory = {place.party: public_bytes(place.vault.signing)}
-        caller = verify(proof, directory=directory, method="POST", path=PATH, now=now)
+        caller = verify(proof, audience=place.party, directory=directory, method="POST", path=PATH, now=now)
         caller.check(await request.body())
         for old in [one for one, until in heard.items() if until < now]:
             del heard[old]

@@ -28,5 +28,5 @@ def ring(home: Path) -> str:
         raise PeerFault(
             "no console runs at this node", fix="start the node with touchstone node up HOME --exchange URL --console 0"
         ) from None
-    with Line(url, party=party, key=key) as line:
+    with Line(url, party=party, key=key, audience=party) as line:
         return f"{url}{line.post(PATH, {})['path']}"

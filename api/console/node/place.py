@@ -11,7 +11,7 @@ from api.console.node.drafts import Drafts
 from api.console.node.history import History
 from api.console.places import NODE, Place
 from exchange import address
-from exchange.line import Line, greet
+from exchange.line import greet
 from exchange.node.agent import Agent
 from exchange.node.source import Dataset
 from exchange.node.vault import Account, Vault
@@ -34,7 +34,7 @@ class NodePlace(Place):
         self.history = History(vault)
         self.drafts = Drafts(home / "drafts")
         self._pin = address.pin(home)
-        self.line = Line(exchange, party=vault.party, key=vault.signing, pin=self._pin)
+        self.line = address.line(home, exchange, party=vault.party, key=vault.signing)
         self._working = working
         self._untold: dict[str, str] = {}
         super().__init__(party=vault.party, role="institution", read=self.line.get)
