@@ -16,6 +16,13 @@ from privacy.errors import Malformed
 NANO = 1_000_000_000
 """Budget units in one rho."""
 
+
+def rho(nano: int) -> str:
+    """Write a price or a budget of ``nano`` units in rho, exactly, as forms and the command line take it."""
+    whole, rest = divmod(nano, NANO)
+    return f"{whole}.{rest:09d}".rstrip("0").rstrip(".")
+
+
 DELTA = 1e-6
 """The delta at which (epsilon, delta) is shown beside rho."""
 

@@ -1,6 +1,7 @@
 """Charges fit every cap or leave no trace; epsilon is checked against Google's accountant and the Gaussian itself."""
 
 import math
+import re
 from fractions import Fraction
 
 import dp_accounting
@@ -15,7 +16,7 @@ from test_sensitivity import plan_of
 from privacy.errors import Exhausted, Malformed
 from privacy.ledger import Caps, Spent, charge, coalitions, epsilon, remaining
 from privacy.plan import CountRows
-from privacy.terms import NANO
+from privacy.terms import NANO, rho
 
 PURPOSES = ("credit-risk-statistics", "pledge-valuation")
 LENDERS = ("lender", "other", "third")
@@ -118,6 +119,14 @@ def test_budgets_are_whole_numbers_up_to_1000_rho(wrong):
         with pytest.raises(Malformed):
             Caps(*caps)
     assert Caps(1_000 * NANO, 0, {"pledge-valuation": 0}).everyone == 1_000 * NANO
+
+
+@given(st.integers(0, 1_000 * NANO))
+def test_a_budget_is_written_so_that_it_reads_back_exactly(nano):
+    text = rho(nano)
+    assert Fraction(text) * NANO == nano
+    assert round(float(text) * NANO) == nano  # as the command line reads it
+    assert not re.search(r"\.$|\.\d*0$|e", text)
 
 
 # -- epsilon -----------------------------------------------------------------------------------------------------------

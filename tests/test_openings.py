@@ -1,6 +1,7 @@
 """What a change of policy opens: nothing that passes anew goes untold, and the examples that are given are true."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import date
 
@@ -252,6 +253,26 @@ def test_a_statement_is_explained_item_by_item(files):
     assert (again.exit_code, again.stdout.startswith("allow")) == (0, True)
     kept = run("explain", files / "old.json", "-e", found["nearest"], "--keep-days", "999")
     assert "retention" in kept.stdout
+
+
+def test_the_price_of_the_nearest_request_is_written_exactly_so_that_it_passes(files, tmp_path):
+    document = json.loads((files / "old.json").read_text())
+    for grant in document["grants"]:
+        grant["rho_per_query"] = 12_345_678  # rounded to six digits it would be more than is granted
+    (tmp_path / "policy.json").write_text(json.dumps(document))
+    asked = [
+        "--as",
+        "lender-x",
+        "--role",
+        "lender",
+        "-e",
+        "SELECT region, COUNT(*) FROM consumer_credit GROUP BY region",
+    ]
+    told = run("explain", tmp_path / "policy.json", *asked, "--budget", "0.2")
+    price = re.search(r"--budget (\S+) --keep-days", told.stdout)[1]
+    assert price == "0.012345678"
+    again = run("explain", tmp_path / "policy.json", *asked, "--budget", price)
+    assert (again.exit_code, again.stdout.startswith("allow")) == (0, True)
 
 
 def test_who_may_do_what_is_a_table_and_json(files):

@@ -17,7 +17,7 @@ from exchange.analyst.syntax import QueryFault
 from exchange.protocol.errors import Overreach
 from exchange.protocol.session import OVER
 from privacy.errors import Malformed
-from privacy.terms import NANO
+from privacy.terms import rho
 
 
 def progress_line(stage: str, waiting: tuple[str, ...]) -> str:
@@ -83,7 +83,7 @@ def follow(inquiry: Inquiry) -> Result:
             nearest, plan = inquiry.offer(refusal), refusal.nearest
             named = {item.item.partition(" ")[0] for item in refusal.violations}
             if nearest is not None and plan is not None:
-                price = f" --budget {plan.rho / NANO:g}" if "precision" in named else ""
+                price = f" --budget {rho(plan.rho)}" if "precision" in named else ""
                 kept = f" --keep-days {refusal.keeps}" if "retention" in named else ""
                 refusal.fix = f'ask the nearest request that passes: -e "{nearest}"{price}{kept}'
             elif named == {"approval"}:

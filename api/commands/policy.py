@@ -350,6 +350,7 @@ def _explain_decision(
 ) -> None:
     from privacy.atoms import atoms  # noqa: PLC0415
     from privacy.necessity import shown_from  # noqa: PLC0415
+    from privacy.terms import rho  # noqa: PLC0415
 
     plan, places = question.plan, question.places
     items = [one.to_json() | {"at": _place(one.item, places)} for one in decision.violations]
@@ -372,7 +373,7 @@ def _explain_decision(
             at = "" if item["at"] is None else " at {}:{}".format(*item["at"])
             typer.echo(f"  - {item['item']}{at}: {item['why']} ({item['layer']}: {item['rule']}); {item['fix']}")
         if nearest is not None and decision.nearest is not None:
-            price = f"--budget {decision.nearest.rho / 1e9:g} --keep-days {decision.keeps}"
+            price = f"--budget {rho(decision.nearest.rho)} --keep-days {decision.keeps}"
             typer.echo(f"  the nearest request that passes: {nearest} {price}")
     if not decision.allowed:
         raise typer.Exit(REFUSED)

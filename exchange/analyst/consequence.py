@@ -65,9 +65,7 @@ def consequence(request: Request, *, standing: bool, standard: Standard, policy:
     told = [f"jointly over {_listed(list(plan.parties))}" if len(plan.parties) > 1 else "of this institution alone"]
     told.append(f"uses {len(plan.columns)} of {len(standard.columns)} columns")
     decision = decide(request, standard=standard, policies=[] if policy is None else [policy])
-    told += [
-        f"costs {plan.rho / NANO:.9g} of {grant.budget / NANO:.9g} rho for this purpose" for grant in decision.grants
-    ]
+    told += [f"costs {plan.rho / NANO:g} of {grant.budget / NANO:g} rho for this purpose" for grant in decision.grants]
     match decision.outcome:
         case Outcome.ESCALATE:
             told.append(_manner(decision.grants[0].consent, standing=standing))

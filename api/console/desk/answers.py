@@ -1,7 +1,6 @@
 """An answer as a page shows it: its table, a picture of its intervals, its receipt, and the files it is handed out as."""
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from fractions import Fraction
 from math import isfinite
 from pathlib import Path
@@ -12,7 +11,7 @@ from api.console.pages import Offer
 from exchange.analyst.noisy import Figure
 from exchange.analyst.result import Result, Table, shown
 from exchange.protocol.errors import Unknown
-from privacy.terms import NANO
+from privacy.terms import rho
 
 FILES: Mapping[str, str] = {
     "csv": "text/csv",
@@ -128,8 +127,3 @@ def _receipt(receipt: Mapping[str, Any]) -> dict[str, Any]:
 def share(charged: int, left: int) -> str:
     """Return what a charge took of what there was before it, as a share of 1 with four decimals."""
     return f"{float(Fraction(charged, charged + left)):.4f}" if charged else "0"
-
-
-def rho(nano: int) -> str:
-    """Write a price in units of 1e-9 rho as rho, exactly, as a form and the command line take it."""
-    return f"{(Decimal(nano) / NANO).normalize():f}"

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from api import problems
-from api.console.desk.answers import file_of, rho, told
+from api.console.desk.answers import file_of, told
 from api.console.desk.place import DeskPlace, beside
 from api.console.pages import Offer, Page, Visit
 from api.console.places import DESK, Same
@@ -20,7 +20,7 @@ from exchange.protocol.errors import Unknown
 from privacy.errors import Malformed, PrivacyError
 from privacy.offences import APPROVAL
 from privacy.purposes import PURPOSES
-from privacy.terms import Column, Kind, Standard
+from privacy.terms import Column, Kind, Standard, rho
 
 ASKERS = frozenset({"institution", "lender", "regulator"})
 FIELDS = ("sql", "purpose", "budget", "rows", "keep_days", "shared", "fresh")

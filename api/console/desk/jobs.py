@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api import problems
-from api.console.desk.answers import file_of, rho, share, told
+from api.console.desk.answers import file_of, share, told
 from api.console.desk.asking import ASKERS, link
 from api.console.desk.place import DeskPlace, beside
 from api.console.pages import Offer, Page, Visit
@@ -18,6 +18,7 @@ from exchange.protocol.errors import Overreach, Unknown
 from exchange.protocol.session import OVER
 from privacy.errors import Malformed, PrivacyError
 from privacy.offences import APPROVAL
+from privacy.terms import rho
 
 _ON_A_PAGE = 25
 _AGAIN = 2

@@ -5,7 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 from api.commands.approving import consequence_of, document, sql_of
-from api.console.desk.answers import rho
 from api.console.desk.asking import ASKERS, asked, link, stated
 from api.console.desk.place import DeskPlace, beside
 from api.console.pages import Page, Visit
@@ -16,6 +15,7 @@ from exchange.line import today
 from exchange.protocol.access import OPEN, Act, Standing
 from privacy.errors import Malformed
 from privacy.purposes import PURPOSES
+from privacy.terms import rho
 
 OFFICERS = frozenset({"officer"})
 DAYS = 30

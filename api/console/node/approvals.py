@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from api.console.node.budget import rho
 from api.console.node.place import beside
 from api.console.pages import Page, Visit
 from api.console.places import NODE, Same
 from api.console.wording import msg
 from privacy.approval import Manner
+from privacy.terms import rho
 
 
 def approvals(visit: Visit) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from exchange.protocol.errors import Unknown
 from privacy.errors import Malformed
 from privacy.ledger import epsilon
 from privacy.policy import Policy
-from privacy.terms import DELTA, NANO
+from privacy.terms import DELTA, NANO, rho
 
 ON_A_PAGE = 25
 LOOKING_BACK = 30
@@ -42,12 +42,6 @@ _DAY = 86_400_000_000
 def share(part: int, whole: int) -> str:
     """Return a share of a cap as a decimal of four places; of nothing, nothing is left."""
     return f"{part / whole:.4f}" if whole else "1.0000"
-
-
-def rho(nano: int) -> str:
-    """Return a budget in rho as text, exactly."""
-    whole, rest = divmod(nano, NANO)
-    return f"{whole}.{rest:09d}".rstrip("0").rstrip(".")
 
 
 def nano(text: str) -> int:

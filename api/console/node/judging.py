@@ -7,7 +7,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
-from api.console.node.budget import LIMITS, nano, rho, share
+from api.console.node.budget import LIMITS, nano, share
 from api.console.node.place import NodePlace
 from api.console.node.rules import amounts, scaled
 from api.console.wording import msg
@@ -22,7 +22,7 @@ from privacy.openings import Change, opened
 from privacy.permissions import STRANGER, Person, permissions
 from privacy.policy import Grant, Policy
 from privacy.purposes import PURPOSES, ROLES
-from privacy.terms import NANO, Column, Kind, Standard
+from privacy.terms import NANO, Column, Kind, Standard, rho
 
 WORDS = {
     "open": msg("allowed"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api.console.node.answered import described, plan_of
-from api.console.node.budget import rho, share
+from api.console.node.budget import share
 from api.console.node.place import NodePlace, beside
 from api.console.pages import Page, Visit
 from api.console.places import NODE, Same
@@ -13,6 +13,7 @@ from exchange.node.vault import Standing
 from exchange.protocol.messages import Decline, unverified
 from exchange.protocol.session import Part
 from privacy.policy import Policy
+from privacy.terms import rho
 
 ON_A_PAGE = 25
 

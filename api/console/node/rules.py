@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from api.console.node.budget import rho
 from api.console.wording import msg
 from privacy.approval import Manner
 from privacy.atoms import ROWS, USES, Atom
@@ -12,7 +11,7 @@ from privacy.floor import least_group
 from privacy.policy import ANY, Grant, Policy, Prohibition
 from privacy.purposes import PURPOSES
 from privacy.recipients import ANYBODY, ROLE
-from privacy.terms import Bounds, Column, Kind, Standard
+from privacy.terms import Bounds, Column, Kind, Standard, rho
 
 USE_WORDS = (
     msg("group"),
