@@ -39,7 +39,7 @@ def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool, tls: "tu
     """
     import uvicorn  # noqa: PLC0415
 
-    from api import admission  # noqa: PLC0415
+    from api import admission, operating  # noqa: PLC0415
     from api.app import create_app  # noqa: PLC0415
     from api.commands import certificates  # noqa: PLC0415
     from exchange.hub.store import Store  # noqa: PLC0415
@@ -66,8 +66,9 @@ def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool, tls: "tu
         listener.listen(128)
         scheme = "http" if context is None else "https"
         url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-        _say({"ready": url})
-        uvicorn.Server(config).run(sockets=[listener])
+        with operating.opened(home, store):
+            _say({"ready": url})
+            uvicorn.Server(config).run(sockets=[listener])
     finally:
         store.close()
 

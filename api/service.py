@@ -160,7 +160,27 @@ class Call:
 
 
 WITHIN = "touchstone.within"
-"""Key of a scope under which the exchange's own console names the party for whom it reads; no request from outside has it."""
+"""Key of a scope under which the exchange's own console has its :class:`Guest`; no request from outside has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """For whom the exchange's own console reads: a party, and the Ed25519 key (32 bytes) that asked for the session."""
+
+    party: str
+    key: bytes
+
+    def role(self, view: View) -> str | None:
+        """Return the party's role.
+
+        Raises:
+            Denied, Revoked: if the key is no longer the party's.
+        """
+        if view.signer(self.party).get(self.party) != self.key:
+            if (self.key, True) in view.given_up(self.party):
+                raise Revoked
+            raise Denied("the key that opened this session was replaced", fix="open a new link with the new one")
+        return view.role(self.party)
 
 
 async def authenticate(request: Request) -> Call:
@@ -181,13 +201,13 @@ async def authenticate(request: Request) -> Call:
     if sum(len(name) + len(value) for name, value in request.headers.raw) > LONGEST_HEAD:
         raise Malformed(f"the headers are longer than {LONGEST_HEAD} bytes", fix="send fewer or shorter ones")
     version.check(request.headers.get(version.HEADER))
-    within: str | None = request.scope.get(WITHIN)
-    if within is None:
+    guest: Guest | None = request.scope.get(WITHIN)
+    if guest is None:
         caller, role = await _proved(request, service)
         party = caller.party
     else:
-        caller, party = None, within
-        role = await run_in_threadpool(lambda: service.store.view().role(party))
+        caller, party = None, guest.party
+        role = await run_in_threadpool(lambda: guest.role(service.store.view()))
         service.limits.take(party)
     request.state.party = party
     route = f"{request.method} {request.scope['route'].path}"

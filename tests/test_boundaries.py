@@ -82,7 +82,7 @@ LIBRARIES = {
     "markdown_it": {"api/console/handbook.py"},
     "ctypes": {"api/processes.py", "exchange/node/worker.py"},
     "subprocess": {"api/demo/town.py", "exchange/node/sandbox.py"},
-    "socket": {"api/admission.py", "api/console/loopback.py", "api/processes.py"},
+    "socket": {"api/admission.py", "api/console/loopback.py", "api/operating.py", "api/processes.py"},
     "ssl": {"api/commands/certificates.py", "exchange/line.py", "exchange/tls.py"},
     "getpass": {"exchange/passphrase.py"},
 }

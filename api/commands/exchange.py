@@ -35,14 +35,14 @@ def exchange_enrol(
     role: Annotated[str, typer.Option(help="institution, lender, regulator or officer")],
     name: Annotated[str, typer.Option(help="Full name.")],
 ) -> None:
-    """Register a party with the key that it told you; the exchange must not be running."""
-    from exchange.hub import catalog  # noqa: PLC0415
+    """Register a party with the key that it told you."""
+    from api.operating import operate  # noqa: PLC0415
+    from exchange.hub.office import Enrol  # noqa: PLC0415
 
-    with store_of(home) as store:
-        catalog.enrol(store, party=party, name=name, role=role, key=key_of(key))
-        note(f"enrolled {party} as {role}")
-        if role == "officer":
-            note(f"the log holds a commitment to the name; keep its salt with the name: {store.log.salt(party)}")
+    told = operate(home, Enrol(party=party, name=name, role=role, key=key_of(key).hex()))
+    note(f"enrolled {party} as {role}")
+    if told["salt"] is not None:
+        note(f"the log holds a commitment to the name; keep its salt with the name: {told['salt']}")
 
 
 @exchange_app.command("revoke")
@@ -52,12 +52,12 @@ def exchange_revoke(
     *,
     reason: Annotated[str, typer.Option(help="Why, in one line; it goes on record, and auditors read it.")],
 ) -> None:
-    """Take a party's key away: nothing that it signs is taken any more. The exchange must not be running."""
-    from exchange.hub import parties  # noqa: PLC0415
+    """Take a party's key away: nothing that it signs is taken any more, and its console sessions end."""
+    from api.operating import operate  # noqa: PLC0415
+    from exchange.hub.office import Revoke  # noqa: PLC0415
 
-    with store_of(home) as store:
-        key = parties.revoke(store, party, because=reason)
-    note(f"revoked {key}; what {party} has on record stays; to come back it enrols anew")
+    told = operate(home, Revoke(party=party, because=reason))
+    note(f"revoked {told['key']}; what {party} has on record stays; to come back it enrols anew")
 
 
 @exchange_app.command("reset-witness")
@@ -68,9 +68,10 @@ def exchange_reset_witness(
     head: Annotated[str, typer.Argument(help="Hash of that entry, as the institution told you.")],
 ) -> None:
     """Accept an institution's journal after a loss; journaled, since it lets forgotten charges go."""
-    key_of(head)
-    with store_of(home) as store:
-        store.write(lambda _: ([("witness", {"party": party, "seq": seq, "hash": head})], None))
+    from api.operating import operate  # noqa: PLC0415
+    from exchange.hub.office import Witness  # noqa: PLC0415
+
+    operate(home, Witness(party=party, seq=seq, head=key_of(head).hex()))
     note(f"the exchange now goes by entry {seq} of {party}")
 
 

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import typer
 
-from api.commands.homes import store_of
 from api.commands.terminal import note
 from privacy.errors import Malformed, PrivacyError
 
@@ -38,7 +37,7 @@ class Unfit(PrivacyError):
 
 
 def invite(
-    home: Annotated[Path, typer.Argument(help="Directory of the exchange; it must not be running.")],
+    home: Annotated[Path, typer.Argument(help="Directory of the exchange.")],
     party: Annotated[str, typer.Argument(help="Short name: a-z, 0-9 and hyphen.")],
     *,
     role: Annotated[str, typer.Option(help="institution, lender, regulator or officer")],
@@ -51,8 +50,9 @@ def invite(
 ) -> None:
     """Print a line that enrols one party once; read it out over the phone or send it in secret. A newer one replaces it."""
     from api.commands import certificates  # noqa: PLC0415
-    from api.processes import microseconds  # noqa: PLC0415
-    from exchange.hub import invites  # noqa: PLC0415
+    from api.operating import operate  # noqa: PLC0415
+    from exchange.hub.office import Invite as Inviting  # noqa: PLC0415
+    from exchange.line import seconds  # noqa: PLC0415
 
     told = _DURATION.fullmatch(expires)
     if told is None:
@@ -60,13 +60,12 @@ def invite(
     pin = certificates.pin(home, tls_cert)
     if pin is not None and not url.startswith("https://"):
         raise Malformed("the exchange serves by TLS, and the address is one without", fix="give its https address")
-    now = microseconds() // 1_000_000
-    with store_of(home) as store:
-        made = invites.invite(
-            store, party=party, name=name or party, role=role, url=url, pin=pin,
-            expires=now + int(told[1]) * _UNITS[told[2]], now=now,
-        )  # fmt: skip
-    typer.echo(made.spelled())
+    now = int(seconds())
+    asked = Inviting(
+        party=party, name=name or party, role=role, url=url, pin=None if pin is None else pin.hex(),
+        now=now, expires=now + int(told[1]) * _UNITS[told[2]],
+    )  # fmt: skip
+    typer.echo(operate(home, asked)["invite"])
     if pin is None:
         note("without TLS, anybody on the way reads what goes to the exchange: `touchstone exchange certify` first")
     note(f"good for {expires} and for {party} alone, who types: touchstone join INVITE DIRECTORY")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from api.commands.homes import Address, store_of, vault_of
+from api.commands.homes import Address, vault_of
 from api.commands.terminal import tell
 
 if TYPE_CHECKING:
@@ -84,14 +84,14 @@ def confirm(home: Home, dataset: Dataset, *, exchange: Address, as_json: AsJson 
 
 
 def appoint(
-    home: Annotated[Path, typer.Argument(help="Directory of the exchange, which must not be running.")],
+    home: Annotated[Path, typer.Argument(help="Directory of the exchange.")],
     party: Annotated[str, typer.Argument(help="An enrolled officer, of no institution.")],
 ) -> None:
     """Let an officer rule on pledges whose rows are like those of another asset."""
-    from exchange.hub import collateral  # noqa: PLC0415
+    from api.operating import operate  # noqa: PLC0415
+    from exchange.hub.office import Appoint  # noqa: PLC0415
 
-    with store_of(home) as store:
-        collateral.appoint(store, party)
+    operate(home, Appoint(party=party))
     typer.echo(f"{party} rules on rows that are alike", err=True)
 
 

@@ -18,7 +18,7 @@ from api.console.doors import Doors
 from api.console.places import EXCHANGE, Place
 from api.console.serving import routes
 from api.description import reads
-from api.service import WITHIN, Authenticated, Service
+from api.service import WITHIN, Authenticated, Guest, Service
 from exchange.protocol import problems
 from privacy.errors import Malformed
 
@@ -35,8 +35,10 @@ def router(app: FastAPI, service: Service) -> APIRouter:
         """Make a link that opens the console at the exchange once, within ten minutes, for the caller; takes an empty object."""
         if call.value != {}:
             raise Malformed("the body is not an empty object", fix="send {}")
-        role = call.store.view().role(call.party) or ""
-        place = Place(party=call.party, role=role, read=_reading(app, call.party), alone=lambda: _alone(service))
+        view = call.store.view()
+        guest = Guest(call.party, view.signer(call.party).get(call.party, b""))
+        role = view.role(call.party) or ""
+        place = Place(party=call.party, role=role, read=_reading(app, guest), alone=lambda: _alone(service))
         secret = doors.link(place)
         return {"path": f"/enter/{secret}"}
 
@@ -44,11 +46,11 @@ def router(app: FastAPI, service: Service) -> APIRouter:
     return made
 
 
-def _reading(app: FastAPI, party: str) -> Any:
+def _reading(app: FastAPI, guest: Guest) -> Any:
     """Return what reads the interface for a party, from a thread of the server's."""
 
     async def as_party(scope: Scope, receive: Receive, send: Send) -> None:
-        await app({**scope, WITHIN: party}, receive, send)
+        await app({**scope, WITHIN: guest}, receive, send)
 
     client = httpx2.AsyncClient(transport=httpx2.ASGITransport(as_party), base_url="http://exchange")
 

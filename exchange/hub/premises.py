@@ -32,6 +32,9 @@ KNOWN = re.compile(
 )
 """Names of the files that an exchange has; ``.new`` is what an interrupted write leaves."""
 
+DOOR = "operator.sock"
+"""The socket by which a running exchange hears its operator."""
+
 _GAP = r"(?:\s|\\+[nrt]){0,32}"
 SECRET = rf'\\*"key_ops\\*"{_GAP}:{_GAP}\[{_GAP}\\*"decrypt\\*"'
 """How a secret Paillier key is told in JSON, ours and phe's, quoted once more or not."""
@@ -80,7 +83,7 @@ def search(home: Path, *, signers: set[bytes]) -> Files:
             with suppress(FileNotFoundError):  # of a running exchange, what a write leaves for a moment
                 sealed += _is_sealed(path)
                 findings += (f"{name} holds {what}" for what in _secrets(path, signers))
-        elif not path.is_dir() and path.exists():
+        elif not path.is_dir() and path.exists() and name != DOOR:
             findings.append(f"{name} is neither a file nor a directory")
     return Files(count, sealed, tuple(findings))
 

@@ -147,18 +147,17 @@ def witness(store: Store, party: str, *, seq: int, head: str) -> tuple[int, str]
 
 def note_heads(store: Store) -> None:
     """Journal the heads that nodes have shown since the last time, in one write."""
-    shown = store.heads.all()
 
-    def note(view: View) -> tuple[list[Event], None]:
+    def note(view: View) -> tuple[list[Event], dict[str, tuple[int, str]]]:
+        shown = store.heads.all()  # as they are now: one may have been forgotten since this was asked for
         return [
             event
             for party, (seq, head) in sorted(shown.items())
             for event in _noted(view.witnessed(party), party, seq=seq, head=head)
-        ], None
+        ], shown
 
-    if shown:
-        store.write(note, news=lambda _: False)
-        store.heads.drop(shown)
+    if store.heads.all():
+        store.heads.drop(store.write(note, news=lambda _: False))
 
 
 def noted(store: Store, view: View, party: str, *, seq: int, head: str) -> list[Event]:

@@ -55,6 +55,11 @@ class Heads:
         with self._lock:
             return dict(self._shown)
 
+    def forget(self, party: str) -> None:
+        """Forget what a party has shown: the journal says where it stands."""
+        with self._lock:
+            self._shown.pop(party, None)
+
     def drop(self, noted: Mapping[str, tuple[int, str]]) -> None:
         """Forget what is in the journal now."""
         with self._lock:

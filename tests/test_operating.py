@@ -1,0 +1,207 @@
+"""The operator's door: what changes an exchange is done while it runs, by whoever owns its directory and nobody else."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+
+import httpx2
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from api.operating import _listens, operate
+from exchange.hub import office
+from exchange.hub.premises import DOOR
+from exchange.line import Line, Unreachable, knock
+from exchange.protocol.errors import PeerFault, Revoked, Unknown
+from exchange.standards import shipped
+from privacy import canonical
+from privacy.errors import Malformed, PrivacyError
+from tests import served
+from tests.consoles import visitor
+
+STANDARD = shipped("consumer_credit/1").to_json() | {"name": "another_credit"}
+
+
+@pytest.fixture
+def exchange(tmp_path):
+    made = served.serve(tmp_path)
+    yield made
+    made.town.stop()
+
+
+@pytest.fixture
+def home(exchange, tmp_path):
+    return tmp_path / "exchange"
+
+
+def run(*arguments):
+    command = [sys.executable, "-P", "-m", "api.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def fresh():
+    return Ed25519PrivateKey.generate().public_key().public_bytes_raw().hex()
+
+
+def test_a_party_joins_and_is_put_out_while_the_exchange_runs(exchange, home, tmp_path):
+    told = run("exchange", "invite", home, "bank-n", "--role", "institution", "--url", exchange.url)
+    assert told.returncode == 0, told.stderr
+    joined = run("join", told.stdout.strip(), tmp_path / "bank-n")
+    assert "enrolled as bank-n, institution" in joined.stdout, joined.stderr
+    lender = run("exchange", "enrol", home, "lender-n", fresh(), "--role", "lender", "--name", "New lender")
+    assert lender.returncode == 0, lender.stderr
+    named = {one["id"]: one["role"] for one in exchange.call("bank-a", "GET", "/v1/parties").json()["parties"]}
+    assert (named["bank-n"], named["lender-n"]) == ("institution", "lender")
+    put_out = run("exchange", "revoke", home, "bank-b", "--reason", "its laptop was stolen")
+    assert put_out.returncode == 0, put_out.stderr
+    refused = exchange.call("bank-b", "GET", "/v1/parties")
+    assert (refused.status_code, refused.json()["code"]) == (403, "TS-AUTH-003")
+    assert exchange.call("bank-a", "GET", "/v1/parties").status_code == 200
+    again = run("exchange", "revoke", home, "bank-b", "--reason", "once more")
+    assert again.returncode != 0
+    assert "revoked already" in again.stderr
+
+
+def test_standards_reviewers_and_ledgers_are_put_in_place_while_it_runs(exchange, home):
+    operate(home, office.Publish(standard=STANDARD))
+    assert exchange.call("lender-x", "GET", "/v1/standards/another_credit/1").status_code == 200
+    operate(home, office.Appoint(party="clerk"))
+    assert exchange.call("clerk", "GET", "/v1/reviews").status_code == 200
+
+    def poll(seq):
+        body = canonical.encode({"wait": 0, "seq": seq, "head": f"{seq:064}"})
+        return exchange.call("bank-a", "POST", "/v1/poll", body).json()["witnessed"]["seq"]
+
+    assert (poll(9), poll(5)) == (9, 9)  # a ledger that forgot charges
+    operate(home, office.Witness(party="bank-a", seq=5, head=f"{5:064}"))
+    assert (poll(5), poll(6)) == (5, 6)
+    time.sleep(2.5)  # heads are journaled every second: the later one is not written after all
+    assert poll(6) == 6
+
+
+def test_a_session_of_the_console_ends_with_the_key_that_opened_it(exchange, home):
+    def enter(party):
+        path = exchange.call(party, "POST", "/v1/links", b"{}").json()["path"]
+        return visitor(exchange.url + path)
+
+    with enter("bank-b") as theirs, enter("bank-a") as ours:
+        for guest in (theirs, ours):
+            assert guest.get("/assets").status_code == 200
+        operate(home, office.Revoke(party="bank-b", because="stolen"))
+        refused = theirs.get("/assets")
+        assert refused.status_code == 403
+        assert "TS-AUTH-003" in refused.text
+        assert ours.get("/assets").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "status"),
+    [
+        ("conquer", {}, 404),
+        ("", {}, 404),
+        ("appoint", {}, 422),
+        ("appoint", {"party": 7}, 422),
+        ("appoint", {"party": "clerk", "more": 1}, 422),
+        ("appoint", [], 422),
+        ("appoint", None, 422),
+        ("appoint", {"party": "nobody"}, 404),
+        ("enrol", {"party": "../x", "name": "n", "role": "lender", "key": "ab" * 32}, 422),
+        ("enrol", {"party": "x", "name": "n", "role": "king", "key": "ab" * 32}, 422),
+        ("enrol", {"party": "bank-a", "name": "n", "role": "lender", "key": "ab" * 32}, 409),
+        ("publish", {"standard": {}}, 422),
+        ("publish", {"standard": {"name": "MARK" * 50}}, 422),
+        ("reset-witness", {"party": "lender-x", "seq": 1, "head": "ab" * 32}, 404),
+        ("reset-witness", {"party": "bank-a", "seq": -1, "head": "ab" * 32}, 422),
+        ("reset-witness", {"party": "bank-a", "seq": 1 << 60, "head": "ab" * 32}, 422),
+    ],
+    ids=str,
+)
+def test_what_is_not_an_act_is_refused_and_changes_nothing(shared, kind, told, status):
+    exchange, home = shared
+    before = httpx2.get(f"{exchange.url}/healthz").json()["journal"]
+    with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(home / DOOR))) as http:
+        answer = http.post(f"http://here/acts/{kind}", content=canonical.encode(told))
+        assert answer.status_code == status, answer.text
+        assert "MARK" not in answer.text
+        assert http.post(f"http://here/acts/{kind}", content=b"{" + b"[" * 100_000).status_code in (404, 422)
+    assert httpx2.get(f"{exchange.url}/healthz").json()["journal"] == before
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    home = tmp_path_factory.mktemp("o")
+    made = served.serve(home)
+    yield made, home / "exchange"
+    made.town.stop()
+
+
+def test_the_door_is_its_owners_alone_and_is_not_on_the_network(shared):
+    exchange, home = shared
+    assert stat.S_IMODE((home / DOOR).stat().st_mode) == 0o600
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert httpx2.post(f"{exchange.url}/acts/appoint", json={"party": "clerk"}).status_code == 404
+    signed = exchange.call("bureau", "POST", "/acts/appoint", b'{"party":"clerk"}')
+    assert signed.status_code == 404
+
+
+def test_errors_come_back_as_they_are_raised_in_the_files(exchange, home):
+    acts = [
+        (office.Revoke(party="nobody", because="x"), Unknown),
+        (office.Revoke(party="bank-a", because="two\nlines"), Malformed),
+        (office.Enrol(party="bank-a", name="x", role="lender", key=fresh()), PeerFault),
+    ]
+    told = []
+    for act, kind in acts:
+        with pytest.raises(kind) as heard:
+            operate(home, act)
+        told.append((type(heard.value), heard.value.reason, heard.value.fix))
+    exchange.town.stop()
+    for (act, _), running in zip(acts, told, strict=True):
+        with pytest.raises(PrivacyError) as heard:
+            operate(home, act)
+        assert (type(heard.value), heard.value.reason, heard.value.fix) == running
+
+
+def test_after_a_kill_the_files_take_it_and_the_next_process_opens_its_door_anew(exchange, home):
+    os.kill(exchange.town.running()["exchange"], signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while _listens(home / DOOR):
+        assert time.monotonic() < deadline
+    assert (home / DOOR).exists()
+    exchange.town.stop()
+    operate(home, office.Appoint(party="clerk"))
+    url = exchange.town.start_exchange()
+    operate(home, office.Revoke(party="bank-b", because="stolen"))
+    with Line(url, party="bank-b", key=exchange.keys["bank-b"]) as line, pytest.raises(Revoked):
+        line.get("/v1/parties")
+    exchange.town.stop()
+    assert not (home / DOOR).exists()
+
+
+def test_a_home_may_lie_deeper_than_a_socket_can_be_named(tmp_path):
+    home = tmp_path / ("d" * 100) / ("e" * 100)
+    home.mkdir(parents=True)
+    exchange = served.serve(home)
+    try:
+        assert len(str(home / "exchange" / DOOR)) > 108
+        operate(home / "exchange", office.Revoke(party="bank-b", because="stolen"))
+        assert exchange.call("bank-b", "GET", "/v1/parties").status_code == 403
+    finally:
+        exchange.town.stop()
+
+
+def test_a_process_that_listens_and_does_not_answer_is_given_up(tmp_path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / DOOR))
+        listener.listen(1)
+        with pytest.raises(Unreachable):
+            knock(tmp_path / DOOR, "/acts/appoint", {"party": "clerk"}, within=0.3)
+
+
+def test_a_home_that_is_none_is_told_of(tmp_path):
+    with pytest.raises((PrivacyError, OSError)):
+        operate(tmp_path / "missing" / "home", office.Appoint(party="clerk"))
