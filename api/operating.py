@@ -1,86 +1,121 @@
-"""The operator's door of an exchange that runs: a socket in its directory, which only the directory's owner can open.
+"""The owner's door of an exchange or a node that runs: a socket in its directory, which only the directory's owner can open.
 
-The commands that change an exchange use it, so that nobody has to be stopped for an invite or a stolen key.
+The commands that change a home use it, so that nobody has to be stopped for an invite, a new partner or a stolen key. One
+request is one connection: an act's kind and fields as canonical JSON, up to the end of what is sent; then the answer.
 """
 
+import json
+import logging
 import os
 import socket
+import socketserver
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.concurrency import run_in_threadpool
-
-from api import observing, problems
-from exchange.hub import office
-from exchange.hub.premises import DOOR
-from exchange.hub.store import Store
-from exchange.line import knock
+from exchange.acts import DOOR, Act
+from exchange.line import Unreachable
+from exchange.protocol import problems
 from privacy import canonical
+from privacy.errors import Malformed, PrivacyError
 
-PATH = "/acts/"
+log = logging.getLogger("touchstone.operating")
 
+Perform = Callable[[Any, Any], dict[str, Any]]
+"""Does an act by its kind and what is told for it, and returns what its owner is told."""
 
-def create_app(store: Store) -> FastAPI:
-    """Build the application behind the door."""
-    app = FastAPI(title="Touchstone operator", docs_url=None, redoc_url=None, openapi_url=None)
-    problems.install(app)
-    app.add_middleware(observing.Observed)
+HEARING = 30.0
+"""Seconds that a request may take to arrive."""
 
-    @app.post(f"{PATH}{{kind}}")
-    async def act(kind: str, request: Request) -> dict[str, Any]:
-        asked = office.read(kind, canonical.decode(await request.body()))
-        return await run_in_threadpool(asked.perform, store)
-
-    return app
+PATIENCE = 3_600.0
+"""Seconds that an act may take: rows of a large source are read once for a new version."""
 
 
-@contextmanager
-def opened(home: Path, store: Store) -> Iterator[None]:
-    """Keep the door of the exchange under ``home`` open meanwhile, served by a thread of its own."""
-    config = uvicorn.Config(
-        create_app(store), log_config=None, access_log=False, timeout_graceful_shutdown=1, server_header=False
-    )
-    server = uvicorn.Server(config)
-    with _reached(home) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        with suppress(FileNotFoundError):
-            path.unlink()  # of a process that was killed; who holds the journal's lock is alone here
-        listener.bind(str(path))
-        path.chmod(0o600)  # before anybody is listened to
-        listener.listen(8)
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True, name="operator")
-        thread.start()
-        try:
-            yield
-        finally:
-            server.should_exit = True
-            thread.join(timeout=3)
+class Door:
+    """The door of the home that this process holds the lock of; served by threads of its own until :meth:`end`."""
+
+    def __init__(self, home: Path, perform: Perform) -> None:
+        """Open it."""
+        self._home = home
+        with _reached(home) as path:
             with suppress(FileNotFoundError):
-                path.unlink()
+                path.unlink()  # of a process that was killed: who holds the journal's lock is alone here
+            self._server = _Server(path, perform)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="operator")
+        self._thread.start()
+
+    def end(self) -> None:
+        """Hear nobody any more."""
+        self._server.shutdown()
+        self._server.server_close()
+        (self._home / DOOR).unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
 
-def operate(home: Path, act: office.Act) -> dict[str, Any]:
-    """Do one act at the exchange under ``home``: by its door if it runs, else in its files; return what it tells.
+def operate(home: Path, act: Act, alone: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Do one act at a home: by its door if a process runs there, else ``alone`` does it in the files; return what it tells.
 
     Raises:
-        PrivacyError: if it is refused, or the exchange neither runs nor can be opened.
+        PrivacyError: if it is refused.
+        Unreachable: if the process does not answer.
     """
-    with _reached(home) as path:
-        if _listens(path):
-            return dict(knock(path, f"{PATH}{act.kind}", act.model_dump(mode="json")))
-    with closing(Store.open(home, clock=lambda: time.time_ns() // 1000)) as store:
-        return act.perform(store)
+    with _reached(home) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as wire:
+        wire.settimeout(PATIENCE)
+        if wire.connect_ex(str(path)) != 0:
+            return alone()
+        try:
+            wire.sendall(canonical.encode({"kind": act.kind, "told": act.model_dump(mode="json")}))
+            wire.shutdown(socket.SHUT_WR)
+            with wire.makefile("rb") as answer:
+                told = json.loads(answer.read())
+        except (OSError, ValueError):
+            raise Unreachable("the process that runs there does not answer", fix="look into its process.log") from None
+    if "problem" in told:
+        raise problems.error(told["problem"])
+    return dict(told["done"])
 
 
-def _listens(path: Path) -> bool:
-    """Whether a process listens at a socket; one that was killed leaves the file, and nobody behind it."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        return probe.connect_ex(str(path)) == 0
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+
+    def __init__(self, path: Path, perform: Perform) -> None:
+        self.perform = perform
+        super().__init__(str(path), _Hearing)
+
+    def server_activate(self) -> None:
+        Path(str(self.server_address)).chmod(0o600)  # before anybody is listened to
+        super().server_activate()
+
+
+class _Hearing(socketserver.StreamRequestHandler):
+    timeout = HEARING
+    server: _Server
+
+    def handle(self) -> None:
+        try:
+            answer = {"done": self._do(self.rfile.read(canonical.MAX_BYTES + 1))}
+        except PrivacyError as error:
+            answer = {"problem": problems.document(error)}
+        except OSError:
+            return  # who asks has gone
+        except Exception:
+            log.exception("an act failed")
+            answer = {"problem": problems.document(PrivacyError("this was not foreseen", fix="look into process.log"))}
+        with suppress(OSError):
+            self.wfile.write(json.dumps(answer).encode())
+
+    def _do(self, said: bytes) -> dict[str, Any]:
+        match canonical.decode(said):
+            case {"kind": kind, "told": told}:
+                return self.server.perform(kind, told)
+        raise Malformed("this is no act", fix="use the touchstone command")
 
 
 @contextmanager

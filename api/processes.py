@@ -17,16 +17,22 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from exchange.protocol.errors import PeerFault
+from privacy.errors import PrivacyError
 
 if TYPE_CHECKING:
     from api.console.node.app import Served
+    from api.operating import Door
+    from exchange.node.agent import Agent
     from exchange.node.vault import Vault
 
 GRACE = 5.0
 """Seconds that a node's task may go on after the signal; one that takes longer ends as in a crash, which loses nothing."""
+
+GREETING = 2.0
+"""Seconds that somebody who changes a node waits for the exchange to say how it is, before it is told of the change."""
 
 _PR_SET_DUMPABLE = 4  # of linux/prctl.h: no other process of this user may read the memory or have it dumped
 _SIGNALS = {signal.SIGTERM, signal.SIGINT}
@@ -39,9 +45,12 @@ def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool, tls: "tu
     """
     import uvicorn  # noqa: PLC0415
 
-    from api import admission, operating  # noqa: PLC0415
+    from api import admission  # noqa: PLC0415
     from api.app import create_app  # noqa: PLC0415
     from api.commands import certificates  # noqa: PLC0415
+    from api.operating import Door  # noqa: PLC0415
+    from exchange import acts  # noqa: PLC0415
+    from exchange.hub import office  # noqa: PLC0415
     from exchange.hub.store import Store  # noqa: PLC0415
 
     prepare(home, lifeline=lifeline)
@@ -66,7 +75,7 @@ def serve_exchange(home: Path, *, host: str, port: int, lifeline: bool, tls: "tu
         listener.listen(128)
         scheme = "http" if context is None else "https"
         url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-        with operating.opened(home, store):
+        with Door(home, lambda kind, told: acts.read(office.ACTS, kind, told).perform(store)):
             _say({"ready": url})
             uvicorn.Server(config).run(sockets=[listener])
     finally:
@@ -97,6 +106,8 @@ class _Node(threading.Thread):
         self._exchange = exchange
         self._port = console
         self._console: Served | None = None
+        self._door: Door | None = None
+        self._agent: Agent | None = None
         self._ending = threading.Event()
         self._working = threading.Lock()
         self._vault: Vault | None = None
@@ -118,14 +129,16 @@ class _Node(threading.Thread):
         """
         self._ending.set()
         self._working.acquire(timeout=GRACE)  # and never let go: no other task begins
-        if self._console is not None:
-            self._console.end()
+        for listening in (self._console, self._door):
+            if listening is not None:
+                listening.end()
         if self._vault is not None:
             self._vault.close()
         if self._failure is not None:
             raise self._failure
 
     def _serve(self) -> None:
+        from api.operating import Door  # noqa: PLC0415
         from exchange import address  # noqa: PLC0415
         from exchange.node.agent import Agent  # noqa: PLC0415
         from exchange.node.declared import deliver  # noqa: PLC0415
@@ -135,7 +148,7 @@ class _Node(threading.Thread):
         vault = self._vault = Vault.open(self._home, clock=microseconds)
         vault.prepare()
         with address.line(self._home, self._exchange, party=vault.party, key=vault.signing) as line:
-            agent = Agent(
+            agent = self._agent = Agent(
                 vault,
                 line,
                 seconds=time.time,
@@ -143,15 +156,46 @@ class _Node(threading.Thread):
                 witness=Witness(self._home),
             )
             agent.announce()
+            self._door = Door(self._home, self._perform)
             _say({"ready": vault.party})
             if self._port is not None:
                 from api.console.node.app import Served  # noqa: PLC0415
 
                 self._console = Served(
-                    self._home, vault, exchange=self._exchange, port=self._port, working=self._working
+                    self._home,
+                    vault,
+                    exchange=self._exchange,
+                    port=self._port,
+                    working=self._working,
+                    announce=self._announce,
                 )
                 _say({"console": self._console.link()})
             agent.run(self._ending, working=self._working)
+
+    def _perform(self, kind: Any, told: Any) -> dict[str, Any]:
+        """Do an act of the owner's between two tasks, and tell the exchange of what is in force then."""
+        from exchange import acts  # noqa: PLC0415
+        from exchange.node import office  # noqa: PLC0415
+
+        act = acts.read(office.ACTS, kind, told)
+        with self._working:
+            if self._vault is None:
+                raise PeerFault("the node is only starting", fix="try again in a moment")
+            done = act.perform(self._vault)
+        return done | {"untold": self._announce()} if act.announces else done
+
+    def _announce(self) -> str | None:
+        """Tell the exchange of what is in force here, if it can be reached now; else return why not and what to do."""
+        from exchange import address  # noqa: PLC0415
+        from exchange.line import greet  # noqa: PLC0415
+
+        try:
+            greet(self._exchange, within=GREETING, pin=address.pin(self._home))
+            if self._agent is not None:
+                self._agent.announce()
+        except PrivacyError as error:
+            return f"{error.reason}; {error.fix}"
+        return None
 
 
 class _Ending:

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any, Self
 
 import httpx2
@@ -137,22 +136,6 @@ def send(url: str, path: str, value: Any, *, pin: bytes | None = None, within: f
         raise Unreachable(
             f"{url} does not answer", fix="check the address, and that outbound traffic to it is allowed"
         ) from None
-
-
-def knock(socket: Path, path: str, value: Any, *, within: float = 60.0) -> Any:
-    """Send a canonical JSON value to a process of this machine by its socket, and return its JSON answer.
-
-    Raises:
-        PrivacyError: the problem that the process told of.
-        Unreachable: if none listens there, or it does not answer ``within`` so many seconds.
-    """
-    headers = {"content-type": "application/json"}
-    try:
-        with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(socket)), timeout=within) as http:
-            answer = http.post(f"http://here{path}", content=canonical.encode(value), headers=headers)
-            return _read(answer.status_code, answer.content)
-    except httpx2.RequestError:
-        raise Unreachable("the process does not answer", fix="look into its process.log") from None
 
 
 class Line:

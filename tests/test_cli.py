@@ -104,7 +104,7 @@ def test_an_unknown_purpose_lists_the_known_ones(running):
 
 
 def test_a_node_that_runs_says_who_holds_its_files(running):
-    held = run("node", "budget", str(running.home / "bank-a"))
+    held = run("node", "confirm", str(running.home / "bank-a"), "accounts", "--exchange", running.url)
     assert held.returncode == 1
     assert held.stderr.startswith("TS-ENV-001  held by process ")
 
@@ -123,10 +123,11 @@ def test_an_exchange_that_is_not_there_is_named(tmp_path, running):
     ("arguments", "said"),
     [
         (("node", "init", "{home}/n", "Bank A"), "the party is not a valid name"),
-        (("node", "pin", "{home}/none", "bank-a", "00", "--role", "lender"), "no such node"),
+        (("node", "pin", "{home}/none", "bank-a", "ab" * 32, "--role", "lender"), "no such node"),
         (("exchange", "enrol", "{home}/x", "bank-a", "zz", "--role", "institution", "--name", "A"), "64 hexadecimal"),
         (("desk", "init", "{home}/d", "lender", "{home}/missing.json"), "cannot be read as JSON"),
-        (("node", "register", "{home}/none", "{home}/a.json", "{home}/b.json"), "no such node"),
+        (("node", "refresh", "{home}/none", "accounts", "--date", "2026-12-31"), "no such node"),
+        (("node", "register", "{home}/none", "{home}/a.json", "{home}/b.json"), "a.json cannot be read"),
     ],
 )
 def test_a_wrong_argument_gets_a_sentence(tmp_path, arguments, said):

@@ -537,7 +537,9 @@ def test_health_tells_what_the_exchange_and_the_ledger_hold(bank, copied):
 def test_without_the_exchange_the_ledgers_pages_stand_and_what_was_published_waits_to_be_told(town):
     shutil.copytree(town / "copy-of-a", town / "alone", ignore=shutil.ignore_patterns("lock"))
     held = Vault.open(town / "alone", clock=microseconds)
-    place = NodePlace(town / "alone", held, "http://127.0.0.1:9", working=threading.Lock())
+    place = NodePlace(
+        town / "alone", held, "http://127.0.0.1:9", working=threading.Lock(), announce=lambda: "it does not answer"
+    )
     try:
         visit = Visit(place, Words("en"), address="/", path={"dataset": "accounts"}, query={})
         told = health.show(visit)

@@ -1,5 +1,6 @@
 """The operator's door: what changes an exchange is done while it runs, by whoever owns its directory and nobody else."""
 
+import json
 import os
 import signal
 import socket
@@ -12,10 +13,13 @@ import httpx2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from api.operating import _listens, operate
+from api.commands.homes import at_exchange, at_node
+from api.demo import people, town
+from api.operating import Door, operate
+from exchange.acts import DOOR
 from exchange.hub import office
-from exchange.hub.premises import DOOR
-from exchange.line import Line, Unreachable, knock
+from exchange.line import Line, Unreachable
+from exchange.node import office as node_office
 from exchange.protocol.errors import PeerFault, Revoked, Unknown
 from exchange.standards import shipped
 from privacy import canonical
@@ -67,9 +71,9 @@ def test_a_party_joins_and_is_put_out_while_the_exchange_runs(exchange, home, tm
 
 
 def test_standards_reviewers_and_ledgers_are_put_in_place_while_it_runs(exchange, home):
-    operate(home, office.Publish(standard=STANDARD))
+    at_exchange(home, office.Publish(standard=STANDARD))
     assert exchange.call("lender-x", "GET", "/v1/standards/another_credit/1").status_code == 200
-    operate(home, office.Appoint(party="clerk"))
+    at_exchange(home, office.Appoint(party="clerk"))
     assert exchange.call("clerk", "GET", "/v1/reviews").status_code == 200
 
     def poll(seq):
@@ -77,7 +81,7 @@ def test_standards_reviewers_and_ledgers_are_put_in_place_while_it_runs(exchange
         return exchange.call("bank-a", "POST", "/v1/poll", body).json()["witnessed"]["seq"]
 
     assert (poll(9), poll(5)) == (9, 9)  # a ledger that forgot charges
-    operate(home, office.Witness(party="bank-a", seq=5, head=f"{5:064}"))
+    at_exchange(home, office.Witness(party="bank-a", seq=5, head=f"{5:064}"))
     assert (poll(5), poll(6)) == (5, 6)
     time.sleep(2.5)  # heads are journaled every second: the later one is not written after all
     assert poll(6) == 6
@@ -91,43 +95,66 @@ def test_a_session_of_the_console_ends_with_the_key_that_opened_it(exchange, hom
     with enter("bank-b") as theirs, enter("bank-a") as ours:
         for guest in (theirs, ours):
             assert guest.get("/assets").status_code == 200
-        operate(home, office.Revoke(party="bank-b", because="stolen"))
+        at_exchange(home, office.Revoke(party="bank-b", because="stolen"))
         refused = theirs.get("/assets")
         assert refused.status_code == 403
         assert "TS-AUTH-003" in refused.text
         assert ours.get("/assets").status_code == 200
 
 
+def said(home, data):
+    """What comes back for bytes."""
+    with socket.socket(socket.AF_UNIX) as wire:
+        wire.settimeout(30)
+        wire.connect(str(home / DOOR))
+        try:
+            wire.sendall(data)
+            wire.shutdown(socket.SHUT_WR)
+        except BrokenPipeError:
+            pass
+        with wire.makefile("rb") as answer:
+            return answer.read()
+
+
+def act(kind, told):
+    return canonical.encode({"kind": kind, "told": told})
+
+
 @pytest.mark.parametrize(
-    ("kind", "told", "status"),
+    ("data", "status"),
     [
-        ("conquer", {}, 404),
-        ("", {}, 404),
-        ("appoint", {}, 422),
-        ("appoint", {"party": 7}, 422),
-        ("appoint", {"party": "clerk", "more": 1}, 422),
-        ("appoint", [], 422),
-        ("appoint", None, 422),
-        ("appoint", {"party": "nobody"}, 404),
-        ("enrol", {"party": "../x", "name": "n", "role": "lender", "key": "ab" * 32}, 422),
-        ("enrol", {"party": "x", "name": "n", "role": "king", "key": "ab" * 32}, 422),
-        ("enrol", {"party": "bank-a", "name": "n", "role": "lender", "key": "ab" * 32}, 409),
-        ("publish", {"standard": {}}, 422),
-        ("publish", {"standard": {"name": "MARK" * 50}}, 422),
-        ("reset-witness", {"party": "lender-x", "seq": 1, "head": "ab" * 32}, 404),
-        ("reset-witness", {"party": "bank-a", "seq": -1, "head": "ab" * 32}, 422),
-        ("reset-witness", {"party": "bank-a", "seq": 1 << 60, "head": "ab" * 32}, 422),
+        (b"", 422),
+        (b"{}", 422),
+        (b"[" * 100_000, 422),
+        (b"MARK" * 1_000_000, 422),
+        (b"\xff\xfe", 422),
+        (b'{"kind":"appoint","told":{"party":NaN}}', 422),
+        (act("conquer", {}), 404),
+        (act("", {}), 404),
+        (act(["appoint"], {}), 404),
+        (act("appoint", {}), 422),
+        (act("appoint", {"party": 7}), 422),
+        (act("appoint", {"party": "clerk", "more": 1}), 422),
+        (act("appoint", []), 422),
+        (act("appoint", None), 422),
+        (act("appoint", {"party": "nobody"}), 404),
+        (act("enrol", {"party": "../x", "name": "n", "role": "lender", "key": "ab" * 32}), 422),
+        (act("enrol", {"party": "x", "name": "n", "role": "king", "key": "ab" * 32}), 422),
+        (act("enrol", {"party": "bank-a", "name": "n", "role": "lender", "key": "ab" * 32}), 409),
+        (act("publish", {"standard": {}}), 422),
+        (act("publish", {"standard": {"name": "MARK" * 50}}), 422),
+        (act("reset-witness", {"party": "lender-x", "seq": 1, "head": "ab" * 32}), 404),
+        (act("reset-witness", {"party": "bank-a", "seq": -1, "head": "ab" * 32}), 422),
+        (act("reset-witness", {"party": "bank-a", "seq": 1 << 60, "head": "ab" * 32}), 422),
     ],
-    ids=str,
+    ids=lambda value: repr(value)[:60],
 )
-def test_what_is_not_an_act_is_refused_and_changes_nothing(shared, kind, told, status):
+def test_what_is_not_an_act_is_refused_and_changes_nothing(shared, data, status):
     exchange, home = shared
     before = httpx2.get(f"{exchange.url}/healthz").json()["journal"]
-    with httpx2.Client(transport=httpx2.HTTPTransport(uds=str(home / DOOR))) as http:
-        answer = http.post(f"http://here/acts/{kind}", content=canonical.encode(told))
-        assert answer.status_code == status, answer.text
-        assert "MARK" not in answer.text
-        assert http.post(f"http://here/acts/{kind}", content=b"{" + b"[" * 100_000).status_code in (404, 422)
+    answer = said(home, data)
+    assert json.loads(answer)["problem"]["status"] == status
+    assert b"MARK" not in answer
     assert httpx2.get(f"{exchange.url}/healthz").json()["journal"] == before
 
 
@@ -157,25 +184,28 @@ def test_errors_come_back_as_they_are_raised_in_the_files(exchange, home):
     told = []
     for act, kind in acts:
         with pytest.raises(kind) as heard:
-            operate(home, act)
+            at_exchange(home, act)
         told.append((type(heard.value), heard.value.reason, heard.value.fix))
     exchange.town.stop()
     for (act, _), running in zip(acts, told, strict=True):
         with pytest.raises(PrivacyError) as heard:
-            operate(home, act)
+            at_exchange(home, act)
         assert (type(heard.value), heard.value.reason, heard.value.fix) == running
 
 
 def test_after_a_kill_the_files_take_it_and_the_next_process_opens_its_door_anew(exchange, home):
     os.kill(exchange.town.running()["exchange"], signal.SIGKILL)
     deadline = time.monotonic() + 20
-    while _listens(home / DOOR):
+    while True:
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(home / DOOR)) != 0:
+                break
         assert time.monotonic() < deadline
     assert (home / DOOR).exists()
     exchange.town.stop()
-    operate(home, office.Appoint(party="clerk"))
+    at_exchange(home, office.Appoint(party="clerk"))
     url = exchange.town.start_exchange()
-    operate(home, office.Revoke(party="bank-b", because="stolen"))
+    at_exchange(home, office.Revoke(party="bank-b", because="stolen"))
     with Line(url, party="bank-b", key=exchange.keys["bank-b"]) as line, pytest.raises(Revoked):
         line.get("/v1/parties")
     exchange.town.stop()
@@ -188,20 +218,96 @@ def test_a_home_may_lie_deeper_than_a_socket_can_be_named(tmp_path):
     exchange = served.serve(home)
     try:
         assert len(str(home / "exchange" / DOOR)) > 108
-        operate(home / "exchange", office.Revoke(party="bank-b", because="stolen"))
+        at_exchange(home / "exchange", office.Revoke(party="bank-b", because="stolen"))
         assert exchange.call("bank-b", "GET", "/v1/parties").status_code == 403
     finally:
         exchange.town.stop()
 
 
-def test_a_process_that_listens_and_does_not_answer_is_given_up(tmp_path):
+def test_a_process_that_does_not_answer_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("api.operating.PATIENCE", 0.3)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / DOOR))
         listener.listen(1)
         with pytest.raises(Unreachable):
-            knock(tmp_path / DOOR, "/acts/appoint", {"party": "clerk"}, within=0.3)
+            operate(tmp_path, office.Appoint(party="clerk"), dict)
+
+
+def test_what_nobody_foresaw_is_told_without_what_it_was(tmp_path, caplog):
+    def perform(_kind, _told):
+        raise ValueError("MARK")
+
+    with Door(tmp_path, perform), pytest.raises(PrivacyError) as heard:
+        operate(tmp_path, office.Appoint(party="clerk"), dict)
+    assert "MARK" not in heard.value.reason + heard.value.fix
+    assert "MARK" in caplog.text  # for the owner, in process.log
+    assert not (tmp_path / DOOR).exists()
+
+
+# -- a node ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory):
+    """An institution's node that runs, and its town."""
+    home = tmp_path_factory.mktemp("b")
+    made = town.Town(home, people.synthesise(home, rows=1000), clock=lambda: time.time_ns() // 1000)
+    made.settle()
+    made.start_exchange()
+    made.start_node("bank-a")
+    yield home / "bank-a", made
+    made.stop()
+
+
+def refreshed(home):
+    lender = Ed25519PrivateKey.from_private_bytes(bytes.fromhex((home.parent / "lender-x" / "signing.key").read_text()))
+    with Line(json.loads((home.parent / "url").read_text()), party="lender-x", key=lender) as line:
+        return line.get("/v1/datasets/bank-a/accounts")["refreshed"]
+
+
+def test_a_node_takes_partners_officers_and_new_rows_while_it_runs(bank):
+    home, running = bank
+    (home.parent / "url").write_text(json.dumps(running.url))
+    assert stat.S_IMODE((home / DOOR).stat().st_mode) == 0o600
+    key = fresh()
+    pinned = run("node", "pin", home, "bank-n", key, "--role", "institution")
+    assert pinned.stderr.strip() == "pinned bank-n as institution and announced", pinned.stderr
+    again = run("node", "pin", home, "bank-n", fresh(), "--role", "institution")
+    assert again.returncode != 0
+    assert "other facts are pinned for this party" in again.stderr
+    assert "and announced" in run("node", "pin", home, "clerk-a", fresh(), "--role", "officer").stderr
+    assert "dismissed clerk-a and announced" in run("node", "dismiss", home, "clerk-a").stderr
+    before = refreshed(home)
+    assert "refreshed accounts and announced" in run("node", "refresh", home, "accounts", "--date", "2027-01-31").stderr
+    assert before < refreshed(home) == "2027-01-31"
+    held = [run("node", what, home) for what in ("budget", "approvals")]
+    assert [one.returncode for one in held] == [0, 0]
+    assert json.loads(held[0].stdout).items() >= {"charges": [], "reserves": []}.items()
+    assert json.loads(held[1].stdout)["approvals"] == []
+
+
+def test_what_the_exchange_could_not_be_told_is_told_of(tmp_path):
+    made = town.Town(tmp_path, people.synthesise(tmp_path, rows=1000), clock=lambda: time.time_ns() // 1000)
+    made.settle()
+    made.start_exchange()
+    made.start_node("bank-a")
+    try:
+        os.kill(made.running()["exchange"], signal.SIGKILL)
+        told = at_node(
+            tmp_path / "bank-a", node_office.Pin(party="bank-n", key=fresh(), role="institution", replaces=None)
+        )
+        assert "does not answer" in told["untold"]
+        with pytest.raises(Unknown):
+            at_node(tmp_path / "bank-a", node_office.Dismiss(officer="nobody"))
+    finally:
+        made.stop()
+    alone = at_node(
+        tmp_path / "bank-a", node_office.Pin(party="bank-m", key=fresh(), role="institution", replaces=None)
+    )
+    assert alone == {}
+    assert not (tmp_path / "bank-a" / DOOR).exists()
 
 
 def test_a_home_that_is_none_is_told_of(tmp_path):
     with pytest.raises((PrivacyError, OSError)):
-        operate(tmp_path / "missing" / "home", office.Appoint(party="clerk"))
+        at_exchange(tmp_path / "missing" / "home", office.Appoint(party="clerk"))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.commands.homes import Address, document
+from api.commands.homes import Address, at_exchange, document
 
 catalog_app = typer.Typer(no_args_is_help=True, help="Search the catalog of an exchange.")
 standard_app = typer.Typer(no_args_is_help=True, help="Check, compare and publish standards.")
@@ -137,11 +137,10 @@ def standard_diff(old: Source, new: Source) -> None:
 @standard_app.command("publish")
 def standard_publish(home: Annotated[Path, typer.Argument(help="Directory of the exchange.")], new: Source) -> None:
     """Publish a standard at an exchange; a version that breaks what rests on the one before is refused."""
-    from api.operating import operate  # noqa: PLC0415
     from exchange.hub.office import Publish  # noqa: PLC0415
 
     standard = _standard(new)
-    operate(home, Publish(standard=standard.to_json()))
+    at_exchange(home, Publish(standard=standard.to_json()))
     typer.echo(f"published {standard.id}", err=True)
 
 

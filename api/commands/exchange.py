@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from api.commands import certificates, inviting, keeping, watching
-from api.commands.homes import Home, Lifeline, key_of, store_of
+from api.commands.homes import Home, Lifeline, at_exchange, key_of, store_of
 from api.commands.terminal import note
 
 exchange_app = typer.Typer(no_args_is_help=True, help="Run an exchange.")
@@ -36,10 +36,9 @@ def exchange_enrol(
     name: Annotated[str, typer.Option(help="Full name.")],
 ) -> None:
     """Register a party with the key that it told you."""
-    from api.operating import operate  # noqa: PLC0415
     from exchange.hub.office import Enrol  # noqa: PLC0415
 
-    told = operate(home, Enrol(party=party, name=name, role=role, key=key_of(key).hex()))
+    told = at_exchange(home, Enrol(party=party, name=name, role=role, key=key_of(key).hex()))
     note(f"enrolled {party} as {role}")
     if told["salt"] is not None:
         note(f"the log holds a commitment to the name; keep its salt with the name: {told['salt']}")
@@ -53,10 +52,9 @@ def exchange_revoke(
     reason: Annotated[str, typer.Option(help="Why, in one line; it goes on record, and auditors read it.")],
 ) -> None:
     """Take a party's key away: nothing that it signs is taken any more, and its console sessions end."""
-    from api.operating import operate  # noqa: PLC0415
     from exchange.hub.office import Revoke  # noqa: PLC0415
 
-    told = operate(home, Revoke(party=party, because=reason))
+    told = at_exchange(home, Revoke(party=party, because=reason))
     note(f"revoked {told['key']}; what {party} has on record stays; to come back it enrols anew")
 
 
@@ -68,10 +66,9 @@ def exchange_reset_witness(
     head: Annotated[str, typer.Argument(help="Hash of that entry, as the institution told you.")],
 ) -> None:
     """Accept an institution's journal after a loss; journaled, since it lets forgotten charges go."""
-    from api.operating import operate  # noqa: PLC0415
     from exchange.hub.office import Witness  # noqa: PLC0415
 
-    operate(home, Witness(party=party, seq=seq, head=key_of(head).hex()))
+    at_exchange(home, Witness(party=party, seq=seq, head=key_of(head).hex()))
     note(f"the exchange now goes by entry {seq} of {party}")
 
 

@@ -3,11 +3,15 @@
 import json
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from privacy.errors import Malformed
+
+if TYPE_CHECKING:
+    from exchange.hub import office
+    from exchange.node import office as node_office
 
 Home = Annotated[Path, typer.Argument(help="Directory that holds the keys, the journal and the catalogue.")]
 Address = Annotated[str, typer.Option("--exchange", envvar="TOUCHSTONE_URL", help="Address of the exchange.")]
@@ -28,6 +32,28 @@ def vault_of(home: Path) -> Any:
     from exchange.node.vault import Vault  # noqa: PLC0415
 
     return closing(Vault.open(home, clock=microseconds))
+
+
+def at_exchange(home: Path, act: "office.Act") -> dict[str, Any]:
+    """Do an act at an exchange, whether it runs or not, and return what it tells."""
+    from api.operating import operate  # noqa: PLC0415
+
+    def alone() -> dict[str, Any]:
+        with store_of(home) as store:
+            return act.perform(store)
+
+    return operate(home, act, alone)
+
+
+def at_node(home: Path, act: "node_office.Act") -> dict[str, Any]:
+    """Do an act at a node, whether it runs or not, and return what it tells."""
+    from api.operating import operate  # noqa: PLC0415
+
+    def alone() -> dict[str, Any]:
+        with vault_of(home) as vault:
+            return act.perform(vault)
+
+    return operate(home, act, alone)
 
 
 def document(path: Path) -> Any:

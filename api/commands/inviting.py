@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from api.commands.homes import at_exchange
 from api.commands.terminal import note
 from privacy.errors import Malformed, PrivacyError
 
@@ -50,7 +51,6 @@ def invite(
 ) -> None:
     """Print a line that enrols one party once; read it out over the phone or send it in secret. A newer one replaces it."""
     from api.commands import certificates  # noqa: PLC0415
-    from api.operating import operate  # noqa: PLC0415
     from exchange.hub.office import Invite as Inviting  # noqa: PLC0415
     from exchange.line import seconds  # noqa: PLC0415
 
@@ -65,7 +65,7 @@ def invite(
         party=party, name=name or party, role=role, url=url, pin=None if pin is None else pin.hex(),
         now=now, expires=now + int(told[1]) * _UNITS[told[2]],
     )  # fmt: skip
-    typer.echo(operate(home, asked)["invite"])
+    typer.echo(at_exchange(home, asked)["invite"])
     if pin is None:
         note("without TLS, anybody on the way reads what goes to the exchange: `touchstone exchange certify` first")
     note(f"good for {expires} and for {party} alone, who types: touchstone join INVITE DIRECTORY")

@@ -1,12 +1,13 @@
 """``touchstone node``: what an institution does beside its data."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from api.commands import cataloguing, watching
-from api.commands.homes import Address, Home, Lifeline, document, key_of, vault_of
+from api.commands.homes import Address, Home, Lifeline, at_node, document, key_of
 from api.commands.terminal import note, tell
 
 node_app = typer.Typer(no_args_is_help=True, help="Run an institution's node.")
@@ -34,17 +35,20 @@ def node_pin(
     replaces: Annotated[str | None, typer.Option(help="The pinned key whose place it takes, after a loss.")] = None,
 ) -> None:
     """Trust a partner's or an own officer's key for a role; compare it by phone first."""
-    with vault_of(home) as vault:
-        vault.pin(party, key_of(key), role=role, replaces=None if replaces is None else key_of(replaces))
-    note(f"pinned {party} as {role}")
+    from exchange.node.office import Pin  # noqa: PLC0415
+
+    replaced = None if replaces is None else key_of(replaces).hex()
+    told = at_node(home, Pin(party=party, key=key_of(key).hex(), role=role, replaces=replaced))
+    note(f"pinned {party} as {role}{_announced(told)}")
 
 
 @node_app.command("dismiss")
 def node_dismiss(home: Home, officer: Annotated[str, typer.Argument(help="The officer's short name.")]) -> None:
-    """Take an officer's key away, and with it every approval that needs it; the node must not be running."""
-    with vault_of(home) as vault:
-        vault.dismiss(officer)
-    note(f"dismissed {officer}")
+    """Take an officer's key away, and with it every approval that needs it."""
+    from exchange.node.office import Dismiss  # noqa: PLC0415
+
+    told = at_node(home, Dismiss(officer=officer))
+    note(f"dismissed {officer}{_announced(told)}")
 
 
 @node_app.command("register")
@@ -54,11 +58,10 @@ def node_register(
     policy: Annotated[Path, typer.Argument(help="Policy: purposes, columns, bounds, budgets (JSON).")],
 ) -> None:
     """Register a dataset where it lies, with its policy. Nothing leaves; both are announced when the node runs."""
-    from exchange.node.registration import register  # noqa: PLC0415
+    from exchange.node.office import Register  # noqa: PLC0415
 
-    with vault_of(home) as vault:
-        register(vault, dataset=document(dataset), policy=document(policy))
-    note("registered; `touchstone node up` announces it")
+    told = at_node(home, Register(dataset=document(dataset), policy=document(policy)))
+    note(f"registered{_announced(told)}")
 
 
 @node_app.command("refresh")
@@ -68,12 +71,11 @@ def node_refresh(
     *,
     date: Annotated[str, typer.Option(help="Day of the load, for example 2026-12-31; later than the last one.")],
 ) -> None:
-    """Take up a source that has grown or changed, as a new version; the node must not be running."""
-    from exchange.node.registration import refresh  # noqa: PLC0415
+    """Take up a source that has grown or changed, as a new version."""
+    from exchange.node.office import Refresh  # noqa: PLC0415
 
-    with vault_of(home) as vault:
-        refresh(vault, name=dataset, refreshed=date)
-    note(f"refreshed {dataset}; `touchstone node up` announces it")
+    told = at_node(home, Refresh(dataset=dataset, refreshed=date))
+    note(f"refreshed {dataset}{_announced(told)}")
 
 
 @node_app.command("up")
@@ -103,30 +105,26 @@ def node_console(home: Home) -> None:
 
 @node_app.command("budget")
 def node_budget(home: Home) -> None:
-    """Print every charge on the institution's people and what is kept back for pledges, as JSON; the node must not be running."""
-    with vault_of(home) as vault:
-        tell({"charges": vault.spending(), "reserves": vault.kept_back()})
+    """Print every charge on the institution's people and what is kept back for pledges, as JSON."""
+    from exchange.node.office import Budget  # noqa: PLC0415
+
+    tell(at_node(home, Budget()))
 
 
 @node_app.command("approvals")
 def node_approvals(home: Home) -> None:
-    """Print what officers have approved and is in force today, as JSON; the node must not be running."""
+    """Print what officers have approved and is in force today, as JSON."""
     from exchange.line import today  # noqa: PLC0415
+    from exchange.node.office import Approvals  # noqa: PLC0415
 
-    with vault_of(home) as vault:
-        held = [
-            {
-                "asker": one.asker,
-                "purpose": one.purpose,
-                "plan_hash": one.plan_hash,
-                "uses": sorted(one.atoms),
-                "nano_rho": one.rho,
-                "until": one.until.isoformat(),
-                "officers": sorted(one.persons),
-            }
-            for one in vault.approvals(today())
-        ]
-    tell({"approvals": held})
+    tell(at_node(home, Approvals(on=today().isoformat())))
+
+
+def _announced(told: Mapping[str, Any]) -> str:
+    """Say whether the exchange knows of what is in force now: a node that runs has told it."""
+    if "untold" not in told:
+        return "; `touchstone node up` announces it"
+    return " and announced" if told["untold"] is None else f"; the exchange was not told: {told['untold']}"
 
 
 node_app.command("draft")(cataloguing.draft)

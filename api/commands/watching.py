@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from api.commands.homes import Address, vault_of
+from api.commands.homes import Address, at_exchange, vault_of
 from api.commands.terminal import tell
 
 if TYPE_CHECKING:
@@ -88,10 +88,9 @@ def appoint(
     party: Annotated[str, typer.Argument(help="An enrolled officer, of no institution.")],
 ) -> None:
     """Let an officer rule on pledges whose rows are like those of another asset."""
-    from api.operating import operate  # noqa: PLC0415
     from exchange.hub.office import Appoint  # noqa: PLC0415
 
-    operate(home, Appoint(party=party))
+    at_exchange(home, Appoint(party=party))
     typer.echo(f"{party} rules on rows that are alike", err=True)
 
 

@@ -3,26 +3,23 @@
 Whoever may do these things owns the exchange's directory; nothing here asks who calls.
 """
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
+from exchange import acts
 from exchange.hub import catalog, collateral, invites, parties
 from exchange.hub.store import Event, Store
 from exchange.hub.view import View
 from exchange.protocol.declaration import Hex32
 from exchange.protocol.errors import Unknown
-from privacy.errors import Malformed
 from privacy.terms import Standard
 
 Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 
 
-class Act(BaseModel):
-    """One thing to do; its fields are exact."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-    kind: ClassVar[str]
+class Act(acts.Act):
+    """One thing to do at an exchange."""
 
     def perform(self, store: Store) -> dict[str, Any]:
         """Do it and return what the operator is told, JSON-able.
@@ -140,20 +137,3 @@ class Witness(Act):
 
 
 ACTS: dict[str, type[Act]] = {act.kind: act for act in (Enrol, Invite, Revoke, Appoint, Publish, Witness)}
-
-
-def read(kind: str, told: Any) -> Act:
-    """Read an act from plain values.
-
-    Raises:
-        Unknown: if there is no such act. Malformed: if its fields are others.
-    """
-    found = ACTS.get(kind)
-    if found is None:
-        raise Unknown("act of an operator")
-    try:
-        return found.model_validate(told)
-    except ValidationError:
-        raise Malformed(
-            f"what is told for {kind} is not what it takes", fix="use the release that the exchange runs"
-        ) from None

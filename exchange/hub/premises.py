@@ -18,6 +18,7 @@ import duckdb
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from exchange import strongbox
+from exchange.acts import DOOR
 from exchange.hub.tables import PROJECTION
 from exchange.journal import Entry, Head
 from exchange.projection import Rows, Table
@@ -31,9 +32,6 @@ KNOWN = re.compile(
     r"|catalog\.duckdb(?:\.damaged-[0-9]+)?(?:\.wal)?|catalog\.duckdb\.tmp/[A-Za-z0-9._-]+"
 )
 """Names of the files that an exchange has; ``.new`` is what an interrupted write leaves."""
-
-DOOR = "operator.sock"
-"""The socket by which a running exchange hears its operator."""
 
 _GAP = r"(?:\s|\\+[nrt]){0,32}"
 SECRET = rf'\\*"key_ops\\*"{_GAP}:{_GAP}\[{_GAP}\\*"decrypt\\*"'

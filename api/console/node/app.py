@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI, Request
@@ -80,8 +80,17 @@ class Served:
     While it runs, its address stands in a file of the node's home.
     """
 
-    def __init__(self, home: Path, vault: Vault, *, exchange: str, port: int, working: threading.Lock) -> None:
-        """Listen on a port of loopback; 0 picks a free one.
+    def __init__(
+        self,
+        home: Path,
+        vault: Vault,
+        *,
+        exchange: str,
+        port: int,
+        working: threading.Lock,
+        announce: Callable[[], str | None],
+    ) -> None:
+        """Listen on a port of loopback; 0 picks a free one. The rest is as :class:`NodePlace` has it.
 
         Raises:
             PeerFault: if the port is taken.
@@ -90,7 +99,7 @@ class Served:
         self._file = home / ADDRESS
         self._url = here.url
         self._doors = Doors(time.time)
-        self._place = NodePlace(home, vault, exchange, working=working)
+        self._place = NodePlace(home, vault, exchange, working=working, announce=announce)
         self._server = here.server(create_app(PAGES, self._doors, self._place, hosts=here.hosts))
         # off the main thread the server leaves signals to the node
         self._thread = threading.Thread(target=self._server.run, args=([here.listener],), daemon=True, name="console")

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,7 +12,6 @@ from api.console.node.history import History
 from api.console.places import NODE, Place
 from exchange import address
 from exchange.line import greet
-from exchange.node.agent import Agent
 from exchange.node.source import Dataset
 from exchange.node.vault import Account, Vault
 from exchange.protocol.errors import Unknown
@@ -23,11 +22,16 @@ GREETING = 2.0
 
 
 class NodePlace(Place):
-    """An institution's own console. ``line`` signs with the node's key; ``working`` is held while the node does a task."""
+    """An institution's own console. ``line`` signs with the node's key; ``working`` is held while the node does a task.
+
+    ``announce`` tells the exchange of what is in force, and returns why it could not be told.
+    """
 
     kind = NODE
 
-    def __init__(self, home: Path, vault: Vault, exchange: str, *, working: threading.Lock) -> None:
+    def __init__(
+        self, home: Path, vault: Vault, exchange: str, *, working: threading.Lock, announce: Callable[[], str | None]
+    ) -> None:
         self.home = home
         self.vault = vault
         self.exchange = exchange
@@ -36,6 +40,7 @@ class NodePlace(Place):
         self._pin = address.pin(home)
         self.line = address.line(home, exchange, party=vault.party, key=vault.signing)
         self._working = working
+        self._announce = announce
         self._untold: dict[str, str] = {}
         super().__init__(party=vault.party, role="institution", read=self.line.get)
 
@@ -89,16 +94,11 @@ class NodePlace(Place):
 
     def announce(self, dataset: str) -> None:
         """Tell the exchange of what is in force here; what could not be told stays among :attr:`untold`."""
-        _, error = self.answers()
-        if error is None:
-            try:
-                Agent(self.vault, self.line, seconds=time.time).announce()
-            except PrivacyError as refusal:
-                error = refusal
-        if error is None:
+        untold = self._announce()
+        if untold is None:
             self._untold.clear()
         else:
-            self._untold[dataset] = f"{error.reason}; {error.fix}"
+            self._untold[dataset] = untold
 
     @property
     def untold(self) -> Mapping[str, str]:
