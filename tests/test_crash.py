@@ -140,7 +140,9 @@ class Fragile:
         found = {}
         for party in ("bank-a", "bank-b", "bank-c"):
             copy = self.home / f"copy-{party}-{time.monotonic_ns()}"
-            shutil.copytree(self.home / party, copy, ignore=shutil.ignore_patterns("*.lock", "catalog*", "source"))
+            shutil.copytree(
+                self.home / party, copy, ignore=shutil.ignore_patterns("*.lock", "*.sock", "catalog*", "source")
+            )
             vault = Vault.open(copy, clock=lambda: time.time_ns() // 1000)
             found[party] = [row["nano"] for row in vault.spending() if row["plan_hash"] == plan_hash]
             drawn = [entry.body["answer"] for entry in vault.book.journal.entries() if entry.kind == "noised"]
@@ -190,7 +192,7 @@ def test_the_exchange_killed_at_any_write_loses_nothing_it_acknowledged(fragile,
 def test_a_node_with_an_old_ledger_refuses_to_answer_and_says_what_to_do(fragile):
     home = fragile.home / "bank-c"
     fragile.halt("bank-c")
-    backup = Path(shutil.copytree(home, fragile.home / "backup"))
+    backup = Path(shutil.copytree(home, fragile.home / "backup", ignore=shutil.ignore_patterns("*.sock")))
     fragile.start("bank-c")
     fragile.ask(fragile.question())
     fragile.halt("bank-c")
@@ -360,7 +362,7 @@ def test_a_clock_that_jumps_is_told_and_changes_nothing(fragile, party, jumps):
         assert set(again.answer.receipt["charged"].values()) == {0}
     for home in (fragile.home / "exchange", fragile.home / "bank-b"):
         copy = fragile.home / f"clock-{time.monotonic_ns()}"
-        shutil.copytree(home, copy, ignore=shutil.ignore_patterns("*.lock", "catalog*", "source", "prepared"))
+        shutil.copytree(home, copy, ignore=shutil.ignore_patterns("*.lock", "*.sock", "catalog*", "source", "prepared"))
         book = (Store if home.name == "exchange" else Vault).open(copy, clock=lambda: 0)
         times = [entry.at for entry in book.book.journal.entries()]
         assert times == sorted(times)
@@ -405,7 +407,7 @@ def remembered(home, party):
 @pytest.mark.parametrize("party", ["exchange", "bank-a", "lender-x"])
 def test_a_damaged_file_is_refused_by_name_or_mended_and_nothing_is_forgotten(fragile, tmp_path, party, how):
     whole = tmp_path / "whole" / party
-    shutil.copytree(fragile.home / party, whole, ignore=shutil.ignore_patterns("catalog*", "search*"))
+    shutil.copytree(fragile.home / party, whole, ignore=shutil.ignore_patterns("*.sock", "catalog*", "search*"))
     known, refused = remembered(whole, party), set()
     files = [path.relative_to(whole) for path in sorted(whole.rglob("*")) if path.is_file() and path.name not in FREE]
     for file in files:
@@ -444,7 +446,7 @@ def test_a_disk_without_room_takes_nothing_back_and_goes_on_when_there_is_room(f
         pytest.skip("only root may mount a small disk")
     try:
         home = disk / "bank-a"
-        shutil.copytree(fragile.home / "bank-a", home, ignore=shutil.ignore_patterns("catalog*", "prepared"))
+        shutil.copytree(fragile.home / "bank-a", home, ignore=shutil.ignore_patterns("*.sock", "catalog*", "prepared"))
         with closing(Vault.open(home, clock=lambda: time.time_ns() // 1000)) as vault:
             spent, head = vault.spending(), vault.head
         if which == "read-only":
