@@ -34,23 +34,30 @@ PATIENCE = 3_600.0
 
 
 class Door:
-    """The door of the home that this process holds the lock of; served by threads of its own until :meth:`end`."""
+    """The door of the home that this process holds the lock of; served by threads of its own until :meth:`end`.
+
+    Where there can be no socket the process runs without one, and its commands want it stopped.
+    """
 
     def __init__(self, home: Path, perform: Perform) -> None:
         """Open it."""
         self._home = home
-        with _reached(home) as path:
-            with suppress(FileNotFoundError):
-                path.unlink()  # of a process that was killed: who holds the journal's lock is alone here
-            self._server = _Server(path, perform)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="operator")
-        self._thread.start()
+        self._server: _Server | None = None
+        try:
+            with _reached(home) as path:
+                path.unlink(missing_ok=True)  # of a process that was killed: who holds the journal's lock is alone here
+                self._server = _Server(path, perform)
+        except OSError as error:
+            log.warning("commands want this process stopped, since it has no socket: %s", error.strerror or error)
+            return
+        threading.Thread(target=self._server.serve_forever, daemon=True, name="operator").start()
 
     def end(self) -> None:
         """Hear nobody any more."""
-        self._server.shutdown()
-        self._server.server_close()
-        (self._home / DOOR).unlink(missing_ok=True)
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            (self._home / DOOR).unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -99,17 +106,18 @@ class _Hearing(socketserver.StreamRequestHandler):
     server: _Server
 
     def handle(self) -> None:
+        with suppress(OSError):  # who asks may go, or never say what is to be done
+            said = self.rfile.read(canonical.MAX_BYTES + 1)
+            self.wfile.write(json.dumps(self._answer(said)).encode())
+
+    def _answer(self, said: bytes) -> dict[str, Any]:
         try:
-            answer = {"done": self._do(self.rfile.read(canonical.MAX_BYTES + 1))}
+            return {"done": self._do(said)}
         except PrivacyError as error:
-            answer = {"problem": problems.document(error)}
-        except OSError:
-            return  # who asks has gone
+            return {"problem": problems.document(error)}
         except Exception:
             log.exception("an act failed")
-            answer = {"problem": problems.document(PrivacyError("this was not foreseen", fix="look into process.log"))}
-        with suppress(OSError):
-            self.wfile.write(json.dumps(answer).encode())
+            return {"problem": problems.document(PrivacyError("this was not foreseen", fix="look into process.log"))}
 
     def _do(self, said: bytes) -> dict[str, Any]:
         match canonical.decode(said):

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 
 import httpx2
 import pytest
@@ -242,6 +243,15 @@ def test_what_nobody_foresaw_is_told_without_what_it_was(tmp_path, caplog):
     assert "MARK" not in heard.value.reason + heard.value.fix
     assert "MARK" in caplog.text  # for the owner, in process.log
     assert not (tmp_path / DOOR).exists()
+
+
+def test_without_a_socket_a_process_runs_and_commands_find_nobody(tmp_path, monkeypatch, caplog):
+    deep = tmp_path / ("d" * 120)
+    deep.mkdir()
+    monkeypatch.setattr("api.operating._reached", lambda home: nullcontext(home / DOOR))  # no short way to it
+    with Door(deep, lambda _kind, _told: {}):
+        assert "commands want this process stopped" in caplog.text
+        assert operate(tmp_path, office.Appoint(party="clerk"), lambda: {"alone": True}) == {"alone": True}
 
 
 # -- a node ----------------------------------------------------------------------------------------------------------------
