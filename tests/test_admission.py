@@ -5,12 +5,15 @@ import contextlib
 import selectors
 import socket
 import time
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+import uvicorn
 
 from api import admission
+from exchange import tls
 from privacy import canonical
 from tests import served
 
@@ -116,8 +119,6 @@ def test_who_says_nothing_or_too_slowly_is_closed_and_who_waits_for_an_answer_is
 def test_a_reader_that_does_not_read_is_closed(exchange, connect, monkeypatch):
     """In this process, so that thirty seconds can be half a second."""
     monkeypatch.setattr(admission, "READING", 0.5)
-    import uvicorn
-
     listener = admission.Listener(socket.AF_INET, most=10)
     listener.bind(("127.0.0.1", 0))
     listener.listen(10)
@@ -174,3 +175,52 @@ def test_beyond_its_room_nobody_is_taken_and_every_end_makes_room():
             listener.accept()
         second.close()
         third.close()
+
+
+def test_a_handshake_that_never_ends_counts_as_a_connection(monkeypatch):
+    """In this process, with few enough to be counted on one hand."""
+    monkeypatch.setattr(admission, "EACH", 3)
+    key = tls.make_key()
+    context = tls.server(tls.certify(key, "localhost", now=datetime.now(tz=UTC)), key)
+    listener = admission.Listener(socket.AF_INET, most=10)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(10)
+    place = listener.getsockname()
+
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def connected():
+        return await asyncio.open_connection(*place, local_addr=(STRANGER, 0))
+
+    async def is_closed(reader):
+        try:
+            async with asyncio.timeout(1):
+                return await reader.read(1) == b""
+        except ConnectionResetError:
+            return True
+        except TimeoutError:
+            return False
+
+    async def serve():
+        config = uvicorn.Config(
+            app, log_config=None, http=admission.Connection, lifespan="off", ssl_context_factory=lambda *_: context
+        )
+        server = uvicorn.Server(config)
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        silent = [await connected() for _ in range(3)]  # not a byte of TLS
+        assert [await is_closed(reader) for reader, _ in silent] == [False] * 3
+        reader, writer = await connected()
+        assert await is_closed(reader)
+        writer.close()
+        silent[0][1].close()
+        await asyncio.sleep(0.5)
+        reader, writer = await connected()
+        assert not await is_closed(reader)
+        for _, held in (*silent[1:], (reader, writer)):
+            held.close()
+        server.should_exit = True
+        await running
+
+    asyncio.run(serve())
