@@ -14,7 +14,9 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -107,7 +109,6 @@ class _Node(threading.Thread):
         self._port = console
         self._console: Served | None = None
         self._door: Door | None = None
-        self._agent: Agent | None = None
         self._ending = threading.Event()
         self._working = threading.Lock()
         self._vault: Vault | None = None
@@ -148,15 +149,12 @@ class _Node(threading.Thread):
         vault = self._vault = Vault.open(self._home, clock=microseconds)
         vault.prepare()
         with address.line(self._home, self._exchange, party=vault.party, key=vault.signing) as line:
-            agent = self._agent = Agent(
-                vault,
-                line,
-                seconds=time.time,
-                deliver=lambda: deliver(self._home, vault, line),
-                witness=Witness(self._home),
-            )
+            take = partial(deliver, self._home, vault, line)  # by this thread alone: it moves files
+            agent = Agent(vault, line, seconds=time.time, deliver=take, witness=Witness(self._home))
+            take()
             agent.announce()
-            self._door = Door(self._home, self._perform)
+            announce = partial(self._announce, agent)
+            self._door = Door(self._home, partial(self._perform, vault, announce))
             _say({"ready": vault.party})
             if self._port is not None:
                 from api.console.node.app import Served  # noqa: PLC0415
@@ -167,32 +165,29 @@ class _Node(threading.Thread):
                     exchange=self._exchange,
                     port=self._port,
                     working=self._working,
-                    announce=self._announce,
+                    announce=announce,
                 )
                 _say({"console": self._console.link()})
             agent.run(self._ending, working=self._working)
 
-    def _perform(self, kind: Any, told: Any) -> dict[str, Any]:
+    def _perform(self, vault: "Vault", announce: "Callable[[], str | None]", kind: Any, told: Any) -> dict[str, Any]:
         """Do an act of the owner's between two tasks, and tell the exchange of what is in force then."""
         from exchange import acts  # noqa: PLC0415
         from exchange.node import office  # noqa: PLC0415
 
         act = acts.read(office.ACTS, kind, told)
         with self._working:
-            if self._vault is None:
-                raise PeerFault("the node is only starting", fix="try again in a moment")
-            done = act.perform(self._vault)
-        return done | {"untold": self._announce()} if act.announces else done
+            done = act.perform(vault)
+        return done | {"untold": announce()} if act.announces else done
 
-    def _announce(self) -> str | None:
+    def _announce(self, agent: "Agent") -> str | None:
         """Tell the exchange of what is in force here, if it can be reached now; else return why not and what to do."""
         from exchange import address  # noqa: PLC0415
         from exchange.line import greet  # noqa: PLC0415
 
         try:
             greet(self._exchange, within=GREETING, pin=address.pin(self._home))
-            if self._agent is not None:
-                self._agent.announce()
+            agent.announce()
         except PrivacyError as error:
             return f"{error.reason}; {error.fix}"
         return None

@@ -527,6 +527,16 @@ def bench(tmp_path_factory):
     store.close()
 
 
+def test_announcing_moves_no_file_that_the_agents_own_thread_moves(bench):
+    """A console or a command announces from another thread while the agent delivers what its owner has declared."""
+    delivered = []
+    agent = Agent(
+        bench.vaults["bank-a"], bench.lines["bank-a"], seconds=lambda: NOW, deliver=lambda: delivered.append("now")
+    )
+    agent.announce()
+    assert not delivered
+
+
 def head_in(store, session, party):
     told = json.loads(store.view().session(session)[0].shares[party].body)
     return told["seq"], told["head"]

@@ -108,8 +108,7 @@ class Agent:
         self._changed = 0  # entry of the last change of a key that was looked at
 
     def announce(self) -> None:
-        """Publish this node's datasets, policies and officers' names; saying the same again changes nothing."""
-        self._deliver()
+        """Publish this node's datasets, policies and officers' names; saying the same again changes nothing, from any thread."""
         for dataset in self._vault.datasets():
             registration = Registration(
                 dataset=dataset.name,
