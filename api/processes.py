@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 GRACE = 5.0
 """Seconds that a node's task may go on after the signal; one that takes longer ends as in a crash, which loses nothing."""
 
-GREETING = 2.0
-"""Seconds that somebody who changes a node waits for the exchange to say how it is, before it is told of the change."""
-
 _PR_SET_DUMPABLE = 4  # of linux/prctl.h: no other process of this user may read the memory or have it dumped
 _SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
@@ -183,7 +180,7 @@ class _Node(threading.Thread):
     def _announce(self, agent: "Agent") -> str | None:
         """Tell the exchange of what is in force here, if it can be reached now; else return why not and what to do."""
         from exchange import address  # noqa: PLC0415
-        from exchange.line import greet  # noqa: PLC0415
+        from exchange.line import GREETING, greet  # noqa: PLC0415
 
         try:
             greet(self._exchange, within=GREETING, pin=address.pin(self._home))

@@ -1,5 +1,6 @@
 """What the owner of a home does there by a command: each act is a value, so that a process that runs can be told of it."""
 
+from abc import ABC
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -12,7 +13,7 @@ DOOR = "operator.sock"
 """The socket in a home by which the process that runs there hears its owner."""
 
 
-class Act(BaseModel):
+class Act(BaseModel, ABC):
     """One thing to do; its fields are exact."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")

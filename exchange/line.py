@@ -54,6 +54,9 @@ LONGEST = 120
 MOST_BYTES = 64 << 20
 """Bytes that an answer may have."""
 
+GREETING = 2.0
+"""Seconds that somebody at a console or a command waits for the exchange to say how it is, where that is beside the point."""
+
 MOST_NAME = 100
 """Characters that the name of an exchange may have; the id of a log has 64."""
 

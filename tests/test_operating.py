@@ -296,6 +296,12 @@ def test_a_node_takes_partners_officers_and_new_rows_while_it_runs(bank):
     assert json.loads(held[1].stdout)["approvals"] == []
 
 
+@pytest.mark.parametrize("day", ["2026-13-45", "2026-02-30", "tomorrow", ""])
+def test_a_day_that_is_none_is_refused(bank, day):
+    home, _ = bank
+    assert json.loads(said(home, act("approvals", {"on": day})))["problem"]["status"] == 422
+
+
 def test_what_the_exchange_could_not_be_told_is_told_of(tmp_path):
     made = town.Town(tmp_path, people.synthesise(tmp_path, rows=1000), clock=lambda: time.time_ns() // 1000)
     made.settle()

@@ -1,6 +1,7 @@
 """What commands open and read: the home of an exchange or a node, a document, a key."""
 
 import json
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,22 +37,20 @@ def vault_of(home: Path) -> Any:
 
 def at_exchange(home: Path, act: "office.Act") -> dict[str, Any]:
     """Do an act at an exchange, whether it runs or not, and return what it tells."""
-    from api.operating import operate  # noqa: PLC0415
-
-    def alone() -> dict[str, Any]:
-        with store_of(home) as store:
-            return act.perform(store)
-
-    return operate(home, act, alone)
+    return _done(home, act, store_of)
 
 
 def at_node(home: Path, act: "node_office.Act") -> dict[str, Any]:
     """Do an act at a node, whether it runs or not, and return what it tells."""
+    return _done(home, act, vault_of)
+
+
+def _done(home: Path, act: "office.Act | node_office.Act", opened: Callable[[Path], Any]) -> dict[str, Any]:
     from api.operating import operate  # noqa: PLC0415
 
     def alone() -> dict[str, Any]:
-        with vault_of(home) as vault:
-            return act.perform(vault)
+        with opened(home) as held:
+            return act.perform(held)
 
     return operate(home, act, alone)
 

@@ -16,6 +16,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -79,9 +80,9 @@ class Log:
         log._remember()
         return log
 
-    @property
+    @cached_property
     def id(self) -> str:
-        """The log's id, for others to pin."""
+        """The log's id, for others to pin: every token is held against it."""
         return self.signer.keys.id
 
     def head(self, *, now: int, covering: int = 0) -> tuple[TreeHead, Attested]:

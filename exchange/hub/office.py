@@ -3,31 +3,29 @@
 Whoever may do these things owns the exchange's directory; nothing here asks who calls.
 """
 
-from typing import Annotated, Any
-
-from pydantic import Field
+from abc import abstractmethod
+from typing import Any
 
 from exchange import acts
 from exchange.hub import catalog, collateral, invites, parties
 from exchange.hub.store import Event, Store
 from exchange.hub.view import View
+from exchange.protocol.collateral import Count
 from exchange.protocol.declaration import Hex32
 from exchange.protocol.errors import Unknown
 from privacy.terms import Standard
-
-Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 
 
 class Act(acts.Act):
     """One thing to do at an exchange."""
 
+    @abstractmethod
     def perform(self, store: Store) -> dict[str, Any]:
         """Do it and return what the operator is told, JSON-able.
 
         Raises:
             PrivacyError: if it is refused; nothing was changed then.
         """
-        raise NotImplementedError
 
 
 class Enrol(Act):

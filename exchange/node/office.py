@@ -3,15 +3,14 @@
 Whoever may do these things owns the node's directory; nothing here asks who calls.
 """
 
+from abc import abstractmethod
 from datetime import date
 from typing import Any, ClassVar
-
-from pydantic import Field
 
 from exchange import acts
 from exchange.node import registration
 from exchange.node.vault import Vault
-from exchange.protocol.declaration import Hex32
+from exchange.protocol.declaration import Date, Hex32
 
 
 class Act(acts.Act):
@@ -19,13 +18,13 @@ class Act(acts.Act):
 
     announces: ClassVar[bool] = True
 
+    @abstractmethod
     def perform(self, vault: Vault) -> dict[str, Any]:
         """Do it and return what the owner is told, JSON-able.
 
         Raises:
             PrivacyError: if it is refused; nothing was changed then.
         """
-        raise NotImplementedError
 
 
 class Pin(Act):
@@ -98,7 +97,7 @@ class Approvals(Act):
 
     kind = "approvals"
     announces = False
-    on: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
+    on: Date
 
     def perform(self, vault: Vault) -> dict[str, Any]:
         """Tell it."""

@@ -11,14 +11,11 @@ from api.console.node.drafts import Drafts
 from api.console.node.history import History
 from api.console.places import NODE, Place
 from exchange import address
-from exchange.line import greet
+from exchange.line import GREETING, greet
 from exchange.node.source import Dataset
 from exchange.node.vault import Account, Vault
 from exchange.protocol.errors import Unknown
 from privacy.errors import PrivacyError
-
-GREETING = 2.0
-"""Seconds that a page waits for the exchange to say how it is."""
 
 
 class NodePlace(Place):
